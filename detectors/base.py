@@ -1,0 +1,75 @@
+"""The words that metrics and detectors share.
+
+A metric is a pure number read from a window (and its reference); a detector judges the series of a metric's values.
+Measuring and deciding are kept apart: no metric knows a threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Literal, Protocol
+
+Group = Literal["drift", "performance", "quality", "stream", "fairness"]
+Needs = Literal["column", "outcome", "window"]
+
+
+class Level(IntEnum):
+    """How bad a verdict is. UNKNOWN (too little data) is never a pass.
+
+    >>> [level.label for level in sorted(Level)]
+    ['unknown', 'ok', 'warning', 'drift']
+    """
+
+    UNKNOWN = -1
+    OK = 0
+    WARNING = 1
+    DRIFT = 2
+
+    @property
+    def label(self) -> str:
+        """The name used in messages and in the API."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A row of the table METRICS: a pure function with what the pipeline must know to call it.
+
+    `function` takes, by `needs`: column -> (window: ColumnCounts, reference: ColumnCounts); outcome -> (OutcomeCounts,);
+    window -> (rows in the window, mean rows of a reference window). It returns nan where the value is undefined.
+    """
+
+    name: str
+    group: Group
+    needs: Needs
+    kinds: tuple[str, ...]  # column kinds it can read, of ("numeric", "categorical"); () unless needs == "column"
+    worse: Literal["above", "below", "both"]
+    function: Callable[..., float]
+    tasks: tuple[str, ...] = ()  # outcome metrics: the tasks they are defined for
+    reference_free: bool = False  # column metrics that ignore the reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a detector says of one value."""
+
+    level: Level
+    reason: str
+    threshold: float | None = None
+    direction: Literal["above", "below"] | None = None
+    onset: int | None = None  # how many updates ago the change is estimated to have begun
+
+
+class Detector(Protocol):
+    """Judges a series, one value at a time. A frozen dataclass of parameters; all memory is in the state it returns.
+
+    The state is JSON-able and bounded: its size does not grow with the number of updates.
+    """
+
+    def start(self) -> Mapping[str, Any]:
+        """Return the state before the first value."""
+
+    def update(self, state: Mapping[str, Any], value: float) -> tuple[Mapping[str, Any], Judgement]:
+        """Judge one finite value; return the next state. `state` is not changed."""

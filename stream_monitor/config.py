@@ -1,0 +1,199 @@
+"""The configuration: frozen dataclasses onto which YAML maps key by key.
+
+A new option is a new field here and nothing else. Durations are integer milliseconds (`_ms` is left out of the YAML name
+only where the contract fixes it: the field's metadata says "duration"). Reading, checking and line numbers: config_files.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DURATION = {"kind": "duration"}  # 10s 5m 1h 7d -> integer ms
+SECRET = {"kind": "secret"}  # never printed, never served, not part of the config id
+
+SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
+
+Task = Literal["binary", "multiclass", "regression", "ranking", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kafka:
+    """Brokers and the service's own topics. `brokers: embedded` means the mock cluster."""
+
+    brokers: str = "localhost:9092"
+    prefix: str = "stream-monitor."
+    group: str = "stream-monitor"
+    start: str = "earliest"  # earliest | latest | RFC 3339 time
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=SECRET)
+    partitions: int = 8  # of the panes topic, fixed at its creation
+    replication: int = 1  # of topics the service creates
+    max_event: int = 1 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """Where the API listens and who may speak to it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    keys: str = field(default="", metadata=SECRET)  # text of the keys file: KEY or sha256:HEX, then optionally a scope
+    insecure: bool = False
+    read: Literal["key", "open"] = "key"
+    metrics: Literal["key", "open"] = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Time:
+    """Event-time rules, per source partition."""
+
+    out_of_orderness: int = field(default=5 * SECOND_MS, metadata=DURATION)
+    idle_after: int = field(default=30 * SECOND_MS, metadata=DURATION)
+    allowed_lateness: int = field(default=10 * MINUTE_MS, metadata=DURATION)
+    max_future: int = field(default=HOUR_MS, metadata=DURATION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """Paths into a message, dots for nesting. "" means: not there."""
+
+    id: str = ""
+    time: str = ""
+    version: str = ""
+    features: str | tuple[str, ...] = ""
+    prediction: str = ""
+    score: str = ""
+    label: str = ""
+    latency_ms: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFields:
+    """Paths into a label message."""
+
+    id: str
+    label: str
+    time: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """Labels in a topic of their own, joined to predictions by id."""
+
+    topic: str
+    fields: LabelFields
+    ttl: int = field(default=7 * DAY_MS, metadata=DURATION)
+    format: str = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Where normal is learnt from: exactly one of a file, the first N events, or a span of event time."""
+
+    file: str = ""
+    first: int = 0
+    from_: str = field(default="", metadata={"name": "from"})
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSpec:
+    """Event time per window; slide 0 means tumbling (slide = size)."""
+
+    size: int = field(default=5 * MINUTE_MS, metadata=DURATION)
+    slide: int = field(default=0, metadata=DURATION)
+    rows: int = 0  # count windows; size and slide are then ignored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """`1 per 30d`: how many alerts that fire without cause are tolerable."""
+
+    alarms: float = 1.0
+    per_ms: int = 30 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorSpec:
+    """Column(s) x metric x detector x window. `parameters` are the detector's own keys (delta, ...)."""
+
+    metric: str
+    columns: str | tuple[str, ...] = "all"
+    detector: str = "threshold"
+    threshold: float | Mapping[str, float] | None = None  # {above: x} or {below: x}; None: from the reference's windows
+    warning: float | None = None
+    severity: Literal["warning", "critical"] = "critical"
+    segments: str | tuple[str, ...] = "all"
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerts:
+    """Hysteresis and identity of a model's alerts."""
+
+    for_: int = field(default=2, metadata={"name": "for"})
+    resolve_after: int = 3
+    retire_after: int = 3
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runbook: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrain:
+    """When a model should be trained anew."""
+
+    on: tuple[str, ...] = ("drift", "performance")
+    cooldown: int = field(default=DAY_MS, metadata=DURATION)
+    max_age: int = field(default=0, metadata=DURATION)  # 0: never by age alone
+    min_labels: int = 0
+    approval: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model: where its events are, how they are read, what is watched."""
+
+    topic: tuple[str, ...]
+    format: str = "json"
+    task: Task = "none"
+    positive: str | int | float | bool = 1
+    fields: Fields = field(default_factory=Fields)
+    labels: Labels | None = None
+    columns: Mapping[str, Literal["numeric", "categorical", "text"]] = field(default_factory=dict)
+    segments: tuple[str, ...] = ()
+    max_segments: int = 100  # values per dimension; the rest is counted together as `other`
+    reference: Reference = field(default_factory=Reference)
+    pane: int = field(default=0, metadata=DURATION)  # 0: chosen with the layout
+    window: WindowSpec = field(default_factory=WindowSpec)
+    min_rows: int = 100
+    false_alarms: Budget = field(default_factory=Budget)
+    monitors: tuple[MonitorSpec, ...] = ()  # (): the default suite for the task
+    alerts: Alerts = field(default_factory=Alerts)
+    retrain: Retrain | None = None
+
+    @property
+    def slide_ms(self) -> int:
+        return self.window.slide or self.window.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A sink or a trigger: its kind and its own options (url, secret, ...), which are never printed or served."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=SECRET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole file."""
+
+    kafka: Kafka = field(default_factory=Kafka)
+    store: str = field(default="memory", metadata=SECRET)
+    api: Api = field(default_factory=Api)
+    time: Time = field(default_factory=Time)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    sinks: tuple[Target, ...] = ()
+    triggers: tuple[Target, ...] = ()

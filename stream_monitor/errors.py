@@ -1,0 +1,66 @@
+"""Errors, named by what the caller does.
+
+    StreamMonitorError
+    +-- ConfigError       stop at start-up; lists every mistake with file, line and path
+    +-- InvalidRecord     dead-letter the event and count it by reason
+    +-- DeliveryError     try again after `retry_after` seconds, or give up at once if `permanent`
+    +-- StateError        this process cannot go on: leave with exit code 1 and be started again
+        +-- Fenced        the partition has another owner now: publish nothing, rejoin the group
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class StreamMonitorError(Exception):
+    """Base of all errors of this package."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One mistake in a configuration. `line` is 1-based, 0 where the file has no such line."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+class ConfigError(StreamMonitorError):
+    """The configuration is wrong; `mistakes` has all of them."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(str(m) for m in self.mistakes))
+
+
+class InvalidRecord(StreamMonitorError):
+    """An event that cannot be read, with one of the reasons of dead letters."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}")
+
+
+class DeliveryError(StreamMonitorError):
+    """A sink or trigger did not take it. `permanent`: it never will."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None, permanent: bool = False) -> None:
+        self.retry_after = retry_after
+        self.permanent = permanent
+        super().__init__(message)
+
+
+class StateError(StreamMonitorError):
+    """This process cannot go on truthfully."""
+
+
+class Fenced(StateError):
+    """The source partition was given to another process."""
