@@ -1,0 +1,48 @@
+# `make` alone lists the commands.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install services demo test check bench kafka lock clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml requirements-dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+install: $(VENV)/.installed  ## create .venv and install the locked packages
+
+services: install
+	@deploy/install-services.sh
+	@$(BIN)/python -m deploy.kafka fetch
+
+demo: install  ## the whole service on the embedded broker with real data (DEMO_SECONDS=90 ends by itself)
+	@$(BIN)/python -m deploy.demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+test: services  ## install what is missing and run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: install  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: services  ## the benchmarks, one JSON line a figure
+	@$(BIN)/python -m tests.benchmarks
+
+kafka: install  ## one Apache Kafka node (KRaft) on a free port, until interrupted
+	@$(BIN)/python -m deploy.kafka run
+
+lock:  ## resolve the lock files anew
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header --extra dev pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove the environment and the caches
+	rm -rf $(VENV) .kafka .pytest_cache .mypy_cache .ruff_cache .hypothesis

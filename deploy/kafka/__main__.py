@@ -1,0 +1,36 @@
+"""`python -m deploy.kafka fetch` gets the jars; `run` starts one node on a free port until interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+from pathlib import Path
+
+from deploy.kafka.node import Node, fetch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m deploy.kafka", description=__doc__)
+    parser.add_argument("command", choices=["fetch", "run"])
+    parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--dir", type=Path, help="where the log goes (default: a folder that is removed at the end)")
+    arguments = parser.parse_args()
+    fetch()
+    if arguments.command == "fetch":
+        return
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
+        node = Node(arguments.dir or Path(folder), port=arguments.port)
+        node.start()
+        print(f"Apache Kafka listens on {node.bootstrap}; Ctrl-C ends it", flush=True)
+        try:
+            node.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            node.stop()
+
+
+if __name__ == "__main__":
+    main()

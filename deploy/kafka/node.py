@@ -1,0 +1,156 @@
+"""One Apache Kafka node (KRaft, broker and controller in one) from its published jars, without Docker."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBS = ROOT / ".kafka" / "libs"
+CLUSTER_ID = "c3RyZWFtLW1vbml0b3ItMQ"  # any 16 bytes in base64
+START_SECONDS = 60.0
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={logs}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=4
+"""
+
+LOG4J = """\
+Configuration:
+  status: error
+  Appenders:
+    Console:
+      name: out
+      PatternLayout: {pattern: "%d %p %m (%c)%n"}
+  Loggers:
+    Root:
+      level: warn
+      AppenderRef: {ref: out}
+"""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on right now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def fetch() -> Path:
+    """Copy Kafka's jars with Maven, unless they are there; returns their folder."""
+    if any(LIBS.glob("kafka_2.13-*.jar")):
+        return LIBS
+    if shutil.which("mvn") is None:
+        raise FileNotFoundError("Maven (mvn) is needed to fetch Apache Kafka: install the Debian package maven")
+    part = LIBS.with_name("libs.part")
+    shutil.rmtree(part, ignore_errors=True)
+    command = ["mvn", "-q", "-B", "-f", str(Path(__file__).with_name("pom.xml")), "dependency:copy-dependencies"]
+    subprocess.run([*command, "-DincludeScope=runtime", f"-DoutputDirectory={part}"], check=True)
+    shutil.rmtree(LIBS, ignore_errors=True)
+    part.rename(LIBS)  # whole or not at all
+    return LIBS
+
+
+class Node:
+    """A node that can be started, stopped, killed, frozen and started again on the same port and log."""
+
+    def __init__(self, folder: Path, *, port: int = 0, properties: str = "", heap: str = "512m") -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self._heap = heap
+        self._process: subprocess.Popen[bytes] | None = None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / "server.properties"
+        text = PROPERTIES.format(port=self.port, controller=free_port(), logs=folder / "logs")
+        self._file.write_text(text + properties)
+        (folder / "log4j2.yaml").write_text(LOG4J)
+
+    def _java(self, *arguments: str) -> list[str]:
+        logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}"
+        return ["java", f"-Xmx{self._heap}", logging, "-cp", f"{LIBS}/*", *arguments]
+
+    def start(self) -> None:
+        """Start (format the log first, if it is new) and wait until it listens."""
+        with (self.folder / "kafka.log").open("ab") as log:
+            if not (self.folder / "logs" / "meta.properties").exists():
+                tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._file)]
+                subprocess.run(self._java(*tool), check=True, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._java("kafka.Kafka", str(self._file)), stdout=log, stderr=log, start_new_session=True
+            )
+        self._await_listening()
+
+    def _await_listening(self) -> None:
+        assert self._process is not None
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                break
+            with socket.socket() as s:
+                s.settimeout(1)
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        tail = (self.folder / "kafka.log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"Apache Kafka did not start listening on {self.bootstrap}:\n{tail}")
+
+    def stop(self) -> None:
+        """An orderly stop."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a crash would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop and start on the same port and log."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop its clock (SIGSTOP)."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen node go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def wait(self) -> None:
+        """Until the process ends."""
+        assert self._process is not None
+        self._process.wait()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
