@@ -1,0 +1,78 @@
+"""What the demo shows at its end, read back from the service's API alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Get = Callable[[str], Any]
+
+
+def everything(get: Get, path: str) -> list[dict[str, Any]]:
+    """All items of a paged list."""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = get(f"{path}{'&' if '?' in path else '?'}limit=1000" + (f"&cursor={cursor}" if cursor else ""))
+        items += page["items"]
+        cursor = page["next"]
+    return items
+
+
+def print_summary(get: Get, models: Iterable[str], console: Console) -> None:
+    """A table of what happened to each model."""
+    alerts = everything(get, "/v1/alerts")
+    totals = Table(title="what was seen")
+    for heading in ("model", "windows", "verdicts", "of them drift", "alerts", "resolved", "retrain requests"):
+        totals.add_column(heading, justify="left" if heading == "model" else "right")
+    for model in models:
+        verdicts = everything(get, f"/v1/models/{model}/verdicts")
+        own = [a for a in alerts if a["model"] == model]
+        totals.add_row(
+            model,
+            str(len(everything(get, f"/v1/models/{model}/windows"))),
+            str(len(verdicts)),
+            str(sum(v["level"] == "drift" for v in verdicts)),
+            str(sum(a["state"] != "pending" for a in own)),
+            str(sum(a["state"] == "resolved" for a in own)),
+            str(len(everything(get, f"/v1/models/{model}/retrain-requests"))),
+        )
+    console.print(totals)
+    told = Table(title="alerts")
+    for heading in ("model", "version", "group", "state", "onset", "resolved", "worst", "reason"):
+        told.add_column(heading)
+    for alert in alerts:
+        if alert["state"] == "pending":
+            continue
+        worst = alert["worst"][0] if alert["worst"] else {}
+        told.add_row(
+            alert["model"],
+            alert["version"],
+            alert["group"],
+            alert["state"],
+            (alert["onset"] or "")[:10],
+            (alert["resolved_at"] or "")[:10],
+            f"{worst.get('column') or ''} {worst.get('metric') or ''}".strip(),
+            alert["reason"],
+        )
+    console.print(told)
+
+
+def missing(get: Get, models: Iterable[str]) -> list[str]:
+    """What should have been seen of each model and was not."""
+    alerts = everything(get, "/v1/alerts")
+    gaps = []
+    for model in models:
+        own = [a for a in alerts if a["model"] == model]
+        if not everything(get, f"/v1/models/{model}/verdicts"):
+            gaps.append(f"a verdict for {model}")
+        if not any(a["state"] in ("firing", "acknowledged", "resolved") for a in own):
+            gaps.append(f"an alert for {model} that fired")
+        if not any(a["state"] == "resolved" for a in own):
+            gaps.append(f"an alert for {model} that was resolved")
+        if not everything(get, f"/v1/models/{model}/retrain-requests"):
+            gaps.append(f"a retrain request for {model}")
+    return gaps
