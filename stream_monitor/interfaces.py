@@ -37,10 +37,18 @@ class StatusStore(Protocol):
         """The document, if it is kept and has not expired."""
 
     async def page(
-        self, kind: str, scope: str, *, after: str = "", start: str = "", stop: str = "", limit: int = 100
+        self,
+        kind: str,
+        scope: str,
+        *,
+        after: str = "",
+        start: str = "",
+        stop: str = "",
+        limit: int = 100,
+        backwards: bool = False,
     ) -> list[Document]:
         """At most `limit` documents in order of (order, id), with start <= order < stop ("" is open), beyond the
-        position `after`, which is "order\x00id" of the last one seen."""
+        position `after`, which is "order\\x00id" of the last one seen. `backwards`: the greatest first."""
 
     async def scopes(self, kind: str) -> list[str]:
         """All scopes that have a document of the kind, sorted."""
