@@ -115,6 +115,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     first_ms: int  # when it was first due
     attempts: int = 0
     due_ms: int = 0
+    held: bool = False  # a silence held it back: at its end it is delivered only if nothing newer has happened
+    origin: tuple[str, int, int] = ("", -1, -1)  # topic, partition, offset of the message it came from
 
 
 class Outbox(Protocol):
