@@ -1,0 +1,174 @@
+"""Events as columns: what a poll of one source partition becomes before it is counted.
+
+There is no object per event: a batch holds arrays, and its bookkeeping (offsets, times) travels inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_monitor.entries import Source
+from stream_monitor.interfaces import Label, Prediction
+
+Integers = NDArray[np.int64]
+Codes = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Kinds = NDArray[np.uint8]
+
+# What a value is, whatever the column it stands in is counted as.
+NUMBER, TEXT, BOOL, MISSING, NESTED, NONFINITE = range(6)
+
+Mode = Literal["numeric", "categorical", "text", "raw"]  # text: its length in characters, as a number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Records:
+    """Values of consecutive records of one source partition, in offset order; offsets may have holes."""
+
+    values: list[bytes | None]
+    timestamps_ms: Integers  # Kafka timestamps; negative where there is none
+    offsets: Integers
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """The record at `index` of its Records cannot be read; `reason` is one of the contract's."""
+
+    index: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Column:
+    """The values of one column, decoded as far as its counting needs.
+
+    `numbers` are meant where kind is NUMBER (0.0 elsewhere). `codes` point into `words`, -1 where a value has no word:
+    in mode "categorical" every value but missing and nested ones has one, in mode "raw" texts and booleans have.
+    """
+
+    name: str
+    kinds: Kinds
+    numbers: Floats  # empty in mode "categorical"
+    codes: Codes  # empty in modes "numeric" and "text"
+    words: tuple[str, ...] = ()
+
+    def take(self, rows: NDArray[Any]) -> Column:
+        """The column of some rows, by a mask or by positions."""
+        return Column(
+            name=self.name,
+            kinds=self.kinds[rows],
+            numbers=self.numbers[rows] if len(self.numbers) else self.numbers,
+            codes=self.codes[rows] if len(self.codes) else self.codes,
+            words=self.words,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Valid events of one source partition, in offset order.
+
+    `prediction`, `label` and `score` are decoded "raw"; a multiclass `score` is the greatest probability, and
+    `class_scores` has what the event said (a list, a mapping or None). `ids` is None unless labels are joined by id.
+    """
+
+    times_ms: Integers
+    offsets: Integers
+    versions: tuple[str, ...]
+    version_codes: Codes
+    ids: list[str] | None
+    features: tuple[Column, ...]
+    prediction: Column | None
+    score: Column | None
+    class_scores: list[Any] | None
+    label: Column | None
+    latency: Column | None
+    segments: Mapping[str, Column]  # dimension -> its values, decoded "categorical"
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelBatch:
+    """Valid label events of one source partition, in offset order. A boolean label is 1.0 or 0.0."""
+
+    times_ms: Integers
+    offsets: Integers
+    ids: list[str]
+    labels: list[float | str]
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+
+def position(source: Source, offset: int) -> str:
+    """Where an event stands, in one text: the same whenever it is read again, another for a topic made anew.
+
+    >>> position(Source("fraud.predictions", "id1", 2, 0), 17)
+    'fraud.predictions@id1/2/17'
+    """
+    return f"{source.topic}@{source.topic_id}/{source.partition}/{offset}"
+
+
+def scalar(column: Column, row: int) -> float | str | None:
+    """The value of a "raw" column at `row` as the label join keeps it: booleans as 1.0 and 0.0, None if unusable."""
+    kind = column.kinds[row]
+    if kind == NUMBER:
+        return float(column.numbers[row])
+    if kind == TEXT:
+        return column.words[column.codes[row]]
+    if kind == BOOL:
+        return 1.0 if column.words[column.codes[row]] == "true" else 0.0
+    return None
+
+
+def labels_of(batch: LabelBatch, source: Source) -> list[Label]:
+    """The label events of a batch, for the label store."""
+    at = f"{source.topic}@{source.topic_id}/{source.partition}/"
+    return [
+        Label(id=id_, position=f"{at}{offset}", time_ms=time, label=label)
+        for id_, offset, time, label in zip(
+            batch.ids, batch.offsets.tolist(), batch.times_ms.tolist(), batch.labels, strict=True
+        )
+    ]
+
+
+def predictions_of(batch: Batch, source: Source, segments: list[tuple[str, ...]]) -> list[Prediction]:
+    """The predictions of a batch, for the label store; `segments` per event, as panes.segments_of gives them."""
+    assert batch.ids is not None
+    at = f"{source.topic}@{source.topic_id}/{source.partition}/"
+    nothing: list[Any] = [None] * len(batch)
+    predictions = values_of(batch.prediction) if batch.prediction is not None else nothing
+    scores = batch.class_scores
+    if scores is None:
+        scores = values_of(batch.score) if batch.score is not None else nothing
+    versions = [batch.versions[c] for c in batch.version_codes.tolist()]
+    return [
+        Prediction(
+            id=id_, position=f"{at}{offset}", time_ms=time, version=version, segments=s, prediction=p, score=score
+        )
+        for id_, offset, time, version, s, p, score in zip(
+            batch.ids, batch.offsets.tolist(), batch.times_ms.tolist(), versions, segments, predictions, scores,
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+def values_of(column: Column) -> list[float | str | None]:
+    """All values of a "raw" column, as `scalar` gives them."""
+    if (column.kinds == NUMBER).all():
+        return column.numbers.tolist()
+    return [scalar(column, row) for row in range(len(column.kinds))]
+
+
+NO_CODES: Final = np.zeros(0, np.int32)
+NO_NUMBERS: Final = np.zeros(0, np.float64)
