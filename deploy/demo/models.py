@@ -36,9 +36,17 @@ class Predictions:
 class DemoModel(Protocol):
     """One model of the demo."""
 
-    name: str
-    features: tuple[str, ...]
-    label_delay: pd.Timedelta  # from a prediction to its label
+    @property
+    def name(self) -> str:
+        """As in the configuration."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns it predicts from."""
+
+    @property
+    def label_delay(self) -> pd.Timedelta:
+        """From a prediction to its label."""
 
     def load(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """(reference rows, rows to play)."""
@@ -50,7 +58,7 @@ class DemoModel(Protocol):
         """Train on `rows`; what the new version says of them out of fold, and of the `rest`."""
 
 
-def _weeks(table: pd.DataFrame) -> NDArray[np.int64]:
+def _weeks(table: pd.DataFrame) -> NDArray[Any]:
     """Folds are whole weeks: neighbouring hours are too alike to be told apart by chance."""
     return ((table["ts"] - pd.Timestamp("1970-01-01", tz="UTC")) // WEEK).to_numpy()
 

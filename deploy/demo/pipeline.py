@@ -27,7 +27,14 @@ class Pipeline:
     """A webhook receiver and one worker thread; `say` gets a line for people for everything that happens."""
 
     def __init__(
-        self, traffic: Mapping[str, Traffic], *, api: str, key: str, secret: str, folder: Path, say: Callable[[str], None]
+        self,
+        traffic: Mapping[str, Traffic],
+        *,
+        api: str,
+        key: str,
+        secret: str,
+        folder: Path,
+        say: Callable[[str], None],
     ) -> None:
         self._traffic = traffic
         self._api = api

@@ -77,7 +77,11 @@ class Traffic:
         while self._told < self._said and self._times[self._told] + self.model.label_delay <= now:
             i = self._told
             told = self._times[i] + self.model.label_delay
-            event = {"request_id": self._ids[i], "ts": told.isoformat().replace("+00:00", "Z"), "actual": self._actual[i]}
+            event = {
+                "request_id": self._ids[i],
+                "ts": told.isoformat().replace("+00:00", "Z"),
+                "actual": self._actual[i],
+            }
             topic = f"demo.{self.model.name}.labels"
             out.append(Message(topic=topic, key=self._ids[i], value=json.dumps(event).encode()))
             self._told += 1

@@ -1,0 +1,215 @@
+"""The service as its users run it: processes started by command line, spoken to through the contract alone."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from deploy.kafka.node import free_port
+from tests.exactness.oracle import Record
+from tests.exactness.streams import Raw
+from tests.servers import wait_until
+
+CONFIG = """\
+kafka:
+  brokers: {brokers}
+  group: {name}
+  prefix: "{name}."
+  options: {{session.timeout.ms: 6000, heartbeat.interval.ms: 1000}}
+store: {redis}
+api: {{host: 127.0.0.1, port: {port}, keys: test-key}}
+time: {{idle_after: 5m}}
+models:
+  fraud:
+    topic: fraud.predictions
+    task: binary
+    fields: {{id: id, time: ts, version: version, features: features, prediction: prediction, score: score}}
+    columns: {{amount: numeric, age: numeric, ratio: numeric, country: categorical}}
+    segments: [country]
+    reference: {{file: reference.csv}}
+    pane: 10s
+    window: {{size: 1m}}
+    min_rows: 50
+  churn:
+    topic: churn.predictions
+    task: binary
+    fields: {{id: id, time: ts, version: version, features: [x], prediction: prediction, score: score}}
+    columns: {{x: numeric}}
+    labels: {{topic: churn.labels, fields: {{id: id, time: ts, label: label}}, ttl: 1d}}
+    pane: 10s
+    window: {{size: 1m}}
+    min_rows: 50
+"""
+SOURCES = {"fraud.predictions": 3, "churn.predictions": 2, "churn.labels": 2}
+
+
+class Role:
+    """One process of a role, started again whenever it ends by itself, as an orchestrator would."""
+
+    def __init__(self, folder: Path, name: str, arguments: list[str]) -> None:
+        self.name = name
+        self.restarts = 0
+        self._command = [sys.executable, "-m", "stream_monitor", *arguments]
+        self._log = folder / f"{name}.log"
+        self._wanted = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+
+    def start(self) -> None:
+        self._wanted = True
+        self._spawn()
+        self._keeper.start()
+
+    def _spawn(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+
+    def _keep(self) -> None:
+        while self._wanted:
+            process = self._process
+            if process is not None and process.poll() is not None and self._wanted:
+                self.restarts += 1
+                self._spawn()
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """kill -9; it is started again."""
+        assert self._process is not None
+        self._process.kill()
+
+    def freeze(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """An orderly stop; its exit code."""
+        self._wanted = False
+        if self._keeper.is_alive():
+            self._keeper.join(2)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            return self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+class Service:
+    """Taps, workers and an api over one Kafka and one Redis."""
+
+    def __init__(self, folder: Path, *, brokers: str, redis: str, name: str, taps: int = 2, workers: int = 2) -> None:
+        port = free_port()
+        self.folder, self.brokers, self.name = folder, brokers, name
+        self.url = f"http://127.0.0.1:{port}"
+        self.config = folder / "monitor.yaml"
+        self.config.write_text(CONFIG.format(brokers=brokers, redis=redis, name=name, port=port))
+        file = str(self.config)
+        self.taps = [Role(folder, f"tap-{i}", ["tap", file]) for i in range(taps)]
+        self.workers = [Role(folder, f"worker-{i}", ["worker", file]) for i in range(workers)]
+        self.api = Role(folder, "api", ["api", file])
+
+    @property
+    def roles(self) -> list[Role]:
+        return [*self.taps, *self.workers, self.api]
+
+    def start(self) -> None:
+        for role in self.roles:
+            role.start()
+
+    def stop(self) -> None:
+        for role in self.roles:
+            role.stop()
+
+    def get(self, path: str) -> Any:
+        key = {"authorization": "Bearer test-key"}
+        answer = httpx.get(f"{self.url}{path}", timeout=20, trust_env=False, headers=key)
+        answer.raise_for_status()
+        return answer.json()
+
+    def everything(self, path: str) -> list[dict[str, Any]]:
+        """All items of a paged list."""
+        items: list[dict[str, Any]] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.get(f"{path}?limit=1000" + (f"&cursor={cursor}" if cursor else ""))
+            items += page["items"]
+            cursor = page["next"]
+        return items
+
+    def logs(self) -> str:
+        """The end of every process's log, for a failing test."""
+        return "\n".join(f"--- {r.name} (restarts: {r.restarts})\n{r.log()[-1500:]}" for r in self.roles)
+
+
+def create_topics(brokers: str, topics: dict[str, int]) -> None:
+    """Create topics with so many partitions and wait for them."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+    for future in admin.create_topics([NewTopic(t, n, 1) for t, n in topics.items()]).values():
+        future.result(20)
+    wait_until(lambda: topics.keys() <= admin.list_topics(timeout=10).topics.keys(), what="topics created")
+
+
+def publish(brokers: str, raws: Iterable[Raw], *, per_second: float | None = None) -> None:
+    """Publish in order, at a steady rate if one is given."""
+    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 20, "enable.idempotence": True})
+    begin, n = time.monotonic(), 0
+    for n, raw in enumerate(raws, 1):
+        while True:
+            try:
+                producer.produce(raw.topic, raw.value, raw.key, partition=raw.partition)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        if n % 200 == 0:
+            producer.poll(0)
+            if per_second and (ahead := n / per_second - (time.monotonic() - begin)) > 0:
+                time.sleep(ahead)
+    if producer.flush(120):
+        raise AssertionError(f"{n} events could not be published")
+
+
+def read_all(brokers: str, topic: str) -> list[Any]:
+    """Every message of a topic, by partition and offset."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader", "enable.auto.commit": False})
+    try:
+        messages = []
+        for p in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+            if low == high:
+                continue
+            consumer.assign([TopicPartition(topic, p, low)])
+            at = low
+            while at < high:
+                for message in consumer.consume(5_000, 5):
+                    if message.error():
+                        raise AssertionError(message.error())
+                    messages.append(message)
+                    at = message.offset() + 1
+        return messages
+    finally:
+        consumer.close()
+
+
+def records(brokers: str, topic: str) -> list[Record]:
+    """A source topic as the oracle reads it."""
+    messages = read_all(brokers, topic)
+    return [Record(topic=topic, partition=m.partition(), offset=m.offset(), value=m.value()) for m in messages]
