@@ -1,8 +1,8 @@
 """Two real models in production, watched: `make demo`, or `make demo DEMO_SECONDS=90` to end by itself.
 
-Starts `stream-monitor run --embedded`, publishes the traffic of both models at about four event-days a second, and answers
-retrain requests as a training pipeline would. Nothing that is shown is scripted: verdicts, alerts and requests follow from
-the data.
+Starts `stream-monitor run --embedded`, publishes the traffic of both models at about four event-days a second, and
+answers retrain requests as a training pipeline would. Nothing that is shown is scripted: verdicts, alerts and requests
+follow from the data.
 """
 
 from __future__ import annotations
