@@ -8,7 +8,7 @@ a higher epoch                                    takes the source's place and b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stream_monitor.entries import Bundle
 from stream_monitor.states import SourceState, State

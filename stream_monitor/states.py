@@ -243,7 +243,7 @@ class State:
 
     @property
     def stopped(self) -> str:
-        """Why this partition must stop, or nothing: publish the outputs, then raise StateError. Later steps do nothing."""
+        """Why this partition must stop, or "": publish the outputs, then raise StateError; later steps do nothing."""
         return self.head_state.stopped
 
     def model(self, name: str) -> Model:
