@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 DURATION = {"kind": "duration"}  # 10s 5m 1h 7d -> integer ms
 SECRET = {"kind": "secret"}  # never printed, never served, not part of the config id
+INLINE = {"kind": "inline"}  # no key of its own in YAML: its keys stand beside the others
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 
@@ -125,7 +126,7 @@ class MonitorSpec:
     warning: float | None = None
     severity: Literal["warning", "critical"] = "critical"
     segments: str | tuple[str, ...] = "all"
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, float] = field(default_factory=dict, metadata=INLINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

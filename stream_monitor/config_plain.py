@@ -30,7 +30,7 @@ def plain_config(config: Config) -> dict[str, Any]:
 
 
 def config_from_plain(plain: Mapping[str, Any]) -> Config:
-    """The configuration that `plain_config` was called on, secrets excepted. Unknown keys (of a newer release) are ignored.
+    """The configuration that `plain_config` was called on, secrets excepted; keys it does not know are ignored.
 
     >>> config_from_plain(plain_config(Config())) == Config()
     True
@@ -50,7 +50,9 @@ def config_id(config: Config) -> str:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.metadata.get("kind") != SECRET["kind"]}
+        return {
+            f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.metadata.get("kind") != SECRET["kind"]
+        }
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):

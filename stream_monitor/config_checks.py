@@ -1,0 +1,112 @@
+"""What must hold between the parts of a configuration: each rule yields (path, message) for what breaks it.
+
+Types and unknown keys are found while reading (config_nodes.py); here are names from the tables and what belongs
+together. A rule never looks at a secret's text in its message.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from stream_monitor.config import Api, Config, Kafka, Target
+from stream_monitor.config_known import TOPIC_CHARACTERS, Finding, Known, instant
+from stream_monitor.config_models import model_findings
+from stream_monitor.config_values import choices
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+def findings(config: Config, known: Known, written: Collection[str]) -> Iterator[Finding]:
+    """Everything that is wrong between the parts. `written`: the paths that stand in the file."""
+    yield from _kafka(config.kafka)
+    yield from _api(config.api)
+    if config.store != "memory" and not config.store.startswith(("redis://", "rediss://", "unix://")):
+        yield "store", "expected redis://HOST:PORT/DB, rediss://... or memory"
+    for name in ("out_of_orderness", "idle_after", "allowed_lateness", "max_future"):
+        if getattr(config.time, name) < (1 if name == "idle_after" else 0):
+            yield f"time.{name}", "must be longer than 0"
+    if not config.models:
+        yield "models", "no model is configured"
+    for name, model in config.models.items():
+        path = f"models.{name}"
+        if not name or len(name) > 200 or any(c in "/\x00\r\n" for c in name):
+            yield path, "a model's name is a text of at most 200 characters without a slash"
+        yield from model_findings(path, model, config, known, written)
+    for i, sink in enumerate(config.sinks):
+        yield from _target(f"sinks[{i}]", "sink", sink, known.sinks)
+    for i, trigger in enumerate(config.triggers):
+        yield from _target(f"triggers[{i}]", "trigger", trigger, known.triggers)
+
+
+def role_findings(config: Config, role: str) -> Iterator[Finding]:
+    """What a role that runs as a process of its own cannot do with."""
+    if role in ("tap", "worker", "api"):
+        if config.store == "memory":
+            yield "store", f"memory is seen by one process only: `{role}` needs a redis:// store, or use `run`"
+        if config.kafka.brokers == "embedded":
+            yield "kafka.brokers", f"the embedded broker lives in one process: `{role}` needs a Kafka, or use `run`"
+
+
+def _kafka(kafka: Kafka) -> Iterator[Finding]:
+    if kafka.brokers != "embedded":
+        for broker in kafka.brokers.split(","):
+            host, _, port = broker.strip().rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+                yield "kafka.brokers", f"expected HOST:PORT (several with commas) or embedded, not {broker.strip()!r}"
+    if kafka.start not in ("earliest", "latest") and instant(kafka.start) is None:
+        yield "kafka.start", f"expected earliest, latest or an RFC 3339 time with an offset, not {kafka.start!r}"
+    if not kafka.prefix or not set(kafka.prefix) <= TOPIC_CHARACTERS or len(kafka.prefix) > 200:
+        yield "kafka.prefix", "expected letters, digits, dots, _ or -"
+    if not kafka.group:
+        yield "kafka.group", "must not be empty"
+    for name, low, high in (("partitions", 1, 1024), ("replication", 1, 100), ("max_event", 1, 1 << 30)):
+        if not low <= getattr(kafka, name) <= high:
+            yield f"kafka.{name}", f"must be from {low} to {high}"
+    for name in ("bootstrap.servers", "group.id", "enable.auto.commit", "auto.offset.reset", "enable.idempotence"):
+        if name in kafka.options:
+            yield f"kafka.options.{name}", "is set by the service itself"
+
+
+def _api(api: Api) -> Iterator[Finding]:
+    if not 0 <= api.port < 65536:
+        yield "api.port", "must be from 0 (any free one) to 65535"
+    if api.host not in LOOPBACK:
+        if api.insecure:
+            yield "api.insecure", f"only on loopback ({', '.join(LOOPBACK)}), and api.host is {api.host!r}"
+        elif not api.keys.strip() and api.read != "open":
+            yield "api.keys", f"missing: without keys nobody could read from {api.host!r}; or say `read: open`"
+
+
+def _target(path: str, noun: str, target: Target, table: Mapping[str, Callable[..., Any]]) -> Iterator[Finding]:
+    if not target.kind:
+        yield path, f"expected a {noun} with its options, like `webhook: {{url: ...}}`"
+        return
+    path = f"{path}.{target.kind}"
+    make = table.get(target.kind)
+    if make is None:
+        if table:
+            yield path, f"unknown {noun} {target.kind!r}{choices(target.kind, table)}"
+        return
+    parameters = {
+        n: p for n, p in inspect.signature(make).parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    }
+    for key in target.options:
+        if key not in parameters:
+            yield f"{path}.{key}", f"unknown key {key!r}{choices(key, parameters)}"
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in target.options:
+            yield f"{path}.{name}", f"missing: {name} must be given"
+    for key, value in target.options.items():
+        if key == "url" and (not isinstance(value, str) or not _is_url(value)):
+            yield f"{path}.url", "expected http://... or https://..."
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False

@@ -1,0 +1,236 @@
+"""What must hold inside one model's part of the configuration: each rule yields (path, message) for what breaks it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+from detectors.base import Metric
+from stream_monitor.config import DAY_MS, Config, Model, MonitorSpec
+from stream_monitor.config_known import OWN_TOPICS, TOPIC_CHARACTERS, Finding, Known, instant
+from stream_monitor.config_values import choices
+
+GROUPS: Final = ("drift", "performance", "quality", "stream", "fairness")
+PANE_MS: Final = (1_000, 7 * DAY_MS)
+
+
+def model_findings(
+    path: str, model: Model, config: Config, known: Known, written: Collection[str]
+) -> Iterator[Finding]:
+    yield from _topics(f"{path}.topic", model.topic, config)
+    yield from _format(f"{path}.format", model.format, known)
+    if model.labels is not None:
+        yield from _topics(f"{path}.labels.topic", (model.labels.topic,), config)
+        yield from _format(f"{path}.labels.format", model.labels.format, known)
+        if model.labels.topic in model.topic:
+            yield f"{path}.labels.topic", "is the model's own topic; a label in the event itself is `fields.label`"
+        if not model.fields.id:
+            yield f"{path}.fields.id", "missing: labels in a topic of their own are joined by id"
+        if model.fields.label:
+            yield f"{path}.fields.label", "labels come either in the event or in a topic of their own, not both"
+        if model.labels.ttl <= 0:
+            yield f"{path}.labels.ttl", "must be longer than 0"
+    if f"{path}.positive" in written and model.task != "binary":
+        yield f"{path}.positive", f"only a binary model has a positive class, and this one's task is {model.task}"
+    if model.task != "none" and not (model.fields.prediction or model.fields.score):
+        yield f"{path}.fields", f"a {model.task} model needs the path of its prediction or score"
+    yield from _columns(path, model)
+    yield from _reference(f"{path}.reference", model)
+    yield from _window(path, model)
+    if model.false_alarms.alarms <= 0 or model.false_alarms.per_ms <= 0:
+        yield f"{path}.false_alarms", "expected a budget like 1 per 30d"
+    for name, value, least in (
+        ("min_rows", model.min_rows, 0),
+        ("max_segments", model.max_segments, 1),
+        ("alerts.for", model.alerts.for_, 1),
+        ("alerts.resolve_after", model.alerts.resolve_after, 1),
+        ("alerts.retire_after", model.alerts.retire_after, 1),
+    ):
+        if value < least:
+            yield f"{path}.{name}", f"must be at least {least}"
+    for name in model.alerts.labels:
+        if not name.isidentifier() or not name.isascii():
+            yield f"{path}.alerts.labels.{name}", "a label's name is letters, digits and _"
+        elif name in ("alertname", "model", "version", "segment", "severity"):
+            yield f"{path}.alerts.labels.{name}", "is set by the service itself"
+    if model.retrain is not None:
+        yield from _retrain(f"{path}.retrain", model)
+    for i, monitor in enumerate(model.monitors):
+        yield from _monitor(f"{path}.monitors[{i}]", monitor, model, known)
+
+
+def _topics(path: str, topics: tuple[str, ...], config: Config) -> Iterator[Finding]:
+    if not topics:
+        yield path, "at least one topic must be given"
+    for topic in topics:
+        if not topic or not set(topic) <= TOPIC_CHARACTERS or len(topic) > 249 or topic in (".", ".."):
+            yield path, f"{topic!r} is no name of a topic"
+        elif topic in {config.kafka.prefix + own for own in OWN_TOPICS}:
+            yield path, f"{topic!r} is a topic of the service itself"
+    if len(set(topics)) < len(topics):
+        yield path, "the same topic twice"
+
+
+def _format(path: str, name: str, known: Known) -> Iterator[Finding]:
+    if known.formats and name not in known.formats:
+        yield path, f"unknown format {name!r}{choices(name, known.formats)}"
+
+
+def column_names(model: Model) -> tuple[str, ...] | None:
+    """The feature columns that the configuration names; None where they are learnt from the data."""
+    if model.columns:
+        return tuple(model.columns)
+    return model.fields.features if isinstance(model.fields.features, tuple) else None
+
+
+def _columns(path: str, model: Model) -> Iterator[Finding]:
+    listed = model.fields.features
+    if isinstance(listed, tuple):
+        for name in sorted({n for n in listed if listed.count(n) > 1}):
+            yield f"{path}.fields.features", f"{name!r} twice"
+        if "" in listed:
+            yield f"{path}.fields.features", "an empty path"
+        for name in model.columns:
+            if name not in listed and name not in ("prediction", "score"):
+                yield f"{path}.columns.{name}", f"is not in fields.features{choices(name, listed)}"
+    elif model.columns and not listed:
+        yield f"{path}.fields.features", "missing: columns are named, but not where the features are"
+    names = column_names(model)
+    for i, segment in enumerate(model.segments):
+        where = f"{path}.segments[{i}]"
+        if names is not None and segment not in names:
+            yield where, f"unknown column {segment!r}{choices(segment, names)}"
+        elif model.columns.get(segment, "categorical") != "categorical":
+            yield where, f"{segment!r} is {model.columns[segment]}; a segment is a categorical column"
+        elif model.segments.index(segment) < i:
+            yield where, f"{segment!r} twice"
+
+
+def _reference(path: str, model: Model) -> Iterator[Finding]:
+    r = model.reference
+    ways = [name for name, given in (("file", r.file), ("first", r.first), ("from", r.from_ or r.to)) if given]
+    if len(ways) > 1:
+        yield path, f"exactly one of file, first, or from and to; given are {' and '.join(ways)}"
+    if r.first < 0:
+        yield f"{path}.first", "must be a number of events above 0"
+    if r.from_ or r.to:
+        ends = []
+        for name, text in (("from", r.from_), ("to", r.to)):
+            at = instant(text)
+            if at is None:
+                yield f"{path}.{name}", f"expected an RFC 3339 time with an offset, not {text!r}" if text else "missing"
+            else:
+                ends.append(at)
+        if len(ends) == 2 and ends[0] >= ends[1]:
+            yield f"{path}.to", "must be later than from"
+
+
+def _window(path: str, model: Model) -> Iterator[Finding]:
+    window, pane = model.window, model.pane
+    if window.rows < 0:
+        yield f"{path}.window.rows", "must be above 0"
+    if pane and not PANE_MS[0] <= pane <= PANE_MS[1]:
+        yield f"{path}.pane", "must be from 1s to 7d"
+    if window.rows:
+        return
+    if window.size < PANE_MS[0]:
+        yield f"{path}.window.size", "must be at least 1s"
+        return
+    if not 0 < model.slide_ms <= window.size:
+        yield f"{path}.window.slide", "must be above 0 and at most the size"
+        return
+    if window.size % 1000 or model.slide_ms % 1000:
+        yield f"{path}.window", "size and slide must be whole seconds"
+    elif pane:
+        for name, value in (("size", window.size), ("slide", model.slide_ms)):
+            if value % pane:
+                yield f"{path}.window.{name}", f"must be a multiple of the pane ({pane / 1000:g} s)"
+
+
+def _retrain(path: str, model: Model) -> Iterator[Finding]:
+    retrain = model.retrain
+    assert retrain is not None
+    for i, group in enumerate(retrain.on):
+        if group not in GROUPS:
+            yield f"{path}.on[{i}]", f"unknown monitor group {group!r}{choices(group, GROUPS)}"
+    if retrain.min_labels < 0:
+        yield f"{path}.min_labels", "must not be negative"
+    if retrain.min_labels > 0 and not has_labels(model):
+        yield f"{path}.min_labels", "the model has no labels: neither fields.label nor a labels topic"
+
+
+def has_labels(model: Model) -> bool:
+    """Whether labels come at all."""
+    return bool(model.labels or model.fields.label)
+
+
+def _monitor(path: str, monitor: MonitorSpec, model: Model, known: Known) -> Iterator[Finding]:
+    metric = known.metrics.get(monitor.metric)
+    if metric is None:
+        if known.metrics:
+            yield f"{path}.metric", f"unknown metric {monitor.metric!r}{choices(monitor.metric, known.metrics)}"
+    else:
+        yield from _metric(path, monitor, metric, model)
+    detector = known.detectors.get(monitor.detector)
+    if monitor.detector != "threshold":
+        if detector is None and known.detectors:
+            names = {*known.detectors, "threshold"}
+            yield f"{path}.detector", f"unknown detector {monitor.detector!r}{choices(monitor.detector, names)}"
+        if monitor.threshold is not None and not _takes(detector, "threshold"):
+            yield f"{path}.threshold", f"the detector {monitor.detector} takes no threshold"
+        if detector is not None:
+            try:
+                detector(**monitor.parameters)
+            except (TypeError, ValueError) as error:
+                yield path, f"detector {monitor.detector}: {error}"
+    yield from _segments(path, monitor, model)
+
+
+def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> Iterator[Finding]:
+    if metric.needs == "outcome":
+        if metric.tasks and model.task not in metric.tasks:
+            yield (
+                f"{path}.metric",
+                f"{metric.name} is for the tasks {', '.join(metric.tasks)}, and this model's is {model.task}",
+            )
+        elif not has_labels(model):
+            yield f"{path}.metric", f"{metric.name} needs labels: neither fields.label nor a labels topic is configured"
+    if metric.needs != "column" and monitor.columns != "all":
+        yield f"{path}.columns", f"{metric.name} is about the whole model and takes no columns"
+    threshold = monitor.threshold
+    if isinstance(threshold, Mapping):
+        for key in threshold:
+            if key not in ("above", "below"):
+                yield f"{path}.threshold.{key}", f"unknown key {key!r}{choices(key, ('above', 'below'))}"
+        if len(threshold) != 1:
+            yield f"{path}.threshold", "expected one of above and below"
+    elif threshold is not None and metric.worse == "both":
+        yield f"{path}.threshold", f"{metric.name} can be too high or too low: say {{above: x}} or {{below: x}}"
+    names = column_names(model)
+    if metric.needs == "column" and isinstance(monitor.columns, tuple | str) and monitor.columns != "all":
+        columns = (monitor.columns,) if isinstance(monitor.columns, str) else monitor.columns
+        outputs = [n for n in ("prediction", "score") if getattr(model.fields, n)]
+        for i, column in enumerate(columns):
+            where = f"{path}.columns[{i}]" if isinstance(monitor.columns, tuple) else f"{path}.columns"
+            if names is not None and column not in names and column not in outputs:
+                yield where, f"unknown column {column!r}{choices(column, [*names, *outputs])}"
+            elif column in model.columns and metric.kinds and model.columns[column] not in metric.kinds:
+                yield where, f"{column!r} is {model.columns[column]}; {metric.name} reads {' and '.join(metric.kinds)}"
+
+
+def _segments(path: str, monitor: MonitorSpec, model: Model) -> Iterator[Finding]:
+    if monitor.segments != "all":
+        listed = isinstance(monitor.segments, tuple)
+        for i, segment in enumerate(monitor.segments if isinstance(monitor.segments, tuple) else (monitor.segments,)):
+            name = segment.partition("=")[0]
+            if name not in model.segments and name != "all":
+                known = [*model.segments, "all"]
+                yield (
+                    f"{path}.segments[{i}]" if listed else f"{path}.segments",
+                    f"unknown segment {segment!r}{choices(name, known)}",
+                )
+
+
+def _takes(detector: type | None, name: str) -> bool:
+    return detector is not None and name in {f.name for f in dataclasses.fields(detector)}

@@ -1,0 +1,357 @@
+"""monitor.yaml: the contract's example becomes the right Config; every mistake is named with its line, all at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from detectors.base import Metric
+from stream_monitor.config import Budget, Config, LabelFields, Target
+from stream_monitor.config_files import (
+    ConfigFile,
+    Known,
+    check_role,
+    config_from_plain,
+    config_id,
+    plain_config,
+    read_config,
+)
+from stream_monitor.errors import ConfigError
+
+EXAMPLE = """\
+kafka:
+  brokers: localhost:9092            # or embedded
+  prefix: stream-monitor.            # of the service's own topics
+  group: stream-monitor
+  start: earliest
+  options: {security.protocol: SASL_SSL, sasl.password: "${KAFKA_PASSWORD}"}
+store: redis://localhost:6379/0      # or memory
+api: {host: 127.0.0.1, port: 8000, keys: "${file:keys.txt}", insecure: false}
+time: {out_of_orderness: 5s, idle_after: 30s, allowed_lateness: 10m, max_future: 1h}
+models:
+  fraud:
+    topic: fraud.predictions         # one or a list
+    format: json
+    task: binary
+    positive: 1
+    fields:
+      id: request_id
+      time: ts
+      version: model.version
+      features: features
+      prediction: prediction
+      score: score
+      latency_ms: latency_ms
+    labels: {topic: fraud.labels, fields: {id: request_id, time: ts, label: is_fraud}, ttl: 7d}
+    columns: {amount: numeric, country: categorical, note: text}
+    segments: [country]
+    reference: {file: train.parquet}
+    pane: 10s
+    window: {size: 5m, slide: 5m}
+    min_rows: 100
+    false_alarms: 1 per 30d
+    monitors:
+      - {metric: psi, columns: [amount, country], threshold: 0.2, severity: warning}
+      - {metric: accuracy, threshold: {below: 0.9}}
+      - {metric: error_rate, detector: page_hinkley, delta: 0.005}
+      - {metric: missing_rate, columns: all}
+    alerts: {for: 2, resolve_after: 3, labels: {team: risk}, runbook: "https://wiki/run"}
+    retrain: {on: [drift, performance], cooldown: 24h, max_age: 30d, min_labels: 1000, approval: false}
+sinks:
+  - alertmanager: {url: "http://localhost:9093"}
+  - slack: {url: "${SLACK_WEBHOOK}"}
+  - webhook: {url: "https://example.org/hook", secret: "${WEBHOOK_SECRET}"}
+triggers:
+  - webhook: {url: "https://example.org/train", secret: "${WEBHOOK_SECRET}"}
+"""
+ENVIRON = {"KAFKA_PASSWORD": "hunter2", "SLACK_WEBHOOK": "https://hooks.example.org/T0", "WEBHOOK_SECRET": "whsec_aGk="}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageHinkley:
+    delta: float = 0.005
+    burn_in: int = 30
+
+    def __post_init__(self) -> None:
+        if self.burn_in < 0:
+            raise ValueError("burn_in must not be negative")
+
+
+def webhook(*, url: str, secret: str = "", timeout: float = 10.0) -> None:
+    """Options of a sink are the parameters of what makes it."""
+
+
+def _metric(name: str, needs: Any, worse: Any = "above", **more: Any) -> Metric:
+    return Metric(
+        name=name, group="drift", needs=needs, kinds=more.pop("kinds", ()), worse=worse, function=float, **more
+    )
+
+
+KNOWN = Known(
+    metrics={
+        m.name: m
+        for m in (
+            _metric("psi", "column", kinds=("numeric", "categorical")),
+            _metric("ks", "column", kinds=("numeric",)),
+            _metric("missing_rate", "column", kinds=("numeric", "categorical")),
+            _metric("accuracy", "outcome", "below", tasks=("binary", "multiclass")),
+            _metric("error_rate", "outcome", tasks=("binary", "multiclass")),
+            _metric("mae", "outcome", tasks=("regression",)),
+            _metric("row_volume", "window", "both"),
+        )
+    },
+    detectors={"page_hinkley": PageHinkley},
+    formats=("json",),
+    sinks={"alertmanager": webhook, "slack": webhook, "webhook": webhook},
+    triggers={"webhook": webhook},
+)
+
+
+def read(folder: Path, text: str, environ: dict[str, str] = ENVIRON) -> ConfigFile:
+    (folder / "keys.txt").write_text("k1 admin\n")
+    file = folder / "monitor.yaml"
+    file.write_text(text)
+    return read_config(str(file), KNOWN, environ)
+
+
+def mistakes(folder: Path, text: str, environ: dict[str, str] = ENVIRON) -> list[str]:
+    """The messages without the folder; [] when the file is right."""
+    try:
+        read(folder, text, environ)
+    except ConfigError as error:
+        return [str(m).removeprefix(f"{folder}/") for m in error.mistakes]
+    return []
+
+
+def test_the_example_of_the_contract(tmp_path: Path) -> None:
+    found = read(tmp_path, EXAMPLE)
+    config, model = found.config, found.config.models["fraud"]
+    assert config.kafka.options == {"security.protocol": "SASL_SSL", "sasl.password": "hunter2"}
+    assert config.api.keys == "k1 admin"
+    assert config.time.allowed_lateness == 600_000
+    assert (model.topic, model.positive, model.pane, model.slide_ms) == (("fraud.predictions",), 1, 10_000, 300_000)
+    assert model.labels is not None
+    assert model.labels.fields == LabelFields(id="request_id", label="is_fraud", time="ts")
+    assert model.labels.ttl == 7 * 86_400_000
+    assert model.reference.file == str(tmp_path / "train.parquet")
+    assert model.false_alarms == Budget(alarms=1.0, per_ms=30 * 86_400_000)
+    assert [(m.metric, m.threshold, m.columns, m.parameters) for m in model.monitors] == [
+        ("psi", 0.2, ("amount", "country"), {}),
+        ("accuracy", {"below": 0.9}, "all", {}),
+        ("error_rate", None, "all", {"delta": 0.005}),
+        ("missing_rate", None, "all", {}),
+    ]
+    assert (model.alerts.for_, model.alerts.labels) == (2, {"team": "risk"})
+    assert model.retrain is not None
+    assert (model.retrain.on, model.retrain.cooldown) == (("drift", "performance"), 86_400_000)
+    assert [s.kind for s in config.sinks] == ["alertmanager", "slack", "webhook"]
+    assert config.triggers == (
+        Target(kind="webhook", options={"url": "https://example.org/train", "secret": "whsec_aGk="}),
+    )
+    assert found.cautions == ()
+    assert found.lines["models.fraud.monitors[1].threshold"] == 34
+
+
+def test_plain_and_back_without_secrets(tmp_path: Path) -> None:
+    config = read(tmp_path, EXAMPLE).config
+    plain = plain_config(config)
+    text = str(plain)
+    for secret in (*ENVIRON.values(), "k1 admin", "6379"):
+        assert secret not in text
+    back = config_from_plain(plain)
+    assert back.models == config.models
+    assert plain_config(back) == plain
+    assert config_id(back) == config_id(config)
+
+
+# Each line: what is replaced in the example, by what, and the one message it must give.
+WRONG = [
+    ("metric: psi,", "metric: pis,", "33: models.fraud.monitors[0].metric: unknown metric 'pis'; did you mean 'psi'?"
+     " known: accuracy, error_rate, ks, mae, missing_rate, psi, row_volume"),
+    ("group: stream", "groop: stream", "4: kafka.groop: unknown key 'groop'; did you mean 'group'? known: brokers, "),
+    ("  start: earliest", "  start: sometimes", "5: kafka.start: expected earliest, latest or an RFC 3339"),
+    ("localhost:9092", "localhost", "2: kafka.brokers: expected HOST:PORT"),
+    ("redis://localhost:6379/0", "mysql://x:pw@y", "7: store: expected redis://HOST:PORT/DB"),
+    ("host: 127.0.0.1, port: 8000", "host: 0.0.0.0, port: 99999", "8: api.port: must be from 0"),
+    ("127.0.0.1, port: 8000, keys: \"${file:keys.txt}\", insecure: false", "0.0.0.0, insecure: true",
+     "8: api.insecure: only on loopback"),
+    ("${file:keys.txt}", "${file:nokeys.txt}", "8: api.keys: ${file:nokeys.txt}: No such file or directory"),
+    ("${SLACK_WEBHOOK}", "${SLACK}", "41: sinks[1].slack.url: ${SLACK}: the environment variable SLACK is not set"),
+    ("idle_after: 30s", "idle_after: 30", "9: time.idle_after: expected a duration like 10s, 5m, 1h or 7d, not '30'"),
+    ("task: binary", "task: binnary", "14: models.fraud.task: unknown value 'binnary'; did you mean 'binary'?"),
+    ("task: binary", "task: regression", "15: models.fraud.positive: only a binary model has a positive class"),
+    ("      id: request_id\n", "", "16: models.fraud.fields.id: missing: labels in a topic of their own"),
+    ("features: features\n", "features: features\n      featurez: x\n",
+     "21: models.fraud.fields.featurez: unknown key 'featurez'; did you mean 'features'?"),
+    ("time: ts, label: is_fraud", "time: ts", "24: models.fraud.labels.fields.label: missing: label must be given"),
+    ("note: text", "note: txt", "25: models.fraud.columns.note: unknown value 'txt'; did you mean 'text'?"),
+    ("segments: [country]", "segments: [contry]", "26: models.fraud.segments[0]: unknown column 'contry'; did you"),
+    ("segments: [country]", "segments: [amount]", "26: models.fraud.segments[0]: 'amount' is numeric; a segment"),
+    ("{file: train.parquet}", "{file: t.csv, first: 5}", "27: models.fraud.reference: exactly one of file, first,"),
+    ("{file: train.parquet}", "{from: 2026-01-02T00:00:00Z}", "27: models.fraud.reference.to: missing"),
+    ("{file: train.parquet}", "{from: 2026-01-02T00:00:00Z, to: 2026-01-01T00:00:00Z}",
+     "27: models.fraud.reference.to: must be later than from"),
+    ("pane: 10s", "pane: 7s", "29: models.fraud.window.size: must be a multiple of the pane (7 s)"),
+    ("slide: 5m", "slide: 15s", "29: models.fraud.window.slide: must be a multiple of the pane (10 s)"),
+    ("slide: 5m", "slide: 10m", "29: models.fraud.window.slide: must be above 0 and at most the size"),
+    ("min_rows: 100", "min_rows: many", "30: models.fraud.min_rows: expected a whole number, not 'many'"),
+    ("1 per 30d", "1 in 30d", "31: models.fraud.false_alarms: expected a budget like 1 per 30d, not '1 in 30d'"),
+    ("1 per 30d", "0 per 30d", "31: models.fraud.false_alarms: expected a budget"),
+    ("[amount, country], threshold", "[amont], threshold", "33: models.fraud.monitors[0].columns[0]: unknown column"),
+    ("metric: psi, columns: [amount, country]", "metric: ks, columns: [country]",
+     "33: models.fraud.monitors[0].columns[0]: 'country' is categorical; ks reads numeric"),
+    ("severity: warning", "severity: bad", "33: models.fraud.monitors[0].severity: unknown value 'bad'"),
+    ("{below: 0.9}", "{under: 0.9}", "34: models.fraud.monitors[1].threshold.under: unknown key 'under'"),
+    ("{below: 0.9}", "{above: 1, below: 0.9}", "34: models.fraud.monitors[1].threshold: expected one of above and"),
+    ("{below: 0.9}", ".nan", "34: models.fraud.monitors[1].threshold: expected a number, not '.nan'"),
+    ("{metric: accuracy", "{metric: mae", "34: models.fraud.monitors[1].metric: mae is for the tasks regression"),
+    ("{metric: accuracy, threshold: {below: 0.9}}", "{metric: row_volume, threshold: 5}",
+     "34: models.fraud.monitors[1].threshold: row_volume can be too high or too low"),
+    ("{metric: accuracy", "{columns: [amount], metric: accuracy",
+     "34: models.fraud.monitors[1].columns: accuracy is about the whole model"),
+    ("page_hinkley", "page_hinkly", "35: models.fraud.monitors[2].detector: unknown detector 'page_hinkly'; did you"),
+    ("delta: 0.005", "dleta: 0.005", "35: models.fraud.monitors[2].dleta: unknown key 'dleta'; did you mean 'delta'?"),
+    ("delta: 0.005", "burn_in: -1", "35: models.fraud.monitors[2]: detector page_hinkley: burn_in must not be"),
+    ("delta: 0.005", "threshold: 1", "35: models.fraud.monitors[2].threshold: the detector page_hinkley takes no"),
+    ("for: 2", "for: 0", "37: models.fraud.alerts.for: must be at least 1"),
+    ("{team: risk}", "{model: risk}", "37: models.fraud.alerts.labels.model: is set by the service itself"),
+    ("[drift, performance]", "[drift, perf]", "38: models.fraud.retrain.on[1]: unknown monitor group 'perf'; did you"),
+    ("- alertmanager:", "- alertmanger:", "40: sinks[0].alertmanger: unknown sink 'alertmanger'; did you mean"),
+    ("http://localhost:9093", "localhost:9093", "40: sinks[0].alertmanager.url: expected http"),
+    ('{url: "http://localhost:9093"}', "", "40: sinks[0].alertmanager.url: missing: url must be given"),
+    ('{url: "http://localhost:9093"}', "{uri: 'http://x'}", "40: sinks[0].alertmanager.uri: unknown key 'uri'; did"),
+    ("topic: fraud.predictions", "topic: stream-monitor.alerts", "12: models.fraud.topic: 'stream-monitor.alerts' is"),
+    ("    topic: fraud.predictions ", "    # ", "11: models.fraud.topic: missing: topic must be given"),
+    ("min_rows: 100", "pane: 20s", "30: models.fraud.pane: written twice; first on line 28"),
+    ("topic: fraud.labels", "topic: fraud.predictions", "24: models.fraud.labels.topic: is the model's own topic"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), WRONG, ids=[w[2].split(": ")[1] + "=" + w[1][:20] for w in WRONG])
+def test_each_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in EXAMPLE
+    found = mistakes(tmp_path, EXAMPLE.replace(old, new, 1))
+    assert any(m.startswith(f"monitor.yaml:{message}") for m in found), found
+
+
+@pytest.mark.parametrize(("old", "new", "message"), WRONG[:3])
+def test_a_mistake_is_named_once(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert len(mistakes(tmp_path, EXAMPLE.replace(old, new, 1))) == 1
+
+
+def test_all_mistakes_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = EXAMPLE
+    for old, new in (("metric: psi", "metric: pis"), ("group:", "groop:"), ("idle_after: 30s", "idle_after: x")):
+        text = text.replace(old, new, 1)
+    text = text.replace("{file: train.parquet}", "{file: t.csv, first: 5}").replace("for: 2", "for: two")
+    found = mistakes(tmp_path, text)
+    assert [m.split(":")[1] for m in found] == ["4", "9", "27", "33", "37"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "monitor.yaml: the file is empty"),
+        ("- a\n- b\n", "monitor.yaml:1: expected a mapping"),
+        ("kafka: {brokers: [\n", "monitor.yaml:2: not YAML"),
+        ("a: b: c\n", "monitor.yaml:1: not YAML"),
+        ("kafka: 5\n", "monitor.yaml:1: kafka: expected a mapping"),
+        ("models: {}\n", "monitor.yaml:1: models: no model is configured"),
+        ("models: &a {m: *a}\n", "monitor.yaml:1: models.m: aliases lead back"),
+        ("[" * 3000, "monitor.yaml"),
+        ("\x00", "monitor.yaml: not YAML"),
+    ],
+)
+def test_files_that_are_no_configuration(tmp_path: Path, text: str, message: str) -> None:
+    found = mistakes(tmp_path, text)
+    assert any(m.startswith(message) for m in found), found
+
+
+def test_a_missing_file_is_named_as_given() -> None:
+    with pytest.raises(ConfigError, match=r"^no/such\.yaml: No such file or directory$"):
+        read_config("no/such.yaml", KNOWN)
+
+
+def test_short_forms_and_anchors(tmp_path: Path) -> None:
+    text = """\
+store: memory
+models:
+  a: &base {topic: [t1, t2], window: {rows: 1000}, fields: {features: [x, "y.z"]}}
+  b: {<<: *base, topic: t3, segments: [y.z], false_alarms: 2 per 7d, labels: , min_rows: "${N}"}
+"""
+    models = read(tmp_path, text, {"N": "7"}).config.models
+    assert models["a"].topic == ("t1", "t2")
+    assert models["b"].topic == ("t3",)
+    assert models["b"].fields.features == ("x", "y.z")
+    assert (models["b"].window.rows, models["b"].min_rows, models["b"].labels) == (1000, 7, None)
+
+
+def test_secrets_are_in_no_message(tmp_path: Path) -> None:
+    environ = {**ENVIRON, "STORE": "mysql://u:topsecret@h", "PORT": "topsecret", "URL": "topsecret"}
+    text = EXAMPLE.replace("redis://localhost:6379/0", "${STORE}").replace("8000", '"${PORT}"')
+    text = text.replace("${SLACK_WEBHOOK}", "${URL}").replace("30s", '"${URL}"')
+    found = mistakes(tmp_path, text, environ)
+    assert len(found) == 4
+    assert "topsecret" not in "".join(found)
+
+
+def test_a_secret_in_the_file_earns_a_caution(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("${WEBHOOK_SECRET}", "whsec_b3Blbg==", 1).replace("redis://", "redis://:open@")
+    cautions = [str(c) for c in read(tmp_path, text).cautions]
+    assert [c.split(":")[1:3] for c in cautions] == [["7", " store"], ["42", " sinks[2].webhook.secret"]]
+    assert "whsec" not in "".join(cautions)
+
+
+@pytest.mark.parametrize(("role", "wrong"), [("run", 0), ("tap", 2), ("worker", 2), ("api", 2)])
+def test_memory_and_embedded_are_for_one_process(tmp_path: Path, role: str, wrong: int) -> None:
+    text = "kafka: {brokers: embedded}\nstore: memory\nmodels: {m: {topic: t}}\n"
+    found = read(tmp_path, text)
+    if not wrong:
+        check_role(found, role)
+        return
+    with pytest.raises(ConfigError) as error:
+        check_role(found, role)
+    assert [m.line for m in error.value.mistakes] == [2, 1] or [m.line for m in error.value.mistakes] == [1, 2]
+
+
+_KEYS = st.sampled_from(sorted({*re.findall(r"[a-z_]{2,}", EXAMPLE), "<<", "from", "to", "first", "x", "m"}))
+_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
+    st.sampled_from(["psi", "binary", "5m", "1 per 30d", "${X}", "${file:x}", "${", "memory", "t", "page_hinkley"]),
+)  # fmt: skip
+_TREES = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_KEYS, inner, max_size=5)),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=st.dictionaries(_KEYS, _TREES, max_size=5))
+def test_any_tree_is_a_config_or_a_config_error(tmp_path: Path, tree: dict[str, Any]) -> None:
+    found = _attempt(tmp_path, yaml.safe_dump(tree))
+    assert isinstance(found, Config) or all(m.message for m in found.mistakes)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_to_a_right_file_is_survived(tmp_path: Path, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(EXAMPLE)))
+    cut = data.draw(st.integers(0, 40))
+    put = data.draw(st.text(alphabet=st.characters(codec="utf-8"), max_size=6))
+    found = _attempt(tmp_path, EXAMPLE[:at] + put + EXAMPLE[at + cut :])
+    assert isinstance(found, Config) or all(m.message and m.line >= 0 for m in found.mistakes)
+
+
+def _attempt(folder: Path, text: str) -> Config | ConfigError:
+    try:
+        return read(folder, text).config
+    except ConfigError as error:
+        return error
