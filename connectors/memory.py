@@ -159,6 +159,9 @@ class MemoryLabelStore:
     def ping(self) -> None:
         return None
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
     def _open(self, model: str, ttl_ms: int) -> tuple[OrderedDict[str, _Pair], float]:
         now = self._clock()
         pairs = self._models.setdefault(model, OrderedDict())
@@ -233,3 +236,6 @@ class MemoryOutbox:
         key = (notice.target, notice.id)
         self._waiting.pop(key, None)
         self._due.pop(key, None)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
