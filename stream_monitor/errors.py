@@ -1,11 +1,13 @@
 """Errors, named by what the caller does.
 
-    StreamMonitorError
-    +-- ConfigError       stop at start-up; lists every mistake with file, line and path
-    +-- InvalidRecord     dead-letter the event and count it by reason
-    +-- DeliveryError     try again after `retry_after` seconds, or give up at once if `permanent`
-    +-- StateError        this process cannot go on: leave with exit code 1 and be started again
-        +-- Fenced        the partition has another owner now: publish nothing, rejoin the group
+StreamMonitorError
++-- ConfigError       stop at start-up; lists every mistake with file, line and path
++-- InvalidRecord     dead-letter the event and count it by reason
++-- DeliveryError     try again after `retry_after` seconds, or give up at once if `permanent`
++-- Unreachable       try again soon: broker or store does not answer, nothing is decided
+|   +-- CommitUnknown rejoin the group and read back: the commit may have been made or not
++-- StateError        this process cannot go on: leave with exit code 1 and be started again
+    +-- Fenced        the partition has another owner now: publish nothing, rejoin the group
 """
 
 from __future__ import annotations
@@ -56,6 +58,14 @@ class DeliveryError(StreamMonitorError):
         self.retry_after = retry_after
         self.permanent = permanent
         super().__init__(message)
+
+
+class Unreachable(StreamMonitorError):
+    """An outside system does not answer; the same call may succeed later."""
+
+
+class CommitUnknown(Unreachable):
+    """A commit was sent and its outcome is not known."""
 
 
 class StateError(StreamMonitorError):

@@ -1,0 +1,194 @@
+"""One source partition in the hands of a tap: what has been read, which block is under way.
+
+    resumed ---------------> announced -> complete -> applied -+-> collecting -> cut -> announced -> ...
+    opened -> collecting -> cut ---^                           |
+                                                               +-> (silence: an empty block, cut and announced too)
+
+Everything here can be had again from the committed intent and the log.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from stream_monitor.brokers import Message, Partition
+from stream_monitor.entries import PaneRecord
+from stream_monitor.intents import FIRST_BLOCK, Intent, Look, Opening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What counting a block gave: a pure function of its intent and its events."""
+
+    panes: Sequence[PaneRecord] = ()
+    dead: Sequence[tuple[int, str, str]] = ()  # (index of the message, reason, detail), by index
+    late: Mapping[str, int] = field(default_factory=dict)  # model -> events
+    events: Mapping[str, int] = field(default_factory=dict)  # model -> valid events, late ones included
+    max_event_ms: int | None = None  # the source's greatest event time after the block
+    watermark_ms: int | None = None
+    idle: bool = False
+    home: str  # the model whose worker partition is told of dead letters
+    details: Mapping[str, int] = field(default_factory=dict)  # further counts, for the status only
+
+
+class Counting(Protocol):
+    """Decodes and counts the events of a block."""
+
+    def count(self, intent: Intent, partition: Partition, messages: Sequence[Message]) -> Counted:
+        """The counts of the block. Unreachable: a store does not answer, the same call is made again."""
+
+    def config_id(self) -> str:
+        """The configuration for new blocks, published so that any tap can count them again."""
+
+    def layouts(self, topic: str) -> dict[str, str]:
+        """The layouts for new blocks of a topic: model -> layout id. Asked at block borders only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a block that is cut now is to be counted with."""
+
+    now_ms: int
+    partitions: int
+    part_bytes: int
+    config: str
+    layouts: dict[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Assigned:
+    """A partition this tap owns."""
+
+    partition: Partition
+    topic_id: str
+    epoch: int
+    partitions_first: int
+    n: int  # of the last block published whole; FIRST_BLOCK - 1 before the first
+    to: int  # where the next block begins
+    max_event_ms: int | None
+    active_ms: int
+    at_ms: int
+    alarm: str = ""
+    position: int  # everything below it in the log has been read
+    intent: Intent | None = None  # committed, its block not yet acknowledged
+    messages: list[Any] = field(default_factory=list)  # read, in no applied block
+    bytes: int = 0  # of the messages' values
+    settled: bool = False  # the last block was empty: the committed offset is where it ended
+    watermark_ms: int | None = None
+    idle: bool = False
+    committed: int | None = None
+
+    @classmethod
+    def resumed(cls, partition: Partition, intent: Intent) -> Assigned:
+        """With an intent read back: its block is to be made again first."""
+        return cls(
+            partition=partition,
+            topic_id=intent.topic_id,
+            epoch=intent.epoch,
+            partitions_first=intent.partitions_first,
+            n=intent.n - 1,
+            to=intent.from_,
+            max_event_ms=intent.max_event_ms,
+            active_ms=intent.active_ms,
+            at_ms=intent.at_ms,
+            alarm=intent.alarm,
+            position=intent.from_,
+            intent=intent,
+            committed=intent.from_,
+        )
+
+    @classmethod
+    def opened(cls, partition: Partition, opening: Opening, look: Look, offset: int, now_ms: int) -> Assigned:
+        """At the beginning of an epoch."""
+        return cls(
+            partition=partition,
+            topic_id=look.topic_id,
+            epoch=opening.epoch,
+            partitions_first=look.partitions,
+            n=FIRST_BLOCK - 1,
+            to=offset,
+            max_event_ms=None,
+            active_ms=now_ms,
+            at_ms=now_ms,
+            alarm=opening.alarm,
+            position=offset,
+        )
+
+    def opening(self) -> bool:
+        """Whether its epoch has no block yet, so that where it began is not committed."""
+        return self.n < FIRST_BLOCK and self.intent is None
+
+    def take(self, messages: list[Any]) -> bool:
+        """Add messages read. False if the log went back under us, as it does when a topic is deleted and made again."""
+        if messages[0].offset() < self.position:
+            return False
+        self.messages += messages
+        self.bytes += sum(map(len, messages))
+        self.position = messages[-1].offset() + 1
+        return True
+
+    def wants_block(self, now_ms: int, *, idle_after_ms: int, silence_ms: int) -> bool:
+        """Whether there is something to say: events, the end of a block, silence, idleness."""
+        if self.intent is not None:
+            return False
+        if self.opening() or self.position > self.to or not self.settled:
+            return True
+        becomes_idle = not self.idle and now_ms - self.active_ms >= idle_after_ms
+        return becomes_idle or now_ms - self.at_ms >= silence_ms
+
+    def cut(self, terms: Terms) -> Intent:
+        """The intent of the next block, which ends at the position; nothing is changed."""
+        return Intent(
+            topic_id=self.topic_id,
+            epoch=self.epoch,
+            n=self.n + 1,
+            from_=self.to,
+            to=self.position,
+            at_ms=max(terms.now_ms, self.at_ms),
+            max_event_ms=self.max_event_ms,
+            active_ms=self.active_ms,
+            partitions=terms.partitions,
+            partitions_first=self.partitions_first,
+            part_bytes=terms.part_bytes,
+            config=terms.config,
+            layouts=terms.layouts,
+            alarm=self.alarm,
+        )
+
+    def announced(self, intent: Intent) -> None:
+        """Its intent is committed."""
+        self.intent, self.committed = intent, intent.from_
+
+    def complete(self) -> bool:
+        """Whether all events of the announced block have been read. By position: its last offsets may be holes."""
+        return self.intent is not None and self.position >= self.intent.to
+
+    def block(self) -> list[Any]:
+        """The messages of the announced block."""
+        assert self.intent is not None
+        return self.messages[: bisect_left(self.messages, self.intent.to, key=_offset)]
+
+    def applied(self, counted: Counted) -> None:
+        """Every message of the announced block is acknowledged."""
+        assert self.intent is not None
+        intent, size = self.intent, len(self.block())
+        self.n, self.to, self.at_ms, self.alarm = intent.n, intent.to, intent.at_ms, ""
+        self.max_event_ms, self.watermark_ms = counted.max_event_ms, counted.watermark_ms
+        self.idle = counted.idle
+        self.active_ms = intent.at_ms if counted.events else intent.active_ms
+        self.settled = intent.from_ == intent.to
+        self.bytes -= sum(map(len, self.messages[:size]))
+        del self.messages[:size]
+        self.intent = None
+
+
+def is_idle(intent: Intent, events: int, idle_after_ms: int) -> bool:
+    """Whether the source has been without events for so long, as of the block's own clock."""
+    return not events and intent.at_ms - intent.active_ms >= idle_after_ms
+
+
+def _offset(message: Message) -> int:
+    return message.offset()

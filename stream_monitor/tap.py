@@ -1,0 +1,339 @@
+"""From source topics to bundles, block by block, each block announced by an intent before it is counted.
+
+    assigned -> look -+-> make the intent's block again -+-> collect -> cut -> commit intent -> count -> publish
+                      +-> open a new epoch --------------+      ^                                          |
+                                                                +------------ all acknowledged ------------+
+
+A tap keeps nothing between blocks and may die at any instant: whoever is assigned the partition next reads the intent
+back and makes the same block again, byte for byte; the fold drops what it has seen. Nothing is published before its
+intent is committed, and the next intent is committed only after every message of this one is acknowledged.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from stream_monitor.blocks import Assigned, Counted, Counting, Terms
+from stream_monitor.brokers import Group, Logs, Message, Partition, Polled, Publisher
+from stream_monitor.bundles import PART_BYTES, bundles
+from stream_monitor.entries import pack
+from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
+from stream_monitor.intents import Look, Opening, came_later, from_metadata, take_up, to_metadata
+from stream_monitor.tallies import Tallies
+
+log = logging.getLogger(__name__)
+
+POLL_RECORDS: Final = 10_000
+SETTLE_SECONDS: Final = 30.0
+BACKOFF_SECONDS: Final = 0.5
+REFUSED_SECONDS: Final = 15.0  # commits refused for so long without a rebalance: join the group anew
+KEPT_OF_TOO_LARGE: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a tap holds and how often it flushes."""
+
+    events: int = 200_000  # buffered over all partitions before they are flushed
+    bytes: int = 64 << 20
+    flush_seconds: tuple[float, float] = (1.0, 5.0)  # the interval grows within these with what a flush costs
+    silence_seconds: float = 2.0  # how often a silent partition sends an empty block
+    part_bytes: int = PART_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a tap is told by the configuration."""
+
+    topics: tuple[str, ...]
+    prefix: str = "stream-monitor."
+    start: str = "earliest"  # earliest | latest | RFC 3339 time: where a group without commits begins
+    idle_after_ms: int = 30_000
+
+
+class Tap:
+    """Reads the source topics and publishes their blocks, exactly once each as far as the fold can tell.
+
+    `run` blocks and belongs in a thread of its own; `status` may be called from any. StateError ends the process.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        group: Group,
+        logs: Logs,
+        publisher: Publisher,
+        counting: Counting,
+        worker_partitions: int,
+        limits: Limits | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rules, self._limits = rules, limits or Limits()
+        self._group, self._logs, self._publisher, self._counting = group, logs, publisher, counting
+        self._workers = worker_partitions
+        self._now_ms, self._clock = now_ms, clock
+        self._stop = threading.Event()
+        self._assigned: dict[Partition, Assigned] = {}
+        self._joined = False
+        self._flushed = clock()
+        self._interval = self._limits.flush_seconds[0]
+        self._held: frozenset[Partition] = frozenset()
+        self._refused_since: float | None = None
+        self._retry_at = self._flushed
+        self._tallies = Tallies(trouble={"group": "not joined yet"})
+        self._status: dict[str, Any] = {}
+        self._note()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set. Leaves what it has buffered unread: whoever comes next reads it again."""
+        self._stop = stop
+        while not stop.is_set():
+            self.step(0.1)
+
+    def step(self, seconds: float) -> None:
+        """One round: poll, finish announced blocks, cut new ones when it is time."""
+        try:
+            self._poll(seconds)
+            self._tallies.works("broker")
+        except _Stopping:
+            return
+        except Unreachable as error:
+            self._tallies.fails("broker", error)
+            self._stop.wait(min(seconds, BACKOFF_SECONDS))
+        if self._clock() >= self._retry_at:
+            try:
+                self._finish_announced()
+                if self._due():
+                    self._flush()
+                self._tallies.works("flush")
+            except Unreachable as error:
+                self._tallies.fails("flush", error)
+                self._retry_at = self._clock() + BACKOFF_SECONDS
+        self._note()
+
+    def status(self) -> dict[str, Any]:
+        """What this tap does, as plain data. Counts are of this process alone."""
+        return self._status
+
+    # -- reading
+
+    def _poll(self, seconds: float) -> None:
+        if not self._joined:
+            self._group.join(self._rules.topics, self._on_assigned, self._on_revoked)
+            self._joined = True
+        self._hold()
+        polled = self._group.poll(POLL_RECORDS, seconds)
+        why = self._take(polled)
+        if why:
+            self._rejoin(why)
+
+    def _take(self, polled: Polled) -> str:
+        """Keep what was read; why the group must be joined anew, or ""."""
+        for partition, messages in polled.records.items():
+            a = self._assigned.get(partition)
+            if a is not None and messages and not a.take(messages):
+                return f"{partition[0]}/{partition[1]} went back to offset {messages[0].offset()}"
+        for partition, end in polled.ends.items():
+            if partition in self._assigned:
+                self._assigned[partition].position = max(self._assigned[partition].position, end)
+        for topic, number in sorted(polled.lost & self._assigned.keys()):
+            return f"{topic}/{number} has no offset {self._assigned[topic, number].position} any more"
+        return ""
+
+    def _hold(self) -> None:
+        """Read no more while as much is buffered as may be, but for what announced blocks still lack."""
+        held: frozenset[Partition] = frozenset()
+        if self._full():
+            held = frozenset(p for p, a in self._assigned.items() if a.intent is None or a.complete())
+        if held != self._held:
+            self._group.hold(held)
+            self._held = held
+
+    def _full(self) -> bool:
+        some = self._assigned.values()
+        events, size = sum(len(a.messages) for a in some), sum(a.bytes for a in some)
+        return events >= self._limits.events or size >= self._limits.bytes
+
+    # -- assignment
+
+    def _on_assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        while True:
+            try:
+                looks = self._logs.look(partitions)
+                for topic, number in partitions:
+                    if (topic, number) not in looks:
+                        raise Unreachable(f"{topic}/{number} does not exist")
+                opened = [self._open(p, looks[p]) for p in partitions]
+                break
+            except Unreachable as error:
+                self._tallies.fails("assignment", error)
+                self._note()
+                if self._stop.wait(BACKOFF_SECONDS):
+                    raise _Stopping from None
+        self._tallies.works("assignment")
+        self._tallies.works("group")
+        self._assigned.update((a.partition, a) for a in opened)
+        return {a.partition: a.position for a in opened}
+
+    def _open(self, partition: Partition, look: Look) -> Assigned:
+        now = self._now_ms()
+        how = take_up(look, now)
+        if not isinstance(how, Opening):
+            return Assigned.resumed(partition, how)
+        offset = how.offset if how.offset is not None else self._first_offset(partition, look)
+        if how.alarm:
+            log.warning("%s/%d: %s; going on at offset %d", *partition, how.alarm, offset)
+        return Assigned.opened(partition, how, look, offset, now)
+
+    def _first_offset(self, partition: Partition, look: Look) -> int:
+        topic, number = partition
+        siblings = self._logs.look([(topic, p) for p in range(look.partitions) if p != number])
+        later = any(came_later(number, look.topic_id, from_metadata(s.metadata)) for s in siblings.values())
+        if later or self._rules.start == "earliest":
+            return look.low
+        if self._rules.start == "latest":
+            return look.high
+        found = self._logs.at(partition, int(datetime.fromisoformat(self._rules.start).timestamp() * 1000))
+        return look.high if found is None else found
+
+    def _on_revoked(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._assigned.pop(partition, None)
+
+    def _rejoin(self, why: str) -> None:
+        log.warning("joining the group anew: %s", why)
+        self._assigned.clear()
+        self._held = frozenset()
+        self._refused_since = None
+        self._group.rejoin()
+
+    # -- blocks
+
+    def _due(self) -> bool:
+        opening = any(a.opening() for a in self._assigned.values())
+        return opening or self._full() or self._clock() - self._flushed >= self._interval
+
+    def _flush(self) -> None:
+        """Cut a block of every partition that has something to say, announce all in one commit, publish them."""
+        began, counting = self._clock(), self._tallies.counting_seconds
+        self._flushed = began
+        now = self._now_ms()
+        idle_ms, silence_ms = self._rules.idle_after_ms, int(self._limits.silence_seconds * 1000)
+        ready = [a for a in self._assigned.values() if a.wants_block(now, idle_after_ms=idle_ms, silence_ms=silence_ms)]
+        announced = self._announce(ready, now)
+        if announced:
+            self._finish_announced()
+            low, high = self._limits.flush_seconds
+            overhead = self._clock() - began - (self._tallies.counting_seconds - counting)
+            self._interval = min(max(low, 10 * overhead), high)
+
+    def _announce(self, ready: Sequence[Assigned], now_ms: int) -> bool:
+        """Commit the intents of their next blocks; whether they are committed."""
+        # Asked after reading: an id changes only once, so what was read so far is of the topic with this id.
+        facts = self._logs.topics(self._rules.topics)
+        for topic in self._rules.topics:
+            if topic in facts:
+                self._tallies.works(f"topic {topic}")
+            else:
+                self._tallies.fails(f"topic {topic}", "does not exist")
+        intents = []
+        for a in ready:
+            topic = a.partition[0]
+            topic_id, partitions = facts.get(topic, ("", 0))
+            if not partitions:
+                continue
+            if topic_id != a.topic_id:
+                self._rejoin(f"topic {topic} was deleted and made again")
+                return False
+            terms = Terms(
+                now_ms=now_ms,
+                partitions=partitions,
+                part_bytes=self._limits.part_bytes,
+                config=self._counting.config_id(),
+                layouts=self._counting.layouts(topic),
+            )
+            intents.append((a, a.cut(terms)))
+        if not intents:
+            return False
+        try:
+            self._group.commit({a.partition: (intent.from_, to_metadata(intent)) for a, intent in intents})
+        except Fenced as error:
+            # Nothing was committed and nothing is published. The new generation comes with a poll.
+            self._tallies.fails("group", error)
+            self._refused_since = began = self._refused_since or self._clock()
+            if self._clock() - began > REFUSED_SECONDS:
+                self._rejoin("commits are refused and there is no rebalance")
+            return False
+        except CommitUnknown as error:
+            self._rejoin(str(error))
+            raise
+        self._tallies.works("group")
+        self._refused_since = None
+        for a, intent in intents:
+            a.announced(intent)
+        return True
+
+    def _finish_announced(self) -> None:
+        """Count and publish every announced block that has been read whole, then wait for all acknowledgements."""
+        done = []
+        for a in self._assigned.values():
+            if a.complete():
+                messages = a.block()
+                counted = self._count(a, messages)
+                self._send(a, messages, counted)
+                done.append((a, counted))
+        if not done:
+            return
+        self._publisher.settle(SETTLE_SECONDS, self._stop)
+        for a, counted in done:
+            a.applied(counted)
+            self._tallies.add(a.partition[0], counted)
+
+    def _count(self, a: Assigned, messages: list[Any]) -> Counted:
+        assert a.intent is not None
+        began = self._clock()
+        counted = self._counting.count(a.intent, a.partition, messages)
+        self._tallies.counting_seconds += self._clock() - began
+        return counted
+
+    def _send(self, a: Assigned, messages: Sequence[Message], counted: Counted) -> None:
+        assert a.intent is not None
+        for partition, bundle in bundles(
+            a.intent.source(*a.partition),
+            a.intent,
+            panes=counted.panes,
+            dead=Counter(reason for _, reason, _ in counted.dead),
+            late=counted.late,
+            watermark_ms=counted.watermark_ms,
+            idle=counted.idle,
+            home=counted.home,
+            partitions=self._workers,
+        ):
+            self._publisher.send(f"{self._rules.prefix}panes", partition, pack(bundle))
+        for index, reason, detail in counted.dead:
+            self._send_dead(a.partition, messages[index], reason, detail)
+
+    def _send_dead(self, partition: Partition, message: Message, reason: str, detail: str) -> None:
+        value = message.value()
+        if reason == "too_large" and value is not None:
+            value = value[:KEPT_OF_TOO_LARGE]
+        ours = {"reason": reason, "detail": detail, "topic": partition[0]}
+        ours |= {"partition": str(partition[1]), "offset": str(message.offset())}
+        headers = [*(message.headers() or ()), *((name, text.encode()) for name, text in ours.items())]
+        self._publisher.send(f"{self._rules.prefix}dead-letters", None, value, message.key(), headers)
+
+    def _note(self) -> None:
+        self._status = self._tallies.status(self._assigned.values(), self._logs.high)
+
+
+class _Stopping(Exception):  # noqa: N818 - not an error
+    """The tap was told to stop while it waited in a callback."""
