@@ -30,6 +30,7 @@ class ConfigFile:
     file: str
     cautions: tuple[Mistake, ...]
     lines: Mapping[str, int]
+    secrets: frozenset[str]  # what no log may show
 
     def error(self, path: str, message: str) -> ConfigError:
         """A mistake found later (a reference that cannot be read, say), with the line of its path."""
@@ -85,6 +86,7 @@ def read_config(file: str, known: Known | None = None, environ: Mapping[str, str
         file=file,
         cautions=tuple(reader.cautions),
         lines=reader.lines,
+        secrets=frozenset(reader.secrets),
     )
 
 

@@ -25,6 +25,7 @@ from stream_monitor.config_values import (
     parse_budget,
     parse_duration,
     parse_number,
+    secret_parts,
     substitute,
     written_out,
 )
@@ -34,13 +35,14 @@ _MAX_NODES: Final = 200_000  # aliases of aliases can make a small file endless
 
 
 class Reader:
-    """Reads one file's nodes. `mistakes` and `cautions` fill up; `lines` has the line of every path that is written."""
+    """Reads one file's nodes. `mistakes` and `cautions` fill up; `lines` has the line of each path written."""
 
     def __init__(self, file: str, environ: Mapping[str, str], detectors: Mapping[str, type]) -> None:
         self.mistakes: list[Mistake] = []
         self.cautions: list[Mistake] = []
         self.lines: dict[str, int] = {}
         self.bad: set[str] = set()
+        self.secrets: set[str] = set()  # what was filled in where secrets stand
         self._file = file
         self._folder = Path(file).parent
         self._environ = environ
@@ -219,6 +221,8 @@ class Reader:
         text, wrong = substitute(node.value, self._environ, self._folder)
         for message in wrong:
             self.wrong(path, message, node.start_mark.line + 1)
+        if meta.get("kind") == SECRET["kind"] and text != node.value:
+            self.secrets.update(secret_parts(text))
         return None if wrong else text
 
     def _scalar(self, node: yaml.Node, hint: Any, path: str, meta: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from typing import Final
 from stream_monitor.config import Budget
 
 UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+SCOPES: Final = ("read", "operate", "admin")  # words of a keys file that are no secret
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s+per\s+(.+)")
 _SUBSTITUTE = re.compile(r"\$\{([^}]*)\}")
@@ -121,3 +122,16 @@ def written_out(path: str, text: str) -> bool:
     if "${" in text or not text or text.startswith("sha256:"):
         return False
     return bool(_SECRET_PATH.search(path) or _URL_PASSWORD.search(text))
+
+
+def secret_parts(text: str) -> list[str]:
+    """What no log may show of a secret text: of an address the password and the path, else every word of it.
+
+    >>> secret_parts("redis://u:pass@host:6379/0"), secret_parts("https://hooks/T0/x"), secret_parts("k1 admin")
+    (['pass'], ['/T0/x'], ['k1'])
+    """
+    if "://" not in text:
+        return [word for word in text.split() if word not in SCOPES]
+    head, _, path = text.partition("://")[2].partition("/")
+    user, at, _ = head.rpartition("@")
+    return [part for part in (user.partition(":")[2] if at else "", f"/{path}" if len(path) > 2 else "") if part]

@@ -71,7 +71,11 @@ sinks:
 triggers:
   - webhook: {url: "https://example.org/train", secret: "${WEBHOOK_SECRET}"}
 """
-ENVIRON = {"KAFKA_PASSWORD": "hunter2", "SLACK_WEBHOOK": "https://hooks.example.org/T0", "WEBHOOK_SECRET": "whsec_aGk="}
+ENVIRON = {
+    "KAFKA_PASSWORD": "hunter2",
+    "SLACK_WEBHOOK": "https://hooks.example.org/T0/B1",
+    "WEBHOOK_SECRET": "whsec_aGk=",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +161,7 @@ def test_the_example_of_the_contract(tmp_path: Path) -> None:
     )
     assert found.cautions == ()
     assert found.lines["models.fraud.monitors[1].threshold"] == 34
+    assert found.secrets == {"hunter2", "k1", "/T0/B1", "whsec_aGk="}
 
 
 def test_plain_and_back_without_secrets(tmp_path: Path) -> None:

@@ -1,0 +1,265 @@
+"""`stream-monitor init`: a first monitor.yaml, with comments, from what is seen on a topic or in a file.
+
+What cannot be seen is said in a comment at its place, never made up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from stream_monitor.config_values import UNITS_MS
+from stream_monitor.guesses import Guess, guess, guess_labels
+
+_UNPRINTABLE = re.compile(
+    "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)  # in YAML
+MEANINGS = {
+    "id": "joins labels to predictions",
+    "time": "event time: RFC 3339 with an offset, or epoch in s, ms or us; absent: the Kafka timestamp",
+    "version": "versions are watched side by side",
+    "features": "an object, or a list of paths",
+    "prediction": "",
+    "score": "binary: P(positive); multiclass: an object or a list, one per class",
+    "label": "the truth, when it comes in the same event",
+    "latency_ms": "how long the prediction took",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Some records of a topic: values as they are, Kafka timestamps beside them (negative: none)."""
+
+    values: Sequence[bytes | None]
+    timestamps_ms: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What `init` writes from. `labels` are a label topic's name and its field paths."""
+
+    topic: str
+    brokers: str
+    guess: Guess
+    rows: int
+    unreadable: int = 0
+    reference: str = ""
+    labels: tuple[str, Mapping[str, str]] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def rows_of(values: Sequence[bytes | None]) -> list[Mapping[str, Any]]:
+    """The records that are JSON objects.
+
+    >>> rows_of([b'{"a": 1}', b"[]", b"x", None])
+    [{'a': 1}]
+    """
+    rows: list[Mapping[str, Any]] = []
+    for value in values:
+        try:
+            row = json.loads(value or b"")
+            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair cannot be written to a file
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def look(
+    topic: str,
+    brokers: str,
+    sample: Sample,
+    *,
+    labels: tuple[str, Sample] | None = None,
+    reference: tuple[str, Sequence[Mapping[str, Any]]] | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Seen:
+    """What the messages (and a reference file's first rows) say. `labels`: a topic that may hold labels.
+
+    Without readable messages the reference's rows stand for them.
+    """
+    rows = rows_of(sample.values)
+    found = guess(rows or list(reference[1] if reference else ()), sample.timestamps_ms if rows else ())
+    joined = None
+    if labels and "id" in found.fields and "label" not in found.fields:
+        paths = guess_labels(rows_of(labels[1].values), str(found.fields["id"]))
+        joined = (labels[0], paths) if paths else None
+    return Seen(
+        topic=topic,
+        brokers=brokers,
+        guess=found,
+        rows=len(rows),
+        unreadable=len(sample.values) - len(rows),
+        reference=reference[0] if reference else "",
+        labels=joined,
+        options=options or {},
+    )
+
+
+def label_topic(topic: str, topics: Sequence[str]) -> str | None:
+    """Of all topics the one that is likely to hold the labels of `topic`.
+
+    >>> label_topic("fraud.predictions", ["fraud.labels", "churn.labels", "fraud.predictions"])
+    'fraud.labels'
+    """
+    stem = model_name(topic)
+    words = ("label", "truth", "outcome", "feedback", "actual")
+    near = [t for t in topics if t != topic and t.startswith(stem) and any(w in t[len(stem) :].lower() for w in words)]
+    return min(near, key=len, default=None)
+
+
+def model_name(topic: str) -> str:
+    """A model's name from its topic's.
+
+    >>> model_name("fraud.predictions"), model_name("ml-churn-prediction-log"), model_name("scores")
+    ('fraud', 'ml-churn', 'scores')
+    """
+    stem = re.sub(
+        r"([._-]?(predictions?|inferences?|scores?|events?|logs?|requests?|responses?))+$", "", topic, flags=re.I
+    )
+    return stem or topic
+
+
+def render(seen: Seen) -> str:
+    """The text of monitor.yaml."""
+    g = seen.guess
+    name = model_name(seen.topic)
+    lines = [
+        f"# Written by `stream-monitor init` from {_what_was_seen(seen)}.",
+        "# Read it, then: stream-monitor check monitor.yaml --connect; stream-monitor run monitor.yaml",
+        "kafka:",
+        f"  brokers: {_text(seen.brokers)}",
+    ]
+    if seen.options:
+        lines.append(f"  options: {_flow(seen.options)}  # secrets only as ${{NAME}} or ${{file:PATH}}")
+    lines += [
+        "store: memory  # gone with the process; redis://HOST:6379/0 keeps it, and lets tap, worker and api run apart",
+        'api: {host: 127.0.0.1, port: 8000}  # to acknowledge alerts etc. add a key: keys: "${API_KEY}"',
+        "models:",
+        f"  {_text(name)}:",
+        f"    topic: {_text(seen.topic)}",
+        "    format: json",
+        *_task(g),
+        *_fields(g),
+        *_labels(seen),
+        *_columns(g),
+        *_segments(g),
+        f"    reference: {_reference(seen)}",
+        f"    window: {{size: {duration(g.window_ms)}}}{_rate(g)}",
+        "    false_alarms: 1 per 30d  # how many alerts without cause you can live with",
+        "    # monitors:  # absent: the usual ones for the task; see `stream-monitor list metrics`",
+        "    #   - {metric: psi, columns: all, threshold: 0.2}",
+        "    alerts: {for: 2, resolve_after: 3}  # windows in a row",
+        "    # retrain: {on: [drift, performance], cooldown: 24h}",
+        "# sinks:  # see `stream-monitor list sinks`",
+        '#   - alertmanager: {url: "http://localhost:9093"}',
+    ]
+    return "".join(_UNPRINTABLE.sub(" ", line) + "\n" for line in lines)
+
+
+def duration(ms: int) -> str:
+    """The shortest way to write it.
+
+    >>> duration(300_000), duration(86_400_000), duration(90_000)
+    ('5m', '1d', '90s')
+    """
+    for unit in ("d", "h", "m", "s"):
+        if ms % UNITS_MS[unit] == 0:
+            return f"{ms // UNITS_MS[unit]}{unit}"
+    return f"{ms}ms"
+
+
+def _what_was_seen(seen: Seen) -> str:
+    what = f"{seen.rows} messages of the topic" if seen.rows else "no message of the topic (it has none yet)"
+    if seen.unreadable:
+        what += f" ({seen.unreadable} more were no JSON objects)"
+    return what + (" and a reference file" if seen.reference else "")
+
+
+def _task(g: Guess) -> list[str]:
+    lines = [f"    task: {g.task}  # binary | multiclass | regression | ranking | none{_note(g, 'task')}"]
+    if g.positive is not None:
+        lines.append(f"    positive: {_value(g.positive)}  # the class that the score is the probability of")
+    return lines
+
+
+def _fields(g: Guess) -> list[str]:
+    lines = ["    fields:  # paths into the message, dots for nesting"]
+    for what, meaning in MEANINGS.items():
+        path = g.fields.get(what)
+        note = g.notes.get(what) or meaning
+        end = f"  # {note}" if note else ""
+        if path is None:
+            lines.append(f"      # {what}: not seen{end}")
+        elif isinstance(path, tuple):
+            lines += [f"      {what}:{end}", *(f"        - {_text(p)}" for p in path)]
+        else:
+            lines.append(f"      {what}: {_text(path)}{end}")
+    return lines if g.fields else ["    fields: {}", *lines[1:]]
+
+
+def _labels(seen: Seen) -> list[str]:
+    if seen.labels:
+        topic, paths = seen.labels
+        return [f"    labels: {{topic: {_text(topic, flow=True)}, fields: {_flow(paths)}, ttl: 7d}}  # joined by id"]
+    if "label" in seen.guess.fields:
+        return []
+    return [
+        "    # labels: {topic: NAME, fields: {id: ID, time: TIME, label: LABEL}, ttl: 7d}  # the truth, when it comes"
+    ]
+
+
+def _columns(g: Guess) -> list[str]:
+    note = g.notes.get("columns", "")
+    if not g.columns:
+        return [f"    # columns: {{NAME: numeric}}  # {note or 'no features were seen'}"]
+    lines = ["    columns:  # numeric | categorical | text"]
+    lines += [f"      {_text(name)}: {kind}" for name, kind in g.columns.items()]
+    return lines + ([f"      # {_comment(note)}"] if note else [])
+
+
+def _segments(g: Guess) -> list[str]:
+    categorical = [n for n, kind in g.columns.items() if kind == "categorical"]
+    return (
+        [f"    # segments: [{_comment(_text(categorical[0], flow=True))}]  # watched one by one"] if categorical else []
+    )
+
+
+def _reference(seen: Seen) -> str:
+    if seen.reference:
+        return f"{{file: {_text(seen.reference, flow=True)}}}  # what normal is"
+    return "{first: 10000}  # what normal is: the first events; or {file: train.parquet}"
+
+
+def _rate(g: Guess) -> str:
+    return f"  # about {g.per_second * g.window_ms / 1000:,.0f} events" if g.per_second else ""
+
+
+def _note(g: Guess, what: str) -> str:
+    return f"; {g.notes[what]}" if what in g.notes else ""
+
+
+def _flow(pairs: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{_text(k, flow=True)}: {_text(v, flow=True)}" for k, v in pairs.items()) + "}"
+
+
+def _comment(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def _text(text: str, flow: bool = False) -> str:
+    """The text as a YAML scalar, quoted where YAML or `${` would make something else of it."""
+    plain = re.fullmatch(r"[A-Za-z_/.][A-Za-z0-9_./ -]*(:[0-9]+)?", text) and text == text.strip() and " #" not in text
+    if plain and yaml.safe_load(text) == text and (not flow or ":" not in text):
+        return text
+    return yaml.safe_dump(text, default_style='"', width=1 << 20).strip()
+
+
+def _value(value: str | int | float | bool) -> str:
+    return _text(value) if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,62 @@
+"""Logs: one line a record, no secrets, no floods."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from stream_monitor import logs
+
+
+@pytest.fixture(autouse=True)
+def _root_logger_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_an_exception_is_one_line_without_secrets(format: logs.Format) -> None:
+    stream = io.StringIO()
+    logs.setup(format, "info", stream).hide(["s3cr3t-key"])
+    try:
+        raise ValueError("s3cr3t-key\nis wrong")
+    except ValueError:
+        logging.getLogger("sm").exception("it failed for %s\nindeed", "s3cr3t-key", extra={"topic": "t"})
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    assert "s3cr3t" not in text
+    assert "ValueError" in text
+    if format == "json":
+        line = json.loads(text)
+        assert (line["level"], line["logger"], line["topic"]) == ("error", "sm", "t")
+
+
+def test_equal_lines_are_limited_and_counted() -> None:
+    now = [0.0]
+    limit = logs.Limit(clock=lambda: now[0])
+
+    def line() -> logging.LogRecord:
+        return logging.makeLogRecord({"name": "faust", "pathname": "x.py", "lineno": 7, "msg": "away"})
+
+    assert sum(limit.filter(line()) for _ in range(1000)) == logs.BURST
+    now[0] = logs.PERIOD_SECONDS
+    record = line()
+    assert limit.filter(record)
+    assert record.getMessage() == f"away (and {1000 - logs.BURST} more like it)"
+
+
+def test_the_level_is_the_given_one() -> None:
+    stream = io.StringIO()
+    logs.setup("text", "warning", stream)
+    logging.getLogger("sm").info("no")
+    logging.getLogger("sm").warning("yes")
+    assert "no" not in stream.getvalue().split()
+    assert stream.getvalue().endswith("warning sm: yes\n")
