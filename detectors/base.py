@@ -37,8 +37,13 @@ class Level(IntEnum):
 class Metric:
     """A row of the table METRICS: a pure function with what the pipeline must know to call it.
 
-    `function` takes, by `needs`: column -> (window: ColumnCounts, reference: ColumnCounts); outcome -> (OutcomeCounts,);
-    window -> (rows in the window, mean rows of a reference window). It returns nan where the value is undefined.
+    `function` takes, by `needs`: column -> (window: ColumnCounts, reference: ColumnCounts); outcome ->
+    (OutcomeCounts,); window -> (rows in the window, mean rows of a reference window). It returns nan where the value
+    is undefined.
+
+    `p_value` takes what `function` takes. `noise(reference, rows, p)` is the interval that the metric of a window of
+    `rows` independent events (outcome: labelled events) of the reference's own distribution leaves with probability p
+    at each end; -inf or inf where it has no end. `limits` are the least and greatest possible values.
     """
 
     name: str
@@ -49,6 +54,9 @@ class Metric:
     function: Callable[..., float]
     tasks: tuple[str, ...] = ()  # outcome metrics: the tasks they are defined for
     reference_free: bool = False  # column metrics that ignore the reference
+    p_value: Callable[..., float] | None = None
+    noise: Callable[..., tuple[float, float]] | None = None
+    limits: tuple[float, float] = (float("-inf"), float("inf"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +73,8 @@ class Judgement:
 class Detector(Protocol):
     """Judges a series, one value at a time. A frozen dataclass of parameters; all memory is in the state it returns.
 
-    The state is JSON-able and bounded: its size does not grow with the number of updates.
+    The state is JSON-able and bounded: its size does not grow with the number of updates. A wrong parameter is a
+    ValueError at construction.
     """
 
     def start(self) -> Mapping[str, Any]:

@@ -1,0 +1,176 @@
+"""A metric over the reference's own windows, and the thresholds that follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from detectors.base import Metric
+from detectors.calibration import Bounds, calibrate, exceedance
+from detectors.counts import ColumnCounts, OutcomeCounts
+from detectors.layouts import LABELS, OUTCOME_CELLS
+
+Windows = Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Baseline:
+    """What a metric was like in the reference, window by window.
+
+    `values` has one value per window that had enough rows, each compared with the rest of the reference; `rows` is
+    the median number of rows (outcome: labels) of these windows; `total` is all of them together (window metrics:
+    their mean rows).
+    """
+
+    metric: Metric
+    values: tuple[float, ...]
+    rows: float
+    total: ColumnCounts | OutcomeCounts | float
+    bounds: Bounds
+    p: float
+
+    def at(self, rows: float) -> Bounds:
+        """The bounds for a window of `rows` rows (outcome: labels): wider when it has fewer than the reference's had.
+
+        What sampling noise has more at so few rows is added; of a metric whose noise is not known, all spread counts as
+        sampling noise, which is on the safe side. A window with more rows gets no narrower bounds: what varied between
+        the reference's windows was not noise alone.
+        """
+        if rows >= self.rows or self.metric.needs == "window":
+            return self.bounds
+        above, below = self.bounds.above, self.bounds.below
+        least, most = self.metric.limits
+        if self.metric.noise is not None:
+            low, high = self.metric.noise(self.total, rows, self.p)
+            usual_low, usual_high = self.metric.noise(self.total, self.rows, self.p)
+            up, down = _less(high, usual_high), _less(usual_low, low)
+        else:
+            factor = math.sqrt(self.rows / rows) - 1 if rows > 0 else math.inf
+            centre = float(np.median(self.values)) if self.values else 0.0
+            up = (above - centre) * factor if above is not None else 0.0
+            down = (centre - below) * factor if below is not None else 0.0
+        return replace(
+            self.bounds,
+            above=None if above is None or not math.isfinite(above + up) else min(above + max(up, 0.0), most),
+            below=None if below is None or not math.isfinite(below - down) else max(below - max(down, 0.0), least),
+            reason=f"{self.bounds.reason}; widened for {rows:.0f} rows, the reference's windows had {self.rows:.0f}",
+        )
+
+
+def baseline(
+    metric: Metric,
+    windows: Windows,
+    *,
+    windows_between_false_alarms: float,
+    share: float = 1.0,
+    min_rows: float = 1,
+) -> Baseline:
+    """Measure `metric` in each of the reference's windows and learn its thresholds.
+
+    `windows` do not overlap, are in order of time, as long as the windows that will be judged, and counted under one
+    layout: ColumnCounts, OutcomeCounts or numbers of rows, by what the metric needs. Those with fewer than `min_rows`
+    rows (outcome: labels) are left out, as they would be UNKNOWN in service. Leave out a first or last one that the
+    reference covers in part: it says nothing of the volume.
+
+    Why each window is compared with the rest: it is part of the whole, and would look more like it than any later one.
+    """
+    p = exceedance(metric.worse, windows_between_false_alarms, share)
+    enough = [w for w in windows if size(w) >= min_rows]
+    rows = float(np.median([size(w) for w in enough])) if enough else 0.0
+    total: ColumnCounts | OutcomeCounts | float
+    if metric.needs == "window":
+        numbers = [float(w) for w in enough if isinstance(w, int | float)]
+        total = math.fsum(numbers) / len(numbers) if numbers else 0.0
+        values = [metric.function(n, _rest(total, n, len(numbers))) for n in numbers]
+    elif metric.needs == "outcome":
+        outcomes = [w for w in enough if isinstance(w, OutcomeCounts)]
+        total = together_outcomes(outcomes)
+        values = [metric.function(w) for w in outcomes]
+    else:
+        columns = [w for w in enough if isinstance(w, ColumnCounts)]
+        if not columns:
+            columns = [w for w in windows if isinstance(w, ColumnCounts)][:1]
+        total = together(columns)
+        values = [metric.function(w, rest) for w, rest in zip(columns, rests(columns, total), strict=True)]
+        values = values if enough else []
+    known = metric.noise is not None and bool(enough)
+    floor = metric.noise(total, rows, p) if metric.noise is not None and known else None
+    bounds = calibrate(
+        values,
+        worse=metric.worse,
+        windows_between_false_alarms=windows_between_false_alarms,
+        share=share,
+        floor=floor,
+        limits=metric.limits,
+    )
+    return Baseline(metric=metric, values=tuple(float(v) for v in values), rows=rows, total=total, bounds=bounds, p=p)
+
+
+def size(window: ColumnCounts | OutcomeCounts | float) -> float:
+    """Rows of a window; of an outcome, its labels."""
+    if isinstance(window, ColumnCounts):
+        return window.rows
+    return int(window.cells[LABELS]) if isinstance(window, OutcomeCounts) else window
+
+
+def together(windows: Sequence[ColumnCounts]) -> ColumnCounts:
+    """One column of several windows that do not overlap, added up; ValueError without a window."""
+    if not windows:
+        raise ValueError("no window to add up: a column's layout is not known")
+    return ColumnCounts(
+        layout=windows[0].layout,
+        rows=sum(w.rows for w in windows),
+        counts=np.sum([w.counts for w in windows], axis=0),
+        other=np.sum([w.other for w in windows], axis=0),
+        missing=sum(w.missing for w in windows),
+        nonfinite=sum(w.nonfinite for w in windows),
+        unparseable=sum(w.unparseable for w in windows),
+        sum=_sum(windows),
+        low=min(w.low for w in windows),
+        high=max(w.high for w in windows),
+    )
+
+
+def together_outcomes(windows: Sequence[OutcomeCounts]) -> OutcomeCounts:
+    """Outcomes of several windows that do not overlap, added up."""
+    cells = np.sum([w.cells for w in windows], axis=0) if windows else np.zeros(OUTCOME_CELLS, np.int64)
+    return OutcomeCounts(rows=sum(w.rows for w in windows), cells=cells)
+
+
+def rests(windows: Sequence[ColumnCounts], total: ColumnCounts) -> list[ColumnCounts]:
+    """For each window the sum of all others."""
+    low, high = np.array([w.low for w in windows]), np.array([w.high for w in windows])
+    return [
+        ColumnCounts(
+            layout=total.layout,
+            rows=total.rows - w.rows,
+            counts=total.counts - w.counts,
+            other=total.other - w.other,
+            missing=total.missing - w.missing,
+            nonfinite=total.nonfinite - w.nonfinite,
+            unparseable=total.unparseable - w.unparseable,
+            sum=total.sum - w.sum,
+            low=float(np.min(np.delete(low, i), initial=np.inf)),
+            high=float(np.max(np.delete(high, i), initial=-np.inf)),
+        )
+        for i, w in enumerate(windows)
+    ]
+
+
+def _rest(mean: float, rows: float, windows: int) -> float:
+    return (mean * windows - rows) / (windows - 1) if windows > 1 else 0.0
+
+
+def _sum(windows: Sequence[ColumnCounts]) -> float:
+    try:
+        return math.fsum(w.sum for w in windows)
+    except (OverflowError, ValueError):  # beyond the doubles, or inf - inf
+        return float("nan")
+
+
+def _less(a: float, b: float) -> float:
+    """a - b, 0 where there is no end to either."""
+    return 0.0 if a == b else a - b

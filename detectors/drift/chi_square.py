@@ -1,0 +1,76 @@
+"""Chi-square test of two samples, as an effect size."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtrc
+
+from detectors.counts import ColumnCounts
+from detectors.drift.groups import degrees_of_freedom, grouped
+from detectors.drift.psi import divergence_noise
+
+LEAST_EXPECTED: Final = 5.0  # rows; Cochran 1954: below, the statistic is not chi-square
+
+
+def chi_square(window: ColumnCounts, reference: ColumnCounts) -> float:
+    """Cramer's V of the table (window, reference) x groups: 0 for equal shares, 1 for nothing in common.
+
+    Symmetric given the groups. V = sqrt(statistic / rows of both). Both samples' noise counts: the reference is a sample
+    too, and treating it as the truth gives 28-98 % false alarms. For one and the same shift V is greatest when both
+    have as many rows, so compare windows of similar size. Groups as in groups.py, those with fewer than 5 expected rows
+    put together. Missing values are not drift here: missing_rate. nan without a valid value on either side.
+    Pearson 1900; Cramer 1946, Mathematical Methods of Statistics.
+
+    >>> from detectors.layouts import CategoricalLayout
+    >>> def counts(*bins):
+    ...     return ColumnCounts(layout=CategoricalLayout(categories=("a", "b")), rows=sum(bins), counts=np.array(bins),
+    ...         other=np.zeros(0, np.int64), missing=0, nonfinite=0, unparseable=0, sum=0., low=0., high=0.)
+    >>> chi_square(counts(30, 10), counts(10, 30)), round(chi_square_p_value(counts(30, 10), counts(10, 30)), 8)
+    (0.5, 7.74e-06)
+    """
+    statistic, _, rows = _test(window, reference)
+    return math.sqrt(statistic / rows) if rows else float("nan")
+
+
+def chi_square_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
+    """Probability of so great a statistic without change; 1 when only one group is left to compare."""
+    statistic, df, rows = _test(window, reference)
+    if not rows:
+        return float("nan")
+    return float(chdtrc(df, statistic)) if df else 1.0
+
+
+def chi_square_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
+    """V of independent rows without change: the root of chi-square over all rows."""
+    m = reference.valid
+    noise = divergence_noise(degrees_of_freedom(reference), rows, m, p)
+    return float("-inf"), min(1.0, math.sqrt(noise * rows * m) / (rows + m)) if math.isfinite(noise) else 1.0
+
+
+def _test(window: ColumnCounts, reference: ColumnCounts) -> tuple[float, int, float]:
+    """(statistic, degrees of freedom, rows of both; 0 when a side is empty)."""
+    w, r = grouped(window, reference)
+    n, m = float(w.sum()), float(r.sum())
+    if n == 0 or m == 0:
+        return 0.0, 0, 0.0
+    w, r = _enough(w, r, min(n, m) / (n + m))
+    both = w + r
+    statistic = math.fsum(((w * m - r * n) ** 2 / both).tolist()) / (n * m)
+    return statistic, len(w) - 1, n + m
+
+
+def _enough(
+    w: NDArray[np.float64], r: NDArray[np.float64], share: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The groups with those too small put together, and if that is still too small with the least of the others."""
+    expected = (w + r) * share
+    small = expected < LEAST_EXPECTED
+    if not small.any():
+        return w, r
+    if expected[small].sum() < LEAST_EXPECTED and not small.all():
+        small[np.argmin(np.where(small, np.inf, expected))] = True
+    return np.append(w[~small], w[small].sum()), np.append(r[~small], r[small].sum())

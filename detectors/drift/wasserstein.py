@@ -1,0 +1,65 @@
+"""Wasserstein-1 (earth mover's) distance."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from detectors.counts import ColumnCounts
+from detectors.layouts import NumericLayout
+
+Floats = NDArray[np.float64]
+
+
+def wasserstein(window: ColumnCounts, reference: ColumnCounts) -> float:
+    """Area between the two distribution functions, in the column's units; symmetric; 0 for equal counts.
+
+    The functions are exact at the bin edges and taken as straight between them, the open first and last bin ending at
+    the least and greatest value seen; the error is at most the sum over bins of width times the greater of the two
+    shares. The difference of the two means, which is exact, is a lower bound: a shift as a whole has no error however
+    far it goes. Missing values are not drift here: missing_rate. nan without a valid value on either side.
+    Vallender 1974, Theory Probab. Appl. 18.
+
+    >>> from detectors.layouts import NumericLayout
+    >>> def one_value(x, edges=(0., 1., 2.)):
+    ...     bins = np.bincount([int(np.searchsorted(edges, x, side="right"))], minlength=len(edges) + 1)
+    ...     return ColumnCounts(layout=NumericLayout(edges=edges), rows=1, counts=bins, other=np.zeros(0, np.int64),
+    ...         missing=0, nonfinite=0, unparseable=0, sum=x, low=x, high=x)
+    >>> wasserstein(one_value(0.25), one_value(1000.25))
+    1000.0
+    """
+    n, m = int(window.counts.sum()), int(reference.counts.sum())
+    if n == 0 or m == 0:
+        return float("nan")
+    points = _points(window.layout, min(window.low, reference.low), max(window.high, reference.high))
+    gap = np.zeros(len(points))
+    gap[1:-1] = (np.cumsum(window.counts)[:-1] / n) - (np.cumsum(reference.counts)[:-1] / m)
+    a, b = np.abs(gap[:-1]), np.abs(gap[1:])
+    ends = a + b
+    crossing = gap[:-1] * gap[1:] < 0  # the line passes zero: two triangles
+    heights = np.where(crossing, (a * a + b * b) / np.where(ends > 0, ends, 1), ends) / 2
+    area = math.fsum((heights * np.diff(points)).tolist())
+    return max(area, abs(window.sum / n - reference.sum / m))
+
+
+def wasserstein_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
+    """Bound for independent rows without change: the quantile of |F - G| at each point, integrated: conservative."""
+    m = int(reference.counts.sum())
+    if rows <= 0 or m == 0:
+        return float("-inf"), float("inf")
+    points = _points(reference.layout, reference.low, reference.high)
+    below = np.concatenate([[0.0], np.cumsum(reference.counts) / m])
+    spread = np.sqrt(below * (1 - below))
+    area = math.fsum(((spread[:-1] + spread[1:]) / 2 * np.diff(points)).tolist())
+    return float("-inf"), float(-ndtri(p / 2)) * area * math.sqrt(1 / rows + 1 / m)
+
+
+def _points(layout: object, low: float, high: float) -> Floats:
+    """Bin edges with the ends of the open bins."""
+    assert isinstance(layout, NumericLayout)
+    if not layout.edges:
+        return np.array([low, high])
+    return np.array([min(low, layout.edges[0]), *layout.edges, max(high, layout.edges[-1])])
