@@ -1,0 +1,452 @@
+"""The worker's shell: Faust's app, with one agent over the panes topic and one over alerts and retrain requests.
+
+The only file that knows Faust. Every detail of it that this relies on is held by tests/worker/test_faust_contract.py.
+Why so little of Faust is used: it may deliver an entry again, skip one after a seek, go on with half a table, or stand
+still without a word. So the worker takes only the entry that is due, what is missing is read again or rebuilt, and
+whatever stands still ends the process, which expects to be started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic
+
+import faust
+import mode
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.exceptions import ProducerSendError
+from faust.types import TP
+
+from stream_monitor.config import Config
+from stream_monitor.errors import StateError
+from stream_monitor.floods import damped
+from stream_monitor.handovers import Deliver, Handover
+from stream_monitor.interfaces import StatusStore
+from stream_monitor.owners import Fold, S, Span
+from stream_monitor.workers import Announcing, Arrival, Outgoing, Pace, Watching, Worker
+
+log = logging.getLogger(__name__)
+
+TABLE: Final = "checkpoints"
+BATCH: Final = 200
+WITHIN_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicInfo:
+    """What the broker says of a topic. Where topics have no ids (the embedded broker), the id is the name."""
+
+    id: str
+    partitions: int
+
+
+Describe = Callable[[str], Awaitable[TopicInfo | None]]  # None: there is no such topic; raises without a broker
+
+
+def group(config: Config) -> str:
+    """The workers' consumer group, which is Faust's app id."""
+    return f"{config.kafka.group}-worker"
+
+
+def checkpoints_topic(config: Config) -> str:
+    """The compacted topic of the checkpoints: as many partitions as the panes topic, the name Faust gives a table's."""
+    return f"{group(config)}-{TABLE}-changelog"
+
+
+def settings(config: Config, brokers: str, *, embedded: bool) -> dict[str, Any]:
+    """Faust's settings. `kafka.options` are in librdkafka's names; those that have a like here are taken over."""
+    options = config.kafka.options
+    session = float(options.get("session.timeout.ms", 15_000)) / 1000
+    heartbeat = float(options.get("heartbeat.interval.ms", min(3_000.0, session * 1000 / 3))) / 1000
+    return {
+        "id": group(config),
+        "broker": [f"kafka://{address.strip()}" for address in brokers.split(",")],
+        "broker_credentials": credentials(options),
+        "broker_session_timeout": session,
+        "broker_heartbeat_interval": heartbeat,
+        "broker_rebalance_timeout": max(20.0, session),
+        "broker_request_timeout": max(40.0, session),
+        "broker_commit_interval": 1.0,
+        "broker_check_crcs": not embedded,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": 4 << 20,
+        "producer_max_request_size": 4 << 20,
+        "producer_request_timeout": 60.0,
+        "stream_buffer_maxsize": 1024,
+        "stream_wait_empty": False,
+        "stream_recovery_delay": 0.0,
+        "table_standby_replicas": 0,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "store": "memory://",
+        "agent_supervisor": mode.CrashingSupervisor,
+        "worker_redirect_stdouts": False,
+        "web_enabled": False,
+        "autodiscover": False,
+    }
+
+
+def credentials(options: Mapping[str, Any]) -> Any:
+    """librdkafka's security options as Faust's credentials; None for plaintext."""
+    protocol = str(options.get("security.protocol", "plaintext")).upper()
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=options.get("ssl.ca.location"))
+        if str(options.get("ssl.endpoint.identification.algorithm", "https")).lower() == "none":
+            context.check_hostname = False
+        if str(options.get("enable.ssl.certificate.verification", "true")).lower() == "false":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if certificate := options.get("ssl.certificate.location"):
+            context.load_cert_chain(certificate, options.get("ssl.key.location"), options.get("ssl.key.password"))
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=options.get("sasl.username"),
+            password=options.get("sasl.password"),
+            mechanism=str(options.get("sasl.mechanism", options.get("sasl.mechanisms", "PLAIN"))),
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+class FaustBus:
+    """The broker through a Faust app; see `workers.Bus`."""
+
+    def __init__(self, app: Any, panes_topic: str) -> None:
+        self._app = app
+        self._panes = panes_topic
+
+    @property
+    def generation(self) -> int:
+        return int(self._app.consumer_generation_id)
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        try:
+            futures = [
+                await self._app.producer.send(m.topic, m.key, m.value, m.partition, None, list(m.headers))
+                for m in messages
+            ]
+            done = await asyncio.gather(*futures, return_exceptions=True)
+            for error in done:
+                if isinstance(error, BaseException):
+                    raise error
+        except ProducerSendError as error:
+            raise _named(error.__cause__ or error) from error
+        except (KafkaError, TimeoutError) as error:
+            raise _named(error) from error
+
+    def ack(self, arrival: Arrival) -> None:
+        arrival.event.ack()
+
+    async def commit(self, partition: int, offset: int) -> bool:
+        # Why not Faust's own commit: it takes an offset for committed whatever became of it.
+        thread = self._app.consumer._thread
+        what = {TopicPartition(self._panes, partition): OffsetAndMetadata(offset, "")}
+        try:
+            await thread.call_thread(thread._ensure_consumer().commit, what)
+        except (CommitFailedError, IllegalStateError) as error:
+            log.warning("partition %d: the commit of %d is not confirmed: %s", partition, offset, error)
+            return False
+        return True
+
+    async def seek(self, partition: int, offset: int) -> None:
+        await self._app.consumer.seek(TP(self._panes, partition), offset)
+
+    def pause(self, topic: str, partition: int) -> None:
+        self._app.consumer.pause_partitions({TP(topic, partition)})
+
+    def resume(self, topic: str, partition: int) -> None:
+        self._app.consumer.resume_partitions({TP(topic, partition)})
+
+    def partitions(self) -> set[int]:
+        """Partitions of the panes topic that are assigned to us."""
+        return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._panes}
+
+    async def ends(self) -> dict[int, int]:
+        """The ends of the logs of our partitions, asked of the broker."""
+        tps = {TP(self._panes, p) for p in self.partitions()}
+        found = await self._app.consumer.highwaters(*tps) if tps else {}
+        return {tp.partition: int(end or 0) for tp, end in found.items()}
+
+    async def spans(self) -> dict[int, Span]:
+        """Where the logs of our partitions begin and end, and what is committed."""
+        consumer = self._app.consumer
+        thread = consumer._thread
+        tps = {TP(self._panes, p) for p in self.partitions()}
+        begins = await consumer.earliest_offsets(*tps) if tps else {}
+        ends = await self.ends()
+        spans = {}
+        for tp, begin in begins.items():
+            asked = TopicPartition(tp.topic, tp.partition)
+            committed = await thread.call_thread(thread._ensure_consumer().committed, asked)
+            spans[tp.partition] = Span(begin=int(begin or 0), end=ends[tp.partition], committed=committed)
+        return spans
+
+
+def _named(error: BaseException) -> Exception:
+    """An error of aiokafka's by what is to be done: ConnectionError try again, StateError do not."""
+    hopeless = isinstance(error, KafkaError) and not error.retriable and type(error).__name__ not in _PASSING
+    text = f"{type(error).__name__}: {error}"
+    return StateError(f"the broker refuses: {text}") if hopeless else ConnectionError(text)
+
+
+# Not marked as retriable by aiokafka, yet gone when the broker is back.
+_PASSING: Final = frozenset({"KafkaTimeoutError", "KafkaConnectionError", "RequestTimedOutError", "NodeNotReadyError"})
+
+
+class Shell(Generic[S]):
+    """One worker of the group. `run` it in any event loop; `status()` says how it does."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        brokers: str,
+        fold: Fold[S],
+        catalog: Announcing,
+        store: StatusStore,
+        describe: Describe,
+        deliver: Deliver | None = None,
+        watching: Watching | None = None,
+        embedded: bool = False,
+        pace: Pace | None = None,
+    ) -> None:
+        prefix = config.kafka.prefix
+        self._config = config
+        self._pace = pace or Pace()
+        self._panes = f"{prefix}panes"
+        self._changelog = checkpoints_topic(config)
+        self._describe = describe
+        self._info: TopicInfo | None = None
+        self._failure: BaseException | None = None
+        self._broker_error = ""
+        self._ready_for = -1  # the generation whose states are derived
+        self._recovered = 0
+        self._probed = 0.0
+        faust_settings = settings(config, brokers, embedded=embedded)
+        self._app = faust.App(datadir=os.path.join(tempfile.gettempdir(), group(config)), **faust_settings)
+        self._bus = FaustBus(self._app, self._panes)
+        self.worker: Worker[S] = Worker(
+            fold=fold,
+            catalog=catalog,
+            store=store,
+            bus=self._bus,
+            panes_topic=self._panes,
+            checkpoints_topic=self._changelog,
+            prefix=prefix,
+            watching=watching,
+            pace=self._pace,
+        )
+        self.handover = Handover(deliver, self._bus) if deliver else None
+        self._table = self._app.Table(
+            TABLE, key_type=bytes, value_type=bytes, partitions=config.kafka.partitions, on_recover=self._on_recovered
+        )
+        raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+        self._app.agent(self._app.topic(self._panes, **raw), name="fold", concurrency=1)(self._fold_stream)
+        if self.handover is not None:
+            notices = self._app.topic(f"{prefix}alerts", f"{prefix}retrain-requests", **raw)
+            self._app.agent(notices, name="hand-over", concurrency=1)(self._notice_stream)
+
+    # -- inside Faust
+
+    async def _fold_stream(self, stream: Any) -> None:
+        async for events in stream.noack_take(BATCH, within=WITHIN_SECONDS):
+            await self.worker.take([_arrival(event) for event in events])
+
+    async def _notice_stream(self, stream: Any) -> None:
+        assert self.handover is not None
+        async for events in stream.noack_take(BATCH, within=WITHIN_SECONDS):
+            self.handover.take([_arrival(event) for event in events])
+
+    async def _on_recovered(self) -> None:
+        """The table has been read to its end, and no entry of the new generation has come yet."""
+        try:  # Faust drops what is raised here
+            generation = self._bus.generation
+            info = await self._describe(self._panes)
+            if info is None or self._info is None or info.id != self._info.id:
+                raise StateError(f"topic {self._panes} is not the one it was")
+            spans = await self._bus.spans()
+            await self.worker.assigned(generation, info.id, info.partitions, list(self._table.items()), spans)
+            self._ready_for = generation
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._failure = error
+
+    # -- running
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; StateError if it cannot go on. A process that then does not end is ended hard."""
+        await self._check_topics()
+        tasks = [asyncio.create_task(self._app.start(), name="faust")]
+        if self.handover is not None:
+            tasks.append(asyncio.create_task(self.handover.run(), name="hand-over"))
+        with damped("faust", "mode", "aiokafka"):
+            try:
+                await self._watch(stop, tasks)
+                await asyncio.wait_for(self.worker.finish(), self._pace.stop_seconds / 2)
+            except TimeoutError:
+                log.warning("no last checkpoint: the broker or the store did not answer in time")
+            finally:
+                await self._stop(tasks)
+
+    async def _check_topics(self) -> None:
+        panes, changelog = await self._describe(self._panes), await self._describe(self._changelog)
+        missing = [name for name, info in ((self._panes, panes), (self._changelog, changelog)) if info is None]
+        if missing or panes is None or changelog is None:
+            raise StateError(f"no such topic: {', '.join(missing)}")
+        if panes.partitions != changelog.partitions:
+            raise StateError(
+                f"{self._panes} has {panes.partitions} partitions, {self._changelog} {changelog.partitions}: "
+                "they must be the same"
+            )
+        self._info = panes
+
+    async def _watch(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        self.worker.progress = time.monotonic()
+        while not stop.is_set():
+            for task in tasks:
+                if task.done() and (error := task.exception()) is not None:
+                    raise StateError(f"{task.get_name()} ended: {error!r}") from error
+            if self._failure is not None:
+                raise StateError(f"the states could not be derived: {self._failure!r}") from self._failure
+            if self._app.crashed:
+                raise StateError(f"Faust crashed: {self._app.crash_reason!r}") from self._app.crash_reason
+            if time.monotonic() - self._probed >= self._pace.probe_seconds:
+                await self._probe()
+            self._check_progress()
+            if self.ready:
+                await self.worker.tick()
+            try:
+                await asyncio.wait_for(stop.wait(), 1.0)
+            except TimeoutError:
+                pass
+
+    async def _probe(self) -> None:
+        """Ask the broker, past Faust, whether it is there and the topic is the same; and how far the logs reach."""
+        try:
+            info = await asyncio.wait_for(self._describe(self._panes), 5.0)
+        except Exception as error:  # whatever the client says when the broker is away
+            self._broker_error = f"{type(error).__name__}: {error}"
+            self._probed = time.monotonic()
+            return
+        self._broker_error = ""
+        if info is not None and self._info is not None and info.id != self._info.id:
+            raise StateError(f"topic {self._panes} was deleted and made again")
+        try:
+            if self.ready:
+                for partition, end in (await asyncio.wait_for(self._bus.ends(), 5.0)).items():
+                    if (hold := self.worker.holds.get(partition)) is not None:
+                        hold.end = end
+        except Exception as error:  # counts as standing still, if it lasts
+            log.warning("the ends of the logs are not known: %r", error)
+        self._probed = time.monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the states of this generation's partitions are there."""
+        return self._ready_for == self._bus.generation and not self._app.rebalancing
+
+    @property
+    def lag(self) -> int:
+        """Entries not folded yet, of all our partitions that can go on."""
+        return sum(hold.lag for hold in self.worker.holds.values() if not hold.stopped)
+
+    def _check_progress(self) -> None:
+        recovered = sum(v or 0 for v in self._app.tables.recovery.active_offsets.values())
+        waiting = bool(self._broker_error or self.worker.store_error)  # not our doing, and it is said
+        if waiting or recovered != self._recovered or (self.ready and not self.lag):
+            self.worker.progress = time.monotonic()
+        self._recovered = recovered
+        allowed = self._pace.stall_seconds if self._ready_for >= 0 else self._pace.start_seconds
+        still = time.monotonic() - self.worker.progress
+        if still > allowed:
+            doing = f"{self.lag} entries to fold" if self.ready else "no assignment, or recovering"
+            raise StateError(f"no progress for {still:.0f} s with {doing}")
+
+    async def _stop(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        """Stop Faust in time, or leave a timer behind that ends the process: its threads cannot be ended otherwise."""
+        axe = threading.Timer(self._pace.die_seconds, _die)
+        axe.daemon = True
+        axe.start()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._app.stop(), self._pace.stop_seconds)
+        except Exception as error:  # TimeoutError or anything Faust meets on its way out
+            log.error("Faust does not stop: %r; the process ends within %.0f s", error, self._pace.die_seconds)
+            return
+        axe.cancel()
+
+    # -- telling
+
+    @property
+    def reason(self) -> str:
+        """Why it is not healthy, or ""."""
+        if self._broker_error:
+            return f"broker: {self._broker_error}"
+        if self.worker.store_error:
+            return f"store: {self.worker.store_error}"
+        if not self.ready:
+            return "waiting for an assignment, or recovering"
+        stopped = [f"partition {p} stopped: {h.stopped}" for p, h in self.worker.holds.items() if h.stopped]
+        return "; ".join(stopped)
+
+    def status(self) -> dict[str, Any]:
+        """For the status document and readiness; all times in seconds."""
+        holds = sorted(self.worker.holds.items())
+        return {
+            "healthy": not self.reason,
+            "reason": self.reason,
+            "generation": self._bus.generation,
+            "lag": self.lag,
+            "idle_seconds": round(time.monotonic() - self.worker.progress, 1),
+            "partitions": [
+                {
+                    "partition": partition,
+                    "at": hold.owner.at,
+                    "end": hold.end,
+                    "lag": hold.lag,
+                    "checkpoint_at": hold.owner.checkpoint_at,
+                    "stopped": hold.stopped,
+                }
+                for partition, hold in holds
+            ],
+            "totals": dict(self.worker.totals),
+            "alarms": list(self.worker.alarms),
+            "waiting_notices": self.handover.waiting if self.handover else 0,
+        }
+
+
+def _arrival(event: Any) -> Arrival:
+    m = event.message
+    arrival = Arrival(
+        topic=m.topic,
+        partition=m.partition,
+        offset=m.offset,
+        generation=m.generation_id,
+        value=m.value,
+        headers=tuple((m.headers or {}).items()) if isinstance(m.headers, Mapping) else tuple(m.headers or ()),
+        event=event,
+    )
+    # Why: the event waits for its checkpoint; its bytes need not.
+    m.value = event.value = None
+    return arrival
+
+
+def _die() -> None:
+    log.critical("the process did not end by itself: hard end")
+    logging.shutdown()
+    os._exit(1)

@@ -1,0 +1,393 @@
+"""A worker: owners of some partitions, and what moves between them, the broker and the status store.
+
+Order, so that nothing is lost and what is repeated is the same: outputs are acknowledged, then the documents stored,
+then a segment written, then its head, then the entries acknowledged, in offset order and without holes. Only once the
+group has confirmed the commit of a full checkpoint are older ones tombstoned.
+
+The broker is behind `Bus` (agents.py has Faust's), and it is not trusted with more than bytes: an owner takes only the
+entry that is due; one that comes again is passed over, and a hole makes it read again from where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, Generic, Protocol
+
+from stream_monitor import checkpoints
+from stream_monitor.entries import Bundle, Entry
+from stream_monitor.errors import StateError
+from stream_monitor.interfaces import Catalog, Document, StatusStore
+from stream_monitor.messages import document, message
+from stream_monitor.outputs import Output
+from stream_monitor.owners import Fold, Owner, S, Span, needs
+
+log = logging.getLogger(__name__)
+
+STORE_SECONDS: Final = 10.0  # how long one write to the store may take
+HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
+HELD_DOCUMENTS: Final = 20_000
+SEEK_SECONDS: Final = 2.0  # between two attempts to read a partition again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One message as it came, in a generation of the group; `event` is the bus's own, to acknowledge it by."""
+
+    topic: str
+    partition: int
+    offset: int
+    generation: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    event: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One message to write; value None is a tombstone, partition None is chosen by the key."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+
+
+class Bus(Protocol):
+    """The broker, as one member of the workers' group sees it."""
+
+    @property
+    def generation(self) -> int:
+        """Of the group, now."""
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Write all; returns once all are acknowledged. ConnectionError: try again; StateError: it never will work."""
+
+    def ack(self, arrival: Arrival) -> None:
+        """The entry need not come again; in offset order."""
+
+    async def commit(self, partition: int, offset: int) -> bool:
+        """Commit for the panes topic; whether the group has confirmed it for us as a member."""
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Read the partition of the panes topic on from this offset."""
+
+
+class Announcing(Catalog, Protocol):
+    """A catalog shared with other processes, by the compacted topics."""
+
+    async def catch_up(self) -> None:
+        """Read what has been published up to now."""
+
+    async def announce(self, kind: str, id: str) -> None:
+        """Publish the "layout" or "reference" with that id; returns once it is acknowledged."""
+
+
+class Watching(Protocol):
+    """What telemetry is told."""
+
+    def window_closed(self, model: str, delay_seconds: float) -> None:
+        """A window's document was stored so long after the window's end."""
+
+    def verdict_given(self, model: str, delay_seconds: float) -> None:
+        """A verdict was acknowledged so long after the block that caused it was begun."""
+
+
+class Unwatched:
+    """Telemetry that does not listen."""
+
+    def window_closed(self, model: str, delay_seconds: float) -> None:
+        pass
+
+    def verdict_given(self, model: str, delay_seconds: float) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often checkpoints are made; `full_every`-th ones hold all records. All else in seconds."""
+
+    checkpoint_seconds: float = 10.0
+    checkpoint_entries: int = 2_000
+    full_every: int = checkpoints.EVERY
+    stall_seconds: float = 30.0  # lag or recovery without progress for so long ends the process
+    start_seconds: float = 60.0  # the same, before the first assignment
+    probe_seconds: float = 3.0  # between two questions to the broker
+    stop_seconds: float = 10.0  # for an orderly stop
+    die_seconds: float = 18.0  # from the beginning of the stop to the hard end of a process that hangs
+
+
+@dataclass(slots=True, kw_only=True)
+class Hold(Generic[S]):
+    """An owner, the generation that gave us its partition, and the entries folded since the last checkpoint."""
+
+    owner: Owner[S]
+    generation: int
+    end: int  # of the partition's log, as last asked
+    arrivals: deque[Arrival] = field(default_factory=deque)
+    stopped: str = ""
+    checkpointed: float = field(default_factory=time.monotonic)
+    sought: float = 0.0
+
+    @property
+    def lag(self) -> int:
+        return max(0, self.end - self.owner.at)
+
+
+class Worker(Generic[S]):
+    """Folds the partitions it is given. `progress` is when (monotonic seconds) something last went forward."""
+
+    def __init__(
+        self,
+        *,
+        fold: Fold[S],
+        catalog: Announcing,
+        store: StatusStore,
+        bus: Bus,
+        panes_topic: str,
+        checkpoints_topic: str,
+        prefix: str,
+        watching: Watching | None = None,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.holds: dict[int, Hold[S]] = {}
+        self.progress = time.monotonic()
+        self.store_error = ""
+        self.totals = dict.fromkeys(
+            ("entries", "repeated_entries", "outputs", "checkpoints", "checkpoint_bytes", "rebuilds", "unreadable"), 0
+        )
+        self.alarms: deque[str] = deque(maxlen=20)
+        self._fold = fold
+        self._catalog = catalog
+        self._store = store
+        self._bus = bus
+        self._panes = panes_topic
+        self._checkpoints = checkpoints_topic
+        self._prefix = prefix
+        self._watching: Watching = watching or Unwatched()
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._documents: dict[tuple[str, str, str], Document] = {}
+        self._busy = asyncio.Lock()
+
+    # -- assignment
+
+    async def assigned(
+        self,
+        generation: int,
+        topic_id: str,
+        partitions: int,
+        messages: Iterable[tuple[bytes, bytes]],
+        spans: Mapping[int, Span],
+    ) -> None:
+        """These partitions are ours now (and no others): derive their states from the checkpoints topic's messages."""
+        await self._catalog.catch_up()
+        apart = checkpoints.by_partition(messages)
+        holds: dict[int, Hold[S]] = {}
+        for partition, span in sorted(spans.items()):
+            owner = Owner(
+                self._fold,
+                self._catalog,
+                partition=partition,
+                partitions=partitions,
+                topic_id=topic_id,
+                messages=apart.get(partition, {}),
+                span=span,
+                every=self._pace.full_every,
+            )
+            if owner.alarm:
+                self.totals["rebuilds"] += 1
+                self.alarms.append(owner.alarm)
+                log.error("%s", owner.alarm)
+            holds[partition] = Hold(owner=owner, generation=generation, end=span.end)
+            await asyncio.sleep(0)
+        self.holds = holds
+        self.progress = time.monotonic()
+        log.info("generation %d: partitions %s", generation, {p: h.owner.at for p, h in holds.items()})
+
+    # -- entries
+
+    async def take(self, arrivals: Sequence[Arrival]) -> None:
+        """Fold what is due, publish what comes of it, make the checkpoints that are due."""
+        async with self._busy:
+            outputs: list[tuple[Output, Entry | None]] = []
+            for arrival in arrivals:
+                hold = self._hold(arrival)
+                if hold is not None:
+                    outputs += await self._take_one(hold, arrival)
+                    await asyncio.sleep(0)  # others live in this event loop too
+            await self._publish(outputs)
+            await self._checkpoint_due()
+            while self._overfull():
+                await self._store_documents()
+                if self.store_error:
+                    await asyncio.sleep(1)
+                await self._checkpoint_due()
+
+    def _hold(self, arrival: Arrival) -> Hold[S] | None:
+        """The hold that the arrival is for; None if it came under another generation: whoever has it now folds it."""
+        hold = self.holds.get(arrival.partition)
+        if hold is None or hold.stopped:
+            return None
+        return hold if arrival.generation == hold.generation == self._bus.generation else None
+
+    async def _take_one(self, hold: Hold[S], arrival: Arrival) -> list[tuple[Output, Entry | None]]:
+        owner = hold.owner
+        if arrival.offset > owner.at:
+            await self._seek(hold)
+            return []
+        hold.arrivals.append(replace(arrival, value=None))
+        if arrival.offset < owner.at:
+            self.totals["repeated_entries"] += 1
+            return []
+        entry = owner.read(arrival.value or b"")
+        await self._known(entry)
+        outputs = owner.step(arrival.offset, entry)
+        self.totals["entries"] += 1
+        self.progress = time.monotonic()
+        if owner.state.stopped:
+            hold.stopped = owner.state.stopped
+            self.alarms.append(f"partition {owner.partition} stopped at {owner.at - 1}: {hold.stopped}")
+            log.critical("%s", self.alarms[-1])
+        return [(output, entry) for output in outputs]
+
+    async def _seek(self, hold: Hold[S]) -> None:
+        if time.monotonic() - hold.sought >= SEEK_SECONDS:
+            hold.sought = time.monotonic()
+            log.warning("partition %d: reading again from %d", hold.owner.partition, hold.owner.at)
+            await self._bus.seek(hold.owner.partition, hold.owner.at)
+
+    async def _known(self, entry: Entry | None) -> None:
+        """Until the catalog knows all that the entry names: it was published before the entry was."""
+        layouts, blobs = needs(entry)
+        end = time.monotonic() + self._pace.stall_seconds
+        while True:
+            missing = [id for id in layouts if not _knows(self._catalog.layout, id)]
+            missing += [id for id in blobs if not _knows(self._catalog.blob, id)]
+            if not missing:
+                return
+            if time.monotonic() > end:
+                raise StateError(f"not in the catalog: {', '.join(missing)}")
+            await self._catalog.catch_up()
+            await asyncio.sleep(0.05)
+
+    # -- outputs
+
+    async def _publish(self, outputs: Sequence[tuple[Output, Entry | None]]) -> None:
+        outgoing = []
+        for output, _ in outputs:
+            if output.kind in ("layout", "reference"):
+                await self._catalog.announce(output.kind, str(output.body[output.kind]))
+            if (m := message(output, self._source)) is not None:
+                outgoing.append(Outgoing(topic=self._prefix + m.topic, key=m.key, value=m.value, headers=m.headers))
+            if (d := document(output)) is not None:
+                kept = self._documents.get((d.kind, d.scope, d.id))
+                if kept is None or kept.revision <= d.revision:
+                    self._documents[d.kind, d.scope, d.id] = d
+        await self._send(outgoing)
+        self.totals["outputs"] += len(outputs)
+        now = self._clock()
+        for output, entry in outputs:
+            if output.kind == "verdict" and isinstance(entry, Bundle):
+                self._watching.verdict_given(output.model, now - entry.at_ms / 1000)
+        await self._store_documents()
+        for output, _ in outputs:
+            if output.kind == "window":
+                end = datetime.fromisoformat(str(output.body["end"]))
+                self._watching.window_closed(output.model, now - end.timestamp())
+
+    @property
+    def _source(self) -> str:
+        return f"/{self._prefix.rstrip('.') or 'stream-monitor'}"
+
+    async def _send(self, messages: Sequence[Outgoing]) -> None:
+        while messages:
+            try:
+                await self._bus.send(messages)
+            except ConnectionError as error:  # all of them again: their ids and bytes are the same
+                log.warning("writing to the broker: %s; trying again", error)
+                await asyncio.sleep(1)
+            else:
+                self.progress = time.monotonic()
+                return
+
+    async def _store_documents(self) -> None:
+        if not self._documents:
+            return
+        documents = list(self._documents.values())
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                await self._store.put(documents)
+        except Exception as error:  # of whichever store: the documents wait, detection goes on
+            self.store_error = f"{type(error).__name__}: {error}"
+            log.warning("the status store does not take %d documents: %s", len(documents), self.store_error)
+            return
+        self.store_error = ""
+        self._documents.clear()
+
+    def _overfull(self) -> bool:
+        held = max((len(h.arrivals) for h in self.holds.values()), default=0)
+        return bool(self._documents) and (len(self._documents) > HELD_DOCUMENTS or held > HELD_ENTRIES)
+
+    # -- checkpoints
+
+    async def tick(self) -> None:
+        """Once a second: what is due by time alone."""
+        if self._busy.locked():
+            return
+        async with self._busy:
+            await self._store_documents()
+            await self._checkpoint_due()
+
+    async def finish(self) -> None:
+        """A last checkpoint of everything, so that the next owner need not fold it again."""
+        async with self._busy:
+            await self._store_documents()
+            for hold in list(self.holds.values()):
+                if hold.arrivals and not hold.stopped and not self._documents:
+                    await self._checkpoint(hold)
+
+    async def _checkpoint_due(self) -> None:
+        if self._documents:
+            return  # they are outputs too: an acknowledged entry must not take them along
+        for hold in list(self.holds.values()):
+            late = time.monotonic() - hold.checkpointed >= self._pace.checkpoint_seconds
+            if hold.arrivals and not hold.stopped and (late or len(hold.arrivals) >= self._pace.checkpoint_entries):
+                await self._checkpoint(hold)
+
+    async def _checkpoint(self, hold: Hold[S]) -> None:
+        owner = hold.owner
+        if not self._ours(hold):
+            return
+        checkpoint = await asyncio.to_thread(owner.checkpoint)
+        where = {"topic": self._checkpoints, "partition": owner.partition}
+        await self._send([Outgoing(key=k, value=v, **where) for k, v in checkpoint.segment])  # type: ignore[arg-type]
+        await self._send([Outgoing(key=checkpoint.head[0], value=checkpoint.head[1], **where)])  # type: ignore[arg-type]
+        owner.written(checkpoint)
+        self.totals["checkpoints"] += 1
+        self.totals["checkpoint_bytes"] += checkpoint.size_bytes
+        hold.checkpointed = time.monotonic()
+        if not self._ours(hold):
+            return
+        while hold.arrivals and hold.arrivals[0].offset < checkpoint.at:
+            self._bus.ack(hold.arrivals.popleft())
+        if checkpoint.full and await self._bus.commit(owner.partition, checkpoint.at):
+            await self._send([Outgoing(key=k, value=None, **where) for k in owner.superseded()])  # type: ignore[arg-type]
+
+    def _ours(self, hold: Hold[S]) -> bool:
+        return self.holds.get(hold.owner.partition) is hold and hold.generation == self._bus.generation
+
+
+def _knows(find: Callable[[str], object], id: str) -> bool:
+    try:
+        find(id)
+    except KeyError:
+        return False
+    return True
