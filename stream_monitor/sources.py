@@ -28,10 +28,9 @@ def arrive(state: State, bundle: Bundle) -> Arrival:
     source = bundle.source
     place = f"{source.topic}/{source.partition}"
     known = state.head_state.sources.get(place)
-    new_epoch = known is not None and _newer(bundle, known)
+    new_epoch = known is not None and source.epoch > known.source.epoch
     if known is not None and not new_epoch:
-        older = source.epoch < known.source.epoch or source.topic_id != known.source.topic_id
-        if older or bundle.n <= known.n:
+        if source.epoch < known.source.epoch or bundle.n <= known.n:
             state.head_state.counters.duplicate_blocks += 1
             return Arrival()
         if bundle.n != known.n + 1 or bundle.from_ != known.to:
@@ -53,13 +52,6 @@ def arrive(state: State, bundle: Bundle) -> Arrival:
         source, first.n, first.to, first.watermark_ms, first.idle, first.partitions, first.at_ms, active
     )
     return Arrival(block=tuple(parts[i] for i in sorted(parts)), new_epoch=new_epoch)
-
-
-def _newer(bundle: Bundle, known: SourceState) -> bool:
-    if bundle.source.epoch != known.source.epoch:
-        return bundle.source.epoch > known.source.epoch
-    # A tap that found no metadata of its own cannot know the last epoch's number.
-    return bundle.source.topic_id != known.source.topic_id and bundle.n <= 1 and bundle.at_ms >= known.at_ms
 
 
 def _gather(state: State, bundle: Bundle) -> dict[int, Bundle]:

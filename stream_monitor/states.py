@@ -76,6 +76,27 @@ class Configured(msgspec.Struct, array_like=True):
     references: dict[str, str]
 
 
+class Run(msgspec.Struct, array_like=True):
+    """How long a (monitor, column) has been DRIFT without a break; UNKNOWN windows neither count nor break."""
+
+    windows: int
+    since_ms: int  # start of the first of them
+
+
+class GroupState(msgspec.Struct, array_like=True):
+    """Where a monitor group of a key stands."""
+
+    level: int = -1
+    ok_windows: int = 0  # consecutive known windows that were OK
+    runs: dict[str, Run] = {}  # "monitor|column", those that are DRIFT
+    alert: dict[str, Any] = {}  # the alert that is not resolved; {}: none
+    alert_ok: int = 0  # consecutive windows in which everything the alert is about was OK
+    about: list[str] = []  # "monitor|column" that were DRIFT since the alert began
+    worst: list[dict[str, Any]] = []
+    onset_ms: int = 0  # start of the first DRIFT window of the alert
+    offsets: dict[str, tuple[int, int]] = {}  # "topic/partition" -> [from, to) of the version's events since then
+
+
 class VersionState(msgspec.Struct, array_like=True):
     """A version of a model, for all segments together. Times are starts of units with events."""
 
@@ -101,16 +122,16 @@ class ModelState(msgspec.Struct, array_like=True):
     references: dict[str, str] = {}  # version -> reference promoted for it
     watermark_ms: int | None = None
     closed_ms: int | None = None  # end of the last window closed, of any key
-    raw_rows: int = 0  # events counted without a layout
-    learnt_rows: int = 0  # events gathered for a reference
+    raw_until_ms: int | None = None  # end of the last pane with events counted under the raw layout
     learning_pane_ms: int = 0  # length of the panes gathered; grows with their number
     versions: dict[str, VersionState] = {}
     silences: list[Silence] = []
     commands: list[str] = []  # ids of the last commands, so that one sent twice acts once
     requested_ms: int | None = None  # event time of the last retrain request
-    trained_ms: int | None = None  # event time of the last promotion, or of the first window
+    trained_ms: int | None = None  # event time of the last promotion, or of the first events
     answered: list[str] = []  # alerts that a retrain request was made for
     waiting: str = ""  # why a wanted retrain request has not been made yet
+    stream: GroupState = msgspec.field(default_factory=GroupState)  # the alert about its sources
     documents: int = 0  # revision of the model document
 
 
@@ -128,29 +149,11 @@ class SeriesState(msgspec.Struct, array_like=True):
     tail: list[tuple[int, float]]  # (start of the window, value)
 
 
-class Run(msgspec.Struct, array_like=True):
-    """How long a (monitor, column) has been DRIFT without a break; UNKNOWN windows neither count nor break."""
-
-    windows: int
-    since_ms: int  # start of the first of them
-
-
-class GroupState(msgspec.Struct, array_like=True):
-    """Where a monitor group of a key stands."""
-
-    level: int = -1
-    ok_windows: int = 0  # consecutive known windows that were OK
-    runs: dict[str, Run] = {}  # "monitor|column", those that are DRIFT
-    alert: dict[str, Any] = {}  # the alert that is not resolved; {}: none
-    alert_ok: int = 0  # consecutive windows in which everything the alert is about was OK
-    about: list[str] = []  # "monitor|column" that were DRIFT since the alert began
-    worst: list[dict[str, Any]] = []
-
-
 class KeyState(msgspec.Struct, array_like=True):
     """One model, version and segment."""
 
     first_ms: int | None = None  # start of the first window
+    closed_ms: int | None = None  # start of the last window closed
     next_ms: int | None = None  # start of the next window to close; None: asleep until events come
     empties: int = 0  # consecutive closed windows without events
     windows: dict[int, WindowState] = {}
@@ -183,6 +186,16 @@ class Pane:
         parts.append(counts)
         if len(parts) == 64:
             self._parts[layout] = [merge(parts)]
+
+    @property
+    def rows(self) -> int:
+        """Events counted in."""
+        return sum(c.rows for parts in self._parts.values() for c in parts)
+
+    @property
+    def layouts(self) -> list[str]:
+        """Ids of the layouts it has counts under, sorted."""
+        return sorted(self._parts)
 
     def cover(self, place: str, start: int, stop: int) -> None:
         """Note that these offsets of a source had a part in it."""

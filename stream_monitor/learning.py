@@ -1,0 +1,233 @@
+"""What is normal, when no file says so: first a layout from raw counts, then a reference from panes under it.
+
+    raw panes -> enough rows -> layout -> taps take it up -> panes wholly under it -> first N rows -> reference
+
+The panes of a reference are kept as fine as the tap counts them, up to MOST of them; beyond, neighbours are added up in
+pairs, which any order of arrival does alike. A reference can also be a span of the past, promoted by command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from detectors.counts import Counts, merge
+from detectors.layouts import RAW_ID
+from stream_monitor.config import Model
+from stream_monitor.entries import PaneRecord, Source, unpack_counts
+from stream_monitor.interfaces import Catalog
+from stream_monitor.moments import epoch_ms, rfc3339
+from stream_monitor.outputs import Output
+from stream_monitor.references import Reference, layout_from_raw, pack_reference
+from stream_monitor.states import Key, ModelState, Pane, State
+from stream_monitor.units import keys_of
+
+FIRST: Final = 10_000  # rows of a reference, unless the configuration says otherwise
+LAYOUT_ROWS: Final = 5_000  # rows that a layout is learnt from, or as many as the reference is to have if that is less
+MOST: Final = 4_096  # panes gathered per segment
+
+
+def learn(state: State, name: str, catalog: Catalog) -> list[Output]:
+    """Derive the layout or the reference of a model, once enough is there."""
+    model, known = state.model(name), state.models[name]
+    if model.reference.file:
+        return []
+    if not known.layout:
+        return _learn_layout(state, name, model, known, catalog)
+    if not known.reference:
+        return _learn_reference(state, name, model, known, catalog)
+    return []
+
+
+def progress(state: State, name: str) -> str:
+    """Why there is no reference yet, or "" if there is one."""
+    model, known = state.model(name), state.models[name]
+    if known.reference:
+        return ""
+    if model.reference.file:
+        return "the reference file has not been read yet"
+    if not known.layout:
+        rows = _raw_rows(state, name)
+        return f"learning how to count the columns: {rows} of {_layout_rows(model)} rows"
+    if model.reference.from_:
+        return f"learning the reference from {model.reference.from_} to {model.reference.to}"
+    gathered = sum(p.rows for _, p in _complete(state, name, known, "all"))
+    return f"learning the reference: {gathered} of {model.reference.first or FIRST} rows"
+
+
+def gather(state: State, source: Source, record: PaneRecord, catalog: Catalog) -> None:
+    """Keep a pane for the reference of its model, if that is still to be learnt."""
+    model, known = state.model(record.model), state.models[record.model]
+    if known.reference or model.reference.file or record.layout == RAW_ID or record.layout != known.layout:
+        return
+    if model.reference.from_ and not (
+        epoch_ms(model.reference.from_) <= record.start_ms < epoch_ms(model.reference.to)
+    ):
+        return
+    if not known.learning_pane_ms:
+        known.learning_pane_ms = catalog.layout(record.layout).pane_ms
+    key = (record.model, "", record.segment)
+    panes = state.gathered.setdefault(key, {})
+    start = record.start_ms // known.learning_pane_ms * known.learning_pane_ms
+    panes.setdefault(start, Pane()).add(record.layout, unpack_counts(record.counts))
+    panes[start].cover(f"{source.topic}/{source.partition}", *record.offsets)
+    state.touch("l", *key, start)
+    while len(panes) > MOST:
+        _coarsen(state, record.model, known)
+    state.touch("m", record.model)
+
+
+def _coarsen(state: State, name: str, known: ModelState) -> None:
+    """Panes twice as long for all segments."""
+    known.learning_pane_ms *= 2
+    for key, panes in state.gathered.items():
+        if key[0] != name:
+            continue
+        for start in sorted(panes):
+            whole = start // known.learning_pane_ms * known.learning_pane_ms
+            if whole != start:
+                panes.setdefault(whole, Pane()).absorb(panes.pop(start))
+                state.touch("l", *key, start)
+                state.touch("l", *key, whole)
+
+
+def _layout_rows(model: Model) -> int:
+    return min(model.reference.first or FIRST, LAYOUT_ROWS)
+
+
+def _raw_panes(state: State, name: str) -> list[Counts]:
+    found = []
+    for key in keys_of(state, name):
+        if key[2] == "all":
+            found += [p.counts()[RAW_ID] for _, p in sorted(state.panes.get(key, {}).items()) if RAW_ID in p.layouts]
+    return found
+
+
+def _raw_rows(state: State, name: str) -> int:
+    return sum(c.rows for c in _raw_panes(state, name))
+
+
+def _learn_layout(state: State, name: str, model: Model, known: ModelState, catalog: Catalog) -> list[Output]:
+    raw = _raw_panes(state, name)
+    if sum(c.rows for c in raw) < _layout_rows(model):
+        return []
+    known.layout = catalog.add_layout(layout_from_raw(model, merge(raw)))
+    state.touch("m", name)
+    now = state.head_state.now_ms
+    body = {"model": name, "layout": known.layout}
+    return [
+        Output(kind="layout", model=name, id=known.layout, order=rfc3339(now), revision=0, time_ms=now, body=body)
+    ]  # fmt: skip
+
+
+def _complete(state: State, name: str, known: ModelState, segment: str) -> list[tuple[int, Pane]]:
+    """Gathered panes wholly under the layout, whose time has passed."""
+    panes = state.gathered.get((name, "", segment), {})
+    length, mark = known.learning_pane_ms, known.watermark_ms
+    begin = known.raw_until_ms
+    return [
+        (start, panes[start])
+        for start in sorted(panes)
+        if mark is not None and start + length <= mark and (begin is None or start >= begin)
+    ]
+
+
+def _learn_reference(state: State, name: str, model: Model, known: ModelState, catalog: Catalog) -> list[Output]:
+    panes = _complete(state, name, known, "all")
+    end: int | None = None
+    if model.reference.from_:
+        to = epoch_ms(model.reference.to)
+        if known.watermark_ms is not None and known.watermark_ms >= to and any(p.rows for _, p in panes):
+            end = to
+    else:
+        rows = 0
+        for start, pane in panes:
+            rows += pane.rows
+            if rows >= (model.reference.first or FIRST):
+                end = start + known.learning_pane_ms
+                break
+    if end is None:
+        return []
+    series = {
+        key[2]: [(start, p.counts()[known.layout]) for start, p in _complete(state, name, known, key[2]) if start < end]
+        for key in sorted(state.gathered)
+        if key[0] == name
+    }
+    for key in [k for k in state.gathered if k[0] == name]:
+        for start in state.gathered.pop(key):
+            state.touch("l", *key, start)
+    return [adopt(state, name, "", known.learning_pane_ms, known.layout, series, "learnt", catalog)]
+
+
+def promote_span(
+    state: State, name: str, version: str, from_ms: int, to_ms: int, catalog: Catalog
+) -> tuple[list[Output], str]:
+    """Make the units in [from, to) the reference of a version: its own, if it has enough rows there, else those of all
+    versions. The outputs, or none and why not."""
+    model, known = state.model(name), state.models[name]
+    own = _span(state, name, from_ms, to_ms, known.layout, version)
+    if _rows(own) < model.min_rows:
+        own = _span(state, name, from_ms, to_ms, known.layout, None)
+    if _rows(own) < model.min_rows:
+        return [], f"{_rows(own)} rows are still kept of that span, at least {model.min_rows} needed"
+    layout = catalog.layout(known.layout)
+    source = f"{rfc3339(from_ms)} to {rfc3339(to_ms)}"
+    return [adopt(state, name, version, layout.pane_ms, known.layout, own, source, catalog)], ""
+
+
+def _span(
+    state: State, name: str, from_ms: int, to_ms: int, layout: str, version: str | None
+) -> dict[str, list[tuple[int, Counts]]]:
+    """Counts by segment and start; of one version, or None: of all."""
+    found: dict[str, dict[int, list[Counts]]] = {}
+    for key in keys_of(state, name):
+        if version is not None and key[1] != version:
+            continue
+        for start, pane in state.panes.get(key, {}).items():
+            if from_ms <= start < to_ms and layout in pane.layouts:
+                found.setdefault(key[2], {}).setdefault(start, []).append(pane.counts()[layout])
+    return {s: [(t, merge(starts[t])) for t in sorted(starts)] for s, starts in sorted(found.items())}
+
+
+def _rows(series: dict[str, list[tuple[int, Counts]]]) -> int:
+    return sum(c.rows for _, c in series.get("all", ()))
+
+
+def adopt(
+    state: State, name: str, version: str, pane_ms: int, layout: str,
+    series: dict[str, list[tuple[int, Counts]]], source: str, catalog: Catalog,
+) -> Output:  # fmt: skip
+    """Make counts the reference of a version, "" for the model's; the output that makes it known."""
+    reference = Reference(
+        model=name,
+        version=version,
+        layout=layout,
+        pane_ms=pane_ms,
+        rows=_rows(series),
+        series={s: tuple(panes) for s, panes in series.items() if panes},
+        source=source,
+    )
+    id = catalog.add_blob(pack_reference(reference))
+    set_reference(state, name, version, id)
+    now = state.head_state.now_ms
+    body = {"model": name, "version": version, "reference": id}
+    return Output(kind="reference", model=name, id=id, order=rfc3339(now), revision=0, time_ms=now, body=body)
+
+
+def set_reference(state: State, name: str, version: str, id: str) -> None:
+    """Judge a version ("": every one without its own) against this reference from now on; its memories begin anew."""
+    known = state.models[name]
+    if version:
+        known.references[version] = id
+    else:
+        known.reference = id
+    known.trained_ms = known.watermark_ms if known.watermark_ms is not None else known.trained_ms
+    state.touch("m", name)
+    _forget_memories(state, (k for k in keys_of(state, name) if not version or k[1] == version))
+
+
+def _forget_memories(state: State, keys: Iterable[Key]) -> None:
+    for key in keys:
+        if state.keys[key].series:
+            state.keys[key].series = {}
+            state.touch("k", *key)

@@ -1,0 +1,281 @@
+"""A window and a reference -> verdicts: one per monitor and column, each with its reason.
+
+Detectors with a memory (Page-Hinkley, ...) see each window once, in the order of time. Their state after the windows
+that are final is kept; the values of windows that may still re-open stand in a tail behind it:
+
+    state after 9:00 | 9:05 -> 0.11   9:10 -> 0.12   9:15 -> 0.31
+
+A window that closes again replaces its value, and it and those after it are judged anew from the state: the last
+revision of every verdict is what it would have been without the delay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from detectors import Judgement, Level, Threshold
+from detectors.counts import ColumnCounts
+from stream_monitor.interfaces import Catalog
+from stream_monitor.judges import Judge, Place, places_of
+from stream_monitor.moments import rfc3339
+from stream_monitor.monitors import Monitor, monitors_of, stated, warning_bounds
+from stream_monitor.references import unpack_reference
+from stream_monitor.states import Key, KeyState, SeriesState, State
+from stream_monitor.windows import Window
+
+Verdict = dict[str, Any]  # in the public shape
+
+_ENCODE = msgspec.json.Encoder(order="deterministic").encode
+
+
+@dataclass(slots=True)
+class Judged:
+    """The verdicts of a window. `moved`: a memory's value changed, so that later windows must be judged again."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    values: list[tuple[str, str, float]] = field(default_factory=list)  # (metric, column, value)
+    moved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A monitor's value for one column, or why there is none."""
+
+    value: float = math.nan
+    why: str = ""
+    p_value: float | None = None
+    effect: float | None = None
+    reference_rows: int = 0
+
+
+def monitors(state: State, name: str) -> tuple[Monitor, ...]:
+    """The monitors of a model."""
+    known: tuple[Monitor, ...] | None = state.derived.get(("monitors", name))
+    if known is None:
+        known = state.derived["monitors", name] = monitors_of(state.model(name))
+    return known
+
+
+def judge_of(state: State, key: Key, catalog: Catalog) -> Judge | None:
+    """What the reference of a key's version says of its segment; None without a reference."""
+    model = state.models[key[0]]
+    reference_id = model.references.get(key[1], model.reference)
+    if not reference_id:
+        return None
+    known: Judge | None = state.derived.get(("judge", key[0], reference_id, key[2]))
+    if known is None:
+        reference = state.derived.get(("reference", reference_id))
+        if reference is None:
+            reference = state.derived["reference", reference_id] = unpack_reference(catalog.blob(reference_id))
+        layout = catalog.layout(reference.layout)
+        known = Judge(state.model(key[0]), reference, layout, key[2])
+        state.derived["judge", key[0], reference_id, key[2]] = known
+    return known
+
+
+def judge_window(state: State, window: Window, catalog: Catalog, learning: str) -> Judged:
+    """Judge a window by all monitors of its model; memories in the state are moved on. `learning`: why there is no
+    reference yet."""
+    judge, own = judge_of(state, window.key, catalog), state.keys[window.key]
+    judged = Judged()
+    for monitor in monitors(state, window.key[0]):
+        if not monitor.watches(window.key[2]):
+            continue
+        for place in _places(state, monitor, judge, window, catalog):
+            measured = _measure(state, monitor, place, judge, window, learning)
+            judgement = (
+                _sequential(own, monitor, place, window, measured, judged)
+                if monitor.sequential
+                else _by_threshold(monitor, place, judge, window, measured, learning)
+            )
+            judged.verdicts.append(_verdict(monitor, place, window, measured, judgement))
+            if math.isfinite(measured.value):
+                judged.values.append((monitor.metric.name, "" if place is None else place[1], measured.value))
+    return judged
+
+
+def _places(
+    state: State, monitor: Monitor, judge: Judge | None, window: Window, catalog: Catalog
+) -> list[Place | None]:
+    if monitor.metric.needs != "column":
+        return [None]
+    layout = window.layout or (judge.layout if judge is not None else None)
+    if layout is None and (known := state.models[window.key[0]].layout):
+        layout = catalog.layout(known)
+    return [] if layout is None else [*places_of(monitor, layout)]
+
+
+def _measure(
+    state: State, monitor: Monitor, place: Place | None, judge: Judge | None, window: Window, learning: str
+) -> _Measured:
+    metric, least = monitor.metric, state.model(window.key[0]).min_rows
+    if metric.needs == "window":
+        return _measure_volume(state, monitor, judge, window, learning)
+    if metric.needs == "outcome":
+        enough = window.rows if metric.group == "stream" else window.labels
+        if enough < least:
+            return _Measured(
+                why=f"{enough} {'rows' if metric.group == 'stream' else 'labels'}, at least {least} needed"
+            )
+        value = metric.function(window.outcome)
+        if judge is None or judge.empty:
+            return _Measured(value, "" if math.isfinite(value) else "undefined here")
+        usual = metric.function(judge.outcome)
+        effect = value - usual if math.isfinite(usual) else None
+        return _Measured(value, "" if math.isfinite(value) else "undefined here", None, effect, judge.total.rows)
+    if window.rows < least:
+        return _Measured(why=f"{window.rows} rows, at least {least} needed" if window.rows else "no data")
+    if window.layout is None:
+        return _Measured(why="counted under several layouts, or under none yet")
+    assert place is not None
+    return _measure_column(monitor, window.columns[place], place, judge, window, learning)
+
+
+def _measure_column(
+    monitor: Monitor, now: ColumnCounts, place: Place, judge: Judge | None, window: Window, learning: str
+) -> _Measured:
+    metric = monitor.metric
+    if judge is None or judge.empty or judge.layout.id != (window.layout.id if window.layout else ""):
+        if metric.reference_free:
+            value = metric.function(now, now)
+            return _Measured(value, "" if math.isfinite(value) else "undefined here")
+        if judge is None:
+            return _Measured(why=learning)
+        return _Measured(
+            why="the reference has no events of this segment"
+            if judge.empty
+            else "the reference was counted under another layout"
+        )
+    usual = judge.columns[place]
+    value = metric.function(now, usual)
+    if not math.isfinite(value):
+        return _Measured(why="undefined here", reference_rows=usual.rows)
+    p_value = metric.p_value(now, usual) if metric.p_value is not None else None
+    effect = value
+    if metric.reference_free:
+        effect = value - metric.function(usual, usual)
+    return _Measured(value, "", p_value, effect if math.isfinite(effect) else None, usual.rows)
+
+
+def _measure_volume(state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str) -> _Measured:
+    if judge is None:
+        return _Measured(why=learning)
+    version = state.models[window.key[0]].versions.get(window.key[1])
+    if version is None or window.start_ms < version.first_ms:
+        return _Measured(why="the version's first events came within this window")
+    mean = judge.baseline(monitor, None).total
+    assert isinstance(mean, int | float)
+    if not mean:
+        return _Measured(why="the reference does not tell how many rows are usual")
+    value = monitor.metric.function(window.rows, mean)
+    return _Measured(value, "", None, value - 1, judge.total.rows)
+
+
+def _by_threshold(
+    monitor: Monitor, place: Place | None, judge: Judge | None, window: Window, measured: _Measured, learning: str
+) -> Judgement:
+    if not math.isfinite(measured.value):
+        return Judgement(level=Level.UNKNOWN, reason=measured.why)
+    if monitor.detector is not None:
+        return monitor.detector.update({}, measured.value)[1]
+    if judge is None:
+        return Judgement(level=Level.UNKNOWN, reason=learning)
+    if judge.empty:
+        return Judgement(level=Level.UNKNOWN, reason="the reference has no events of this segment")
+    if place is not None and place not in judge.columns:
+        return Judgement(level=Level.UNKNOWN, reason="the reference was counted under another layout")
+    learnt = judge.baseline(monitor, place)
+    bounds = learnt.bounds
+    if monitor.metric.group != "stream":
+        bounds = learnt.at(window.labels if monitor.metric.needs == "outcome" else window.rows)
+    if bounds.above is None and bounds.below is None:
+        return Judgement(level=Level.UNKNOWN, reason=bounds.reason)
+    above, below = bounds.above, bounds.below
+    if above is not None and below is not None and below > above:
+        above = below = (above + below) / 2
+    _, judgement = Threshold(above=above, below=below, **warning_bounds(monitor.spec)).update({}, measured.value)
+    return replace(judgement, reason=f"{judgement.reason}; {bounds.reason}")
+
+
+def _sequential(
+    own: KeyState, monitor: Monitor, place: Place | None, window: Window, measured: _Measured, judged: Judged
+) -> Judgement:
+    """Put the window's value in its place in the series, and judge the series up to it."""
+    detector = monitor.detector
+    assert detector is not None
+    name = f"{monitor.name}|{place[1] if place else ''}"
+    series = own.series.get(name)
+    if series is None:
+        series = own.series[name] = SeriesState(dict(detector.start()), [])
+    before = dict(series.tail)
+    after = {start: value for start, value in before.items() if start != window.start_ms}
+    if math.isfinite(measured.value):
+        after[window.start_ms] = measured.value
+    if after != before:
+        series.tail = sorted(after.items())
+        judged.moved = judged.moved or any(start > window.start_ms for start in after)
+    if not math.isfinite(measured.value):
+        return Judgement(level=Level.UNKNOWN, reason=measured.why)
+    state: Mapping[str, Any] = series.state
+    judgement = Judgement(level=Level.UNKNOWN, reason="")
+    for start, value in series.tail:
+        if start <= window.start_ms:
+            state, judgement = detector.update(state, value)
+    return judgement
+
+
+def settle(state: State, key: Key) -> None:
+    """Move the values of windows that can re-open no more from the tails into the memories."""
+    own = state.keys[key]
+    if not own.series:
+        return
+    by_name = {m.name: m for m in monitors(state, key[0])}
+    for name, series in list(own.series.items()):
+        monitor = by_name.get(name.rpartition("|")[0])
+        if monitor is None or monitor.detector is None:
+            del own.series[name]
+            continue
+        memory: Mapping[str, Any] = series.state
+        while series.tail and series.tail[0][0] not in own.windows:
+            memory, _ = monitor.detector.update(memory, series.tail.pop(0)[1])
+        series.state = dict(memory)
+
+
+def _verdict(
+    monitor: Monitor, place: Place | None, window: Window, measured: _Measured, judgement: Judgement
+) -> Verdict:
+    model, version, segment = window.key
+    threshold, direction = judgement.threshold, judgement.direction
+    if threshold is None:
+        above, below = stated(monitor.spec) if not monitor.sequential else (None, None)
+        threshold = above if above is not None else below
+        direction = None if threshold is None else "above" if above is not None else "below"
+    body: Verdict = {
+        "model": model,
+        "version": version,
+        "segment": segment,
+        "monitor": monitor.name,
+        "group": monitor.metric.group,
+        "metric": monitor.metric.name,
+        "column": None if place is None else place[1],
+        "detector": monitor.spec.detector,
+        "start": rfc3339(window.start_ms),
+        "end": rfc3339(window.end_ms),
+        "revision": window.revision,
+        "level": judgement.level.label,
+        "value": measured.value if math.isfinite(measured.value) else None,
+        "threshold": threshold,
+        "direction": direction,
+        "p_value": measured.p_value,
+        "effect": measured.effect,
+        "rows": window.labels if monitor.metric.needs == "outcome" else window.rows,
+        "reference_rows": measured.reference_rows,
+        "reason": judgement.reason,
+    }
+    return {"id": hashlib.sha256(_ENCODE(body)).hexdigest()[:24], **body}
