@@ -119,7 +119,7 @@ async def _round(desk: Desk, lanes: Mapping[str, Lane]) -> None:
     except Exception as error:  # a store that is away comes back; the notices are in it
         log.warning("the outbox cannot be read: %s", type(error).__name__)
         return
-    for notice in claimed:
+    for notice in sorted(claimed, key=_turn):
         if notice.target in lanes:
             lanes[notice.target].offer(notice, now_ms + LEASE_MS)
             continue
@@ -127,6 +127,11 @@ async def _round(desk: Desk, lanes: Mapping[str, Lane]) -> None:
             await desk.failed(notice, DeliveryError(f"no sink or trigger {notice.target!r} is configured"))
         except Exception as error:
             log.warning("%s: %s while putting a notice back", notice.target, type(error).__name__)
+
+
+def _turn(notice: Notice) -> tuple[int, int]:
+    """Transitions of one alert can be due in the same millisecond."""
+    return notice.due_ms, len(notice.body.get("transitions") or ())
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
@@ -160,7 +165,7 @@ class Desk:
                 log.warning("silences and alerts cannot be read: %s", type(error).__name__)
         return self._view
 
-    async def settle(self, notice: Notice, target: Sink | Trigger) -> DeliveryError | None:
+    async def settle(self, notice: Notice, target: Sink | Trigger) -> Failure | None:
         """Decide, and deliver if that is the decision; the failure, if it was one."""
         now_ms = self.clock()
         view = await self.view()
@@ -175,15 +180,18 @@ class Desk:
             self.count(notice.target, "dropped")
             return None
         error = await attempt(notice, target)
-        if error is None:
-            await self.outbox.done(notice)
-            self.count(notice.target, "delivered")
-        else:
-            await self.failed(notice, error)
-        return error
+        if error is not None:
+            return await self.failed(notice, error)
+        await self.outbox.done(notice)
+        self.count(notice.target, "delivered")
+        return None
 
-    async def failed(self, notice: Notice, error: DeliveryError) -> int | None:
-        """Put the notice back for later, or into the dead letters; returns when it is due again."""
+    async def postpone(self, notice: Notice, due_ms: int) -> None:
+        """Put the notice back for later without having tried it."""
+        await self.outbox.retry(msgspec.structs.replace(notice, attempts=notice.attempts - 1), due_ms)
+
+    async def failed(self, notice: Notice, error: DeliveryError) -> Failure:
+        """Put the notice back for later, or into the dead letters."""
         after = after_failure(notice, error, self.clock())
         if after.due_ms is None:
             log.error("%s: %s %s is given up: %s", notice.target, notice.kind, notice.id, after.reason)
@@ -194,7 +202,7 @@ class Desk:
             log.warning("%s: %s %s, attempt %d: %s", notice.target, notice.kind, notice.id, notice.attempts + 1, error)
             await self.outbox.retry(notice, after.due_ms)
             self.count(notice.target, "failed")
-        return after.due_ms
+        return Failure(after.due_ms, error.retry_after)
 
 
 async def attempt(notice: Notice, target: Sink | Trigger) -> DeliveryError | None:
@@ -209,9 +217,25 @@ async def attempt(notice: Notice, target: Sink | Trigger) -> DeliveryError | Non
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A notice that was not taken. `due_ms`: when it is tried again, None if it was given up."""
+
+    due_ms: int | None
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Claimed:
     notice: Notice
     until_ms: int  # the end of the lease
+
+
+@dataclass(slots=True)
+class _Line:
+    """An alert's notices at one target: `first` goes first; the others are behind it, the last one at `until_ms`."""
+
+    first: str
+    until_ms: int
 
 
 class Lane:
@@ -229,7 +253,7 @@ class Lane:
         self._resend_planned = False
         self._seen: Mapping[str, int | None] = {}  # of notices.resends
         self._not_before_ms = 0  # Retry-After
-        self._behind: dict[str, tuple[str, int]] = {}  # alert id -> the notice to be tried again first, and when
+        self._lines: dict[str, _Line] = {}  # by alert id
 
     def offer(self, notice: Notice, until_ms: int) -> None:
         """Take it if there is room; otherwise its lease runs out and it is claimed again."""
@@ -251,9 +275,6 @@ class Lane:
         """Until `stop`."""
         while not self._stop.is_set():
             item = await self._queue.get()
-            wait_ms = self._not_before_ms - self._desk.clock()
-            if wait_ms > 0:
-                await _pause(self._stop, wait_ms / 1000)
             if item is None or self._stop.is_set():
                 continue
             try:
@@ -270,22 +291,28 @@ class Lane:
         if now_ms > claimed.until_ms - LEASE_MS // 2:
             return  # too little of the lease is left to be sure of it
         alert = str(notice.body.get("id", ""))
-        first = self._behind.get(alert)
-        if first is not None and first[0] != notice.id and now_ms < first[1]:
-            await self._desk.outbox.retry(msgspec.structs.replace(notice, attempts=notice.attempts - 1), first[1] + 1)
+        line = self._lines.get(alert)
+        if line is not None and line.first != notice.id and now_ms < line.until_ms:
+            line.until_ms += 1
+            await self._desk.postpone(notice, line.until_ms)
             return
-        error = await self._desk.settle(notice, self._target)
-        self._behind.pop(alert, None)
-        if error is None:
+        if now_ms < self._not_before_ms:
+            await self._desk.postpone(notice, self._not_before_ms)
+            self._lines[alert] = _Line(notice.id, self._not_before_ms)
             return
-        if error.retry_after:
-            self._not_before_ms = self._desk.clock() + int(error.retry_after * 1000)
-        again = after_failure(notice, error, now_ms).due_ms
-        if again is not None:
-            self._behind[alert] = (notice.id, again)
+        self._lines.pop(alert, None)
+        failure = await self._desk.settle(notice, self._target)
+        if failure is None:
+            return
+        if failure.retry_after:
+            self._not_before_ms = self._desk.clock() + int(failure.retry_after * 1000)
+        if failure.due_ms is not None:
+            self._lines[alert] = _Line(notice.id, failure.due_ms)
 
     async def _resend(self) -> None:
         now_ms = self._desk.clock()
+        if now_ms < self._not_before_ms:
+            return
         view = await self._desk.view()
         due, self._seen = resends(view.newest.values(), self._seen, view.silences, now_ms)
         for body in due:
