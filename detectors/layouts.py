@@ -9,6 +9,10 @@ Its cells are the addresses of one flat vector of integers per pane (see counts.
     a raw column (layout 0, which needs no data): missing, nonfinite, unparseable, RAW_BINS (the sign, exponent and three
         bits of mantissa of a number: the top 15 bits of the double), RAW_BUCKETS hash buckets of texts, LIMBS
 
+Under the raw layout a text counts once in each of RAW_HASHES rows of hash buckets, so that a category can be told from
+those it shares one bucket with (a count-min sketch), and `missing` is not stored: it is what the rows lack, since a
+feature may be heard of only later.
+
 Features come first, then predictions (`prediction`, `score`), in the order of the layout.
 """
 
@@ -26,7 +30,8 @@ MISSING, NONFINITE, UNPARSEABLE = 0, 1, 2
 LIMBS: Final = 68  # 32-bit digits of an exact sum of doubles, the lowest worth 2**-1074
 BUCKETS: Final = 32  # hash buckets for categories the layout does not know
 RAW_BINS: Final = 1 << 15
-RAW_BUCKETS: Final = 256
+RAW_HASHES: Final = 4
+RAW_BUCKETS: Final = RAW_HASHES * 256
 RAW_STRIDE: Final = HEAD + RAW_BINS + RAW_BUCKETS + LIMBS
 MAX_EDGES: Final = 254
 RAW_ID: Final = "0"

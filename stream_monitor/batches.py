@@ -76,8 +76,9 @@ class Column:
 class Batch:
     """Valid events of one source partition, in offset order.
 
-    `prediction`, `label` and `score` are decoded "raw"; a multiclass `score` is the greatest probability, and
-    `class_scores` has what the event said (a list, a mapping or None). `ids` is None unless labels are joined by id.
+    `features` and `predictions` are there to be counted, decoded as the layout asks. `prediction`, `label` and `score`
+    are there for the outcome, decoded "raw"; a multiclass `score` is the greatest probability, and `class_scores` has
+    what the event said (a list, a mapping or None). `ids` is None unless labels are joined by id.
     """
 
     times_ms: Integers
@@ -86,6 +87,7 @@ class Batch:
     version_codes: Codes
     ids: list[str] | None
     features: tuple[Column, ...]
+    predictions: tuple[Column, ...]
     prediction: Column | None
     score: Column | None
     class_scores: list[Any] | None
@@ -125,7 +127,7 @@ def scalar(column: Column, row: int) -> float | str | None:
     if kind == NUMBER:
         return float(column.numbers[row])
     if kind == TEXT:
-        return column.words[column.codes[row]]
+        return column.words[int(column.codes[row])]
     if kind == BOOL:
         return 1.0 if column.words[column.codes[row]] == "true" else 0.0
     return None
@@ -166,7 +168,7 @@ def predictions_of(batch: Batch, source: Source, segments: list[tuple[str, ...]]
 def values_of(column: Column) -> list[float | str | None]:
     """All values of a "raw" column, as `scalar` gives them."""
     if (column.kinds == NUMBER).all():
-        return column.numbers.tolist()
+        return list(column.numbers.tolist())
     return [scalar(column, row) for row in range(len(column.kinds))]
 
 

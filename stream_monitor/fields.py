@@ -1,24 +1,69 @@
-"""Where in a message its parts are: a model's `fields`, compiled once."""
+"""Where in a message its parts are, and which messages are no events: a model's `fields`, compiled once.
+
+A format turns bytes into `Rows` (values by path); `assemble` makes the batch of them, the same way for every format. An
+event that cannot be read becomes a dead letter with the first reason that applies, in the order of the contract.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.layouts import CategoricalLayout, Layout
+from stream_monitor.batches import MISSING, Batch, Column, DeadLetter, Integers, LabelBatch, Mode
+from stream_monitor.columns import column, encode_words, json_text, name_of, safe
 from stream_monitor.config import Config, Model
+from stream_monitor.times import parse_times
+
+Path = tuple[str, ...]
+Mask = NDArray[np.bool_]
+
+FUTURE_FREE: Final = 1 << 62  # an `at_ms` for readers without a clock: nothing is in the future
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
-    """What decoding a model's events needs to know."""
+    """What decoding a model's events needs to know.
+
+    `flat`: in a flat file a key that holds dots is taken before its path is walked. `cache` is for formats to keep what
+    they derive from the plan.
+    """
 
     name: str
     model: Model
     format: str
     max_event: int  # bytes
     max_future_ms: int
+    flat: bool = False
+    cache: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def features(self) -> str | tuple[str, ...]:
+        """The feature object's path, or the paths of single features: without either, the columns that are declared."""
+        return self.model.fields.features or tuple(self.model.columns)
+
+    def modes(self, layout: Layout | None) -> dict[str, Mode]:
+        """How each feature must be decoded; under the raw layout only what the configuration knows of it."""
+        declared: dict[str, Mode] = dict(self.model.columns)
+        if layout is None:
+            features = self.features
+            names = declared if isinstance(features, str) else features
+            return {name: declared.get(name, "raw") for name in names}
+        return {
+            name: "categorical"
+            if isinstance(of, CategoricalLayout)
+            else "text"
+            if declared.get(name) == "text"
+            else "numeric"
+            for name, of in layout.features.items()
+        }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelPlan:
     """What decoding a model's label events needs to know."""
 
@@ -27,9 +72,11 @@ class LabelPlan:
     format: str
     max_event: int  # bytes
     max_future_ms: int
+    flat: bool = False
+    cache: dict[Any, Any] = field(default_factory=dict)
 
 
-def event_plan(name: str, config: Config) -> Plan:
+def event_plan(name: str, config: Config, *, flat: bool = False) -> Plan:
     """The plan of the events of model `name`."""
     model = config.models[name]
     return Plan(
@@ -38,9 +85,290 @@ def event_plan(name: str, config: Config) -> Plan:
         format=model.format,
         max_event=config.kafka.max_event,
         max_future_ms=config.time.max_future,
+        flat=flat,
     )
 
 
-def label_plan(name: str, config: Config) -> LabelPlan:
+def label_plan(name: str, config: Config, *, flat: bool = False) -> LabelPlan:
     """The plan of the label events of model `name`, which has a labels topic."""
-    raise NotImplementedError
+    model = config.models[name]
+    assert model.labels is not None
+    return LabelPlan(
+        name=name,
+        model=model,
+        format=model.labels.format,
+        max_event=config.kafka.max_event,
+        max_future_ms=config.time.max_future,
+        flat=flat,
+    )
+
+
+class Rows(Protocol):
+    """Messages whose syntax is right, by path. A path that is not there, or null, gives None."""
+
+    def __len__(self) -> int: ...
+
+    def values(self, path: str) -> Sequence[Any]:
+        """The values at `path`, dots walked."""
+
+    def feature_state(self) -> tuple[Mask, Mask] | None:
+        """Where the feature object is missing, and where it is no object; None when there is no trouble."""
+
+    def feature_names(self) -> Sequence[str]:
+        """The keys of the feature object that any message has."""
+
+    def feature_values(self, name: str) -> Sequence[Any]:
+        """The values of a feature: at a key of the feature object, or at a path."""
+
+    def feature(self, name: str, mode: Mode) -> Column:
+        """A feature as a column."""
+
+    def take(self, keep: Mask) -> Rows:
+        """Some of the rows."""
+
+
+class _Refusals:
+    """Which rows are refused, and why: the first reason stays."""
+
+    def __init__(self, rows: int) -> None:
+        self.reasons: dict[int, tuple[str, str]] = {}
+        self.keep = np.ones(rows, np.bool_)
+
+    def add(self, mask: Sequence[bool] | Mask, reason: str, detail: Callable[[int], str]) -> None:
+        for row in np.flatnonzero(np.asarray(mask)).tolist():
+            self.reasons.setdefault(row, (reason, detail(row)))
+            self.keep[row] = False
+
+    def letters(self, index: Sequence[int]) -> list[DeadLetter]:
+        return [DeadLetter(index[row], *why) for row, why in self.reasons.items()]
+
+
+def _shown(value: object) -> str:
+    text = safe(repr(value))
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _kinds_ok(values: Sequence[Any], allowed: frozenset[type]) -> list[bool] | None:
+    """Which values are of no allowed type; None when all are. None itself is judged elsewhere."""
+    if set(map(type, values)) <= allowed:
+        return None
+    return [v is not None and type(v) not in allowed for v in values]
+
+
+_ID: Final = frozenset({str, int, float})
+_SCALAR: Final = frozenset({str, int, float, bool})
+_NUMERIC: Final = frozenset({int, float})
+_SCORES: Final = frozenset({int, float, list, dict})
+
+
+def _impossible(role: str, task: str, values: Sequence[Any]) -> list[bool] | None:
+    """Which values cannot be what they stand for."""
+    if role == "id":
+        return _kinds_ok(values, _ID)
+    if role == "score" and task == "multiclass":
+        bad = _kinds_ok(values, _SCORES)
+        nested = any(type(v) in (list, dict) for v in values)
+        return [_bad_scores(v) for v in values] if nested or bad else None
+    if role == "score" or (role == "prediction" and task == "regression"):
+        return _kinds_ok(values, _NUMERIC)
+    return _kinds_ok(values, _SCALAR)
+
+
+def _bad_scores(value: Any) -> bool:
+    if type(value) is dict:
+        value = list(value.values())
+    if type(value) is list:
+        return not set(map(type, value)) <= _NUMERIC
+    return value is not None and type(value) not in _NUMERIC
+
+
+def assemble(
+    rows: Rows,
+    plan: Plan,
+    layout: Layout | None,
+    at_ms: int,
+    *,
+    index: Sequence[int],
+    timestamps_ms: Integers,
+    offsets: Integers,
+) -> tuple[Batch, list[DeadLetter]]:
+    """The batch of the rows that are events, and dead letters for the others, unsorted.
+
+    `index`, `timestamps_ms` and `offsets` are those of the rows' records.
+    """
+    model, fields = plan.model, plan.model.fields
+    paths = {
+        role: path
+        for role in ("id", "time", "version", "prediction", "score", "label", "latency_ms")
+        if (path := getattr(fields, role))
+    }
+    values = {role: rows.values(path) for role, path in paths.items()}
+    refused = _Refusals(len(rows))
+    for role in ("id", "time", "version", "prediction"):
+        if role in values and None in values[role]:
+            refused.add([v is None for v in values[role]], "missing_field", _field_detail(paths[role]))
+    state = rows.feature_state() if isinstance(plan.features, str) and plan.features else None
+    if state is not None:
+        refused.add(state[0], "missing_field", _field_detail(str(plan.features)))
+        refused.add(state[1], "wrong_type", lambda _: f"{plan.features}: not an object")
+    for role in ("id", "version", "prediction", "score"):
+        if role in values and (bad := _impossible(role, model.task, values[role])) is not None:
+            refused.add(bad, "wrong_type", _value_detail(paths[role], values[role]))
+    times_ms = _times(values.get("time"), paths.get("time", "timestamp"), timestamps_ms, at_ms, plan, refused)
+    keep = refused.keep
+    if not keep.all():
+        rows = rows.take(keep)
+        values = {role: [v for v, k in zip(of, keep.tolist(), strict=True) if k] for role, of in values.items()}
+        times_ms, offsets = times_ms[keep], offsets[keep]
+    batch = _batch(rows, plan, layout, values, times_ms, offsets)
+    return batch, refused.letters(index)
+
+
+def _field_detail(path: str) -> Callable[[int], str]:
+    return lambda _: path
+
+
+def _value_detail(path: str, values: Sequence[Any]) -> Callable[[int], str]:
+    return lambda row: f"{path}: {_shown(values[row])}"
+
+
+def _times(
+    values: Sequence[Any] | None,
+    path: str,
+    timestamps_ms: Integers,
+    at_ms: int,
+    plan: Plan | LabelPlan,
+    refused: _Refusals,
+) -> Integers:
+    """Event times; those that are no time or too far ahead are refused."""
+    if values is None:
+        times_ms, good = timestamps_ms, timestamps_ms >= 0
+        refused.add(~good, "bad_time", lambda _: "the record has no timestamp")
+    else:
+        times_ms, good = parse_times(values)
+        if not good.all():
+            refused.add(~good, "bad_time", _value_detail(path, values))
+    future = times_ms > at_ms + plan.max_future_ms
+    if future.any():
+        refused.add(future, "future_time", lambda row: f"{path}: {int(times_ms[row]) - at_ms} ms ahead")
+    return times_ms
+
+
+def _batch(
+    rows: Rows,
+    plan: Plan,
+    layout: Layout | None,
+    values: dict[str, Sequence[Any]],
+    times_ms: Integers,
+    offsets: Integers,
+) -> Batch:
+    """The batch of rows that are all events."""
+    model, n = plan.model, len(rows)
+    modes = plan.modes(layout)
+    if layout is None and isinstance(plan.features, str) and plan.features:
+        modes = {name: modes.get(name, "raw") for name in rows.feature_names()}
+    features = tuple(rows.feature(name, mode) for name, mode in modes.items())
+    decoded = {c.name: c for c, mode in zip(features, modes.values(), strict=True) if mode == "categorical"}
+    segments = {}
+    for dimension in model.segments:
+        same = decoded.get(dimension)
+        if same is None or (same.kinds == MISSING).any():
+            same = column(dimension, _segment(rows, plan, dimension), "categorical")
+        segments[dimension] = same
+    prediction = column("prediction", values["prediction"], "raw") if "prediction" in values else None
+    score, class_scores = None, None
+    if "score" in values:
+        score, class_scores = score_columns(model, values["score"])
+    versions: tuple[str, ...] = ("",)
+    codes = np.zeros(n, np.int32)
+    if "version" in values:
+        codes, versions = encode_words([name_of(json_text(v)) for v in values["version"]])
+    ids = None
+    if model.labels is not None and "id" in values:
+        ids = [v if type(v) is str and v.isascii() else safe(json_text(v)) for v in values["id"]]
+    return Batch(
+        times_ms=times_ms,
+        offsets=offsets,
+        versions=versions,
+        version_codes=codes,
+        ids=ids,
+        features=features,
+        predictions=_predictions(layout, prediction, score, values),
+        prediction=prediction,
+        score=score,
+        class_scores=class_scores,
+        label=column("label", values["label"], "raw") if "label" in values else None,
+        latency=column("latency_ms", values["latency_ms"], "numeric") if "latency_ms" in values else None,
+        segments=segments,
+    )
+
+
+def _segment(rows: Rows, plan: Plan, dimension: str) -> Sequence[Any]:
+    """The values of a segment: a key of the feature object where an event has it, else what is at its path."""
+    values = rows.values(dimension)
+    if isinstance(plan.features, tuple) or not plan.features:
+        return values
+    return [v if of is None else of for of, v in zip(rows.feature_values(dimension), values, strict=True)]
+
+
+def score_columns(model: Model, values: Sequence[Any]) -> tuple[Column, list[Any] | None]:
+    """The score column (multiclass: the greatest probability), and what each multiclass event said of the classes."""
+    if model.task != "multiclass":
+        return column("score", values, "raw"), None
+    best: list[Any] = []
+    for value in values:
+        of = list(value.values()) if type(value) is dict else value
+        best.append(max(of, default=None) if type(of) is list else of)
+    return column("score", best, "raw"), [{safe(k): p for k, p in v.items()} if type(v) is dict else v for v in values]
+
+
+def _predictions(
+    layout: Layout | None, prediction: Column | None, score: Column | None, values: dict[str, Sequence[Any]]
+) -> tuple[Column, ...]:
+    """Prediction and score as they are counted."""
+    columns = []
+    for of in (prediction, score):
+        if of is None or (layout is not None and of.name not in layout.predictions):
+            continue
+        if layout is not None and isinstance(layout.predictions[of.name], CategoricalLayout):
+            of = column(of.name, values[of.name], "categorical")
+        columns.append(of)
+    return tuple(columns)
+
+
+def assemble_labels(
+    rows: Rows, plan: LabelPlan, at_ms: int, *, index: Sequence[int], timestamps_ms: Integers, offsets: Integers
+) -> tuple[LabelBatch, list[DeadLetter]]:
+    """The label batch of the rows that are label events, and dead letters for the others, unsorted."""
+    assert plan.model.labels is not None
+    fields = plan.model.labels.fields
+    values = {role: rows.values(getattr(fields, role)) for role in ("id", "label")}
+    times = rows.values(fields.time) if fields.time else None
+    refused = _Refusals(len(rows))
+    for role, of in (("id", values["id"]), ("time", times), ("label", values["label"])):
+        if of is not None and None in of:
+            refused.add([v is None for v in of], "missing_field", _field_detail(getattr(fields, role)))
+    for role in ("id", "label"):
+        task = plan.model.task if role == "label" else ""
+        bad = _impossible("prediction" if role == "label" else role, task, values[role])
+        if bad is not None:
+            refused.add(bad, "wrong_type", _value_detail(getattr(fields, role), values[role]))
+    times_ms = _times(times, fields.time or "timestamp", timestamps_ms, at_ms, plan, refused)
+    keep = np.flatnonzero(refused.keep)
+    ids, labels = values["id"], values["label"]
+    batch = LabelBatch(
+        times_ms=times_ms[keep],
+        offsets=offsets[keep],
+        ids=[safe(json_text(ids[i])) for i in keep.tolist()],
+        labels=[_label(labels[i]) for i in keep.tolist()],
+    )
+    return batch, refused.letters(index)
+
+
+def _label(value: Any) -> float | str:
+    if isinstance(value, str):
+        return safe(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")

@@ -2,48 +2,193 @@
 
 Everything here is a pure function of the block's events, its layout and the configuration, and any cut of the events
 into blocks adds up to the same counts.
+
+Segments are "all" and one "dimension=value" for each declared dimension, with the values `null` (missing) and `other`.
+At most `max_segments` values of a dimension have a name: those the layout knows, then those of least hash; the others
+are `other`. Why by hash: whoever cuts a longer list off, a tap for its block or a worker for what it has seen so far,
+comes to the same names in the end, in whatever order the values came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import gcd
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.layouts import Layout
-from stream_monitor.batches import Batch
-from stream_monitor.config import Model, Time
-from stream_monitor.entries import PaneRecord
+from detectors.counts import ZERO
+from detectors.kernels import Groups, hash_bytes
+from detectors.layouts import OUTCOME_CELLS, RAW_ID, CategoricalLayout, Layout
+from stream_monitor.batches import NESTED, Batch, Column
+from stream_monitor.columns import column, name_of
+from stream_monitor.config import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Model, Time
+from stream_monitor.entries import PaneRecord, pack_counts
+from stream_monitor.fields import score_columns
 from stream_monitor.interfaces import Joined
+from stream_monitor.outcomes import add_outcomes
+from stream_monitor.tallies import take, tally
+
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Key = tuple[str, str, int]  # version, segment, pane start
+
+ALL: Final = "all"
+OTHER: Final = "other"
+NULL: Final = "null"
+NICE_PANES_MS: Final = (
+    *(s * SECOND_MS for s in (1, 2, 5, 10, 15, 20, 30)),
+    *(m * MINUTE_MS for m in (1, 2, 5, 10, 15, 20, 30)),
+    *(h * HOUR_MS for h in (1, 2, 3, 4, 6, 8, 12)),
+    *(d * DAY_MS for d in (1, 7)),
+)
+PANE_ROWS: Final = 25  # rows a pane of the reference should have at least
+MOST_PANES: Final = 1000  # panes a reference should have at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCounts:
-    """What a block adds. Late events are in `late` and in records of their own with rows 0 and late > 0."""
+    """What a block adds. Late events are in `late` and in records of their own, with rows 0 and late > 0."""
 
-    panes: list[PaneRecord]  # sorted by (version, segment, start_ms), the late ones last
+    panes: list[PaneRecord]  # sorted by (version, segment, start_ms); then those of late events
     max_time_ms: int | None  # greatest event time of the source so far, None before its first event
     rows: int  # events counted
     late: int
 
 
-def late_bounds(times_ms: NDArray[np.int64], max_time_ms: int | None, time: Time) -> NDArray[np.int64]:
-    """Per event, in offset order, the time below which it is late; `max_time_ms` is the greatest time before them."""
-    raise NotImplementedError
+def late_bounds(times_ms: Integers, max_time_ms: int | None, time: Time) -> Integers:
+    """Per event, in offset order, the time below which it is late; `max_time_ms` is the greatest time before them.
+
+    >>> late_bounds(np.array([0, 900_000, 0]), None, Time()).tolist()[1:]
+    [-605000, 295000]
+    """
+    least = np.iinfo(np.int64).min // 2
+    before = np.concatenate([[least if max_time_ms is None else max_time_ms], times_ms[:-1]])
+    return np.maximum.accumulate(before)[: len(times_ms)] - (time.out_of_orderness + time.allowed_lateness)
+
+
+def segment_rank(value: str) -> bytes:
+    """The order in which values of a segment are given names: least first."""
+    return hash_bytes(value)
+
+
+def admitted(values: Iterable[str], known: Sequence[str], limit: int) -> set[str]:
+    """Which values have a segment of their own.
+
+    >>> admitted(["de", "fr", "zz"], ["de"], 10) == {"de", "fr", "zz"}, admitted(["de", "fr"], ["de"], 1)
+    (True, {'de'})
+    """
+    first = set(known[:limit])
+    unknown = sorted(set(values) - first, key=segment_rank)
+    return first.union(unknown[: max(0, limit - len(first))])
+
+
+def _segment_names(of: Column, dimension: str, layout: Layout | None, model: Model) -> list[str]:
+    """The segment of each code of `_segment_codes`; the last one is that of missing values, code -1."""
+    laid_out = layout.features.get(dimension) if layout is not None else None
+    known = laid_out.categories if isinstance(laid_out, CategoricalLayout) else ()
+    names = admitted(of.words, known, model.max_segments)
+    values = [name_of(w) if w in names else OTHER for w in of.words]
+    return [f"{dimension}={value}" for value in (*values, OTHER, NULL)]
+
+
+def _segment_codes(of: Column) -> NDArray[np.int32]:
+    """Codes into the words, one more for lists and objects, -1 for missing values."""
+    return np.where(of.kinds == NESTED, np.int32(len(of.words)), of.codes)
+
+
+def segments_of(batch: Batch, layout: Layout | None, model: Model) -> list[tuple[str, ...]]:
+    """Per event its segments, "all" not among them: what a later label is counted under."""
+    lists = []
+    for dimension, of in batch.segments.items():
+        names = _segment_names(of, dimension, layout, model)
+        lists.append([names[c] for c in _segment_codes(of).tolist()])
+    return list(zip(*lists, strict=True)) if lists else [()] * len(batch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grouping:
+    """Which groups the events of a batch are in: `groups[k, i]` is a position in `keys`."""
+
+    keys: list[Key]
+    groups: Groups
+
+
+def grouping(batch: Batch, starts_ms: Integers, layout: Layout | None, model: Model) -> Grouping:
+    """The groups of all events: by (version, pane) for "all", and for each dimension by (version, value, pane)."""
+    keys: list[Key] = []
+    rows = []
+    panes, pane = np.unique(starts_ms, return_inverse=True)
+    base = batch.version_codes.astype(np.int64) * len(panes) + pane
+    for dimension in ("", *batch.segments):
+        if dimension:
+            of = batch.segments[dimension]
+            names = _segment_names(of, dimension, layout, model)
+            distinct = sorted(set(names))
+            code = np.array([distinct.index(n) for n in names], np.int64)[_segment_codes(of)]
+        else:
+            distinct, code = [ALL], np.zeros(len(batch), np.int64)
+        groups, inverse = np.unique(base * len(distinct) + code, return_inverse=True)
+        rows.append((inverse + len(keys)).astype(np.int32))
+        for group in groups.tolist():
+            key, segment = divmod(group, len(distinct))
+            version, at = divmod(key, len(panes))
+            keys.append((batch.versions[version], distinct[segment], int(panes[at])))
+    return Grouping(keys=keys, groups=np.stack(rows))
+
+
+def _spans(groups: Groups, offsets: Integers, count: int) -> list[tuple[int, int]]:
+    """Per group, the least offset and one past the greatest."""
+    low, high = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+    for group in groups:
+        rows = group >= 0
+        np.minimum.at(low, group[rows], offsets[rows])
+        np.maximum.at(high, group[rows], offsets[rows])
+    return list(zip(low.tolist(), (high + 1).tolist(), strict=True))
+
+
+def pane_ms_of(layout: Layout | None, model: Model) -> int:
+    """How long a pane is under `layout`, None being the raw one."""
+    return layout.pane_ms if layout is not None else raw_pane_ms(model)
 
 
 def count_block(
     batch: Batch, layout: Layout | None, name: str, model: Model, time: Time, max_time_ms: int | None
 ) -> BlockCounts:
     """Counts of the valid events of one block of one source, in offset order; `layout` None is the raw layout."""
-    raise NotImplementedError
-
-
-def segments_of(batch: Batch, layout: Layout | None, model: Model) -> list[tuple[str, ...]]:
-    """Per event its segments, "all" not among them: what a later label is counted under."""
-    raise NotImplementedError
+    if not len(batch):
+        return BlockCounts(panes=[], max_time_ms=max_time_ms, rows=0, late=0)
+    is_late = batch.times_ms < late_bounds(batch.times_ms, max_time_ms, time)
+    pane_ms, layout_id = pane_ms_of(layout, model), RAW_ID if layout is None else layout.id
+    starts_ms = batch.times_ms // pane_ms * pane_ms
+    panes: list[PaneRecord] = []
+    on_time = take(batch, ~is_late)
+    if len(on_time):
+        found = grouping(on_time, starts_ms[~is_late], layout, model)
+        counts = tally(on_time, layout, model, found.groups, len(found.keys))
+        spans = _spans(found.groups, on_time.offsets, len(found.keys))
+        for i in sorted(range(len(found.keys)), key=found.keys.__getitem__):
+            version, segment, start = found.keys[i]
+            packed = pack_counts(counts[i])
+            panes.append(PaneRecord(name, version, segment, start, layout_id, spans[i], 0, packed))
+    late = take(batch, is_late)
+    if len(late):
+        found = grouping(late, starts_ms[is_late], layout, model)
+        spans = _spans(found.groups, late.offsets, len(found.keys))
+        sizes = sum(np.bincount(group, minlength=len(found.keys)) for group in found.groups)
+        for i in sorted(range(len(found.keys)), key=found.keys.__getitem__):
+            version, segment, start = found.keys[i]
+            size = int(np.asarray(sizes)[i])
+            panes.append(PaneRecord(name, version, segment, start, layout_id, spans[i], size, pack_counts(ZERO)))
+    greatest = int(batch.times_ms.max())
+    return BlockCounts(
+        panes=panes,
+        max_time_ms=greatest if max_time_ms is None else max(greatest, max_time_ms),
+        rows=len(on_time),
+        late=len(late),
+    )
 
 
 def count_joined(
@@ -59,14 +204,77 @@ def count_joined(
     `offsets` are those of the events that completed the pairs, in their own source. A pair marked late is counted
     late only.
     """
-    raise NotImplementedError
+    if not joined:
+        return []
+    pane_ms, layout_id = pane_ms_of(layout, model), RAW_ID if layout is None else layout.id
+    is_late = np.array(late if late is not None else [False] * len(joined), np.bool_)
+    keys: dict[tuple[bool, Key], int] = {}
+    width = 1 + max(len(pair.prediction.segments) for pair in joined)
+    groups = np.full((width, len(joined)), -1, np.int32)
+    for i, (pair, tardy) in enumerate(zip(joined, is_late.tolist(), strict=True)):
+        start = pair.label.time_ms // pane_ms * pane_ms
+        for k, segment in enumerate((ALL, *pair.prediction.segments)):
+            groups[k, i] = keys.setdefault((tardy, (pair.prediction.version, segment, start)), len(keys))
+    cells = np.zeros((len(keys), OUTCOME_CELLS), np.int64)
+    score, class_scores = score_columns(model, [pair.prediction.score for pair in joined])
+    add_outcomes(
+        cells,
+        np.where(is_late, np.int32(-1), groups),
+        model,
+        label=column("label", [pair.label.label for pair in joined], "raw"),
+        prediction=column("prediction", [pair.prediction.prediction for pair in joined], "raw")
+        if model.fields.prediction
+        else None,
+        score=score if model.fields.score else None,
+        class_scores=class_scores,
+        delay_seconds=np.array([pair.label.time_ms - pair.prediction.time_ms for pair in joined]) / 1000.0,
+    )
+    spans = _spans(groups, np.asarray(offsets, np.int64), len(keys))
+    panes = []
+    for tardy, key in sorted(keys):
+        i = keys[tardy, key]
+        found = np.flatnonzero(cells[i])
+        counts = replace(ZERO, cells=found.astype(np.int32), values=cells[i, found])
+        size = int((groups == i).sum()) if tardy else 0
+        panes.append(PaneRecord(name, *key, layout_id, spans[i], size, pack_counts(counts)))
+    return panes
+
+
+def _steps(model: Model) -> int:
+    """What a pane must divide: both ends of every window are multiples of it."""
+    return gcd(model.window.size, model.slide_ms)
+
+
+def _choices(model: Model) -> list[int]:
+    step = _steps(model)
+    return [p for p in NICE_PANES_MS if step % p == 0] or [step]
 
 
 def raw_pane_ms(model: Model) -> int:
-    """The pane of the raw layout: a function of the configuration alone."""
-    raise NotImplementedError
+    """The pane of the raw layout: a function of the configuration alone, about a thirtieth of a window.
+
+    >>> raw_pane_ms(Model(topic=("t",)))
+    10000
+    """
+    if model.pane:
+        return model.pane
+    choices = _choices(model)
+    return max((p for p in choices if p <= _steps(model) // 30), default=choices[0])
 
 
-def choose_pane(model: Model, times_ms: NDArray[np.int64]) -> int:
-    """The pane for a reference with these event times."""
-    raise NotImplementedError
+def choose_pane(model: Model, times_ms: Integers) -> int:
+    """The pane for a reference with these event times: the least with PANE_ROWS rows a pane and not above MOST_PANES.
+
+    >>> choose_pane(Model(topic=("t",)), np.arange(10_000) * 1000)
+    30000
+    """
+    if model.pane:
+        return model.pane
+    choices = _choices(model)
+    if not len(times_ms):
+        return raw_pane_ms(model)
+    for pane in choices:
+        panes = len(np.unique(times_ms // pane))
+        if panes <= MOST_PANES and len(times_ms) >= PANE_ROWS * panes:
+            return pane
+    return choices[-1]

@@ -1,77 +1,253 @@
-"""What a tap says of itself: what it has published, what it waits for, what does not work.
-
-Counts are of this process alone; the service's own counters come from the log and are exact through crashes.
-"""
+"""Columns and groups -> counts: each event is added to the cells of every group it belongs to."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from stream_monitor.blocks import Assigned, Counted
-from stream_monitor.brokers import Partition
+import numpy as np
+from numpy.typing import NDArray
 
-log = logging.getLogger(__name__)
+from detectors import kernels
+from detectors.counts import Counts
+from detectors.kernels import Cells, Groups
+from detectors.layouts import (
+    HEAD,
+    LIMBS,
+    OUTCOME_CELLS,
+    RAW_BINS,
+    RAW_HASHES,
+    RAW_STRIDE,
+    CategoricalLayout,
+    Layout,
+    NumericLayout,
+)
+from detectors.layouts import (
+    MISSING as MISSING_CELL,
+)
+from detectors.layouts import (
+    NONFINITE as NONFINITE_CELL,
+)
+from detectors.layouts import (
+    UNPARSEABLE as UNPARSEABLE_CELL,
+)
+from stream_monitor.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column, Floats
+from stream_monitor.config import Model
+from stream_monitor.outcomes import add_outcomes
 
+MAX_WORD: Final = 64  # characters of a display name
+_CHUNK_CELLS: Final = 4_000_000  # of one dense matrix: 32 MB
 
-@dataclass(slots=True)
-class Tallies:
-    """Totals of what was published and the troubles of now."""
+_NUMERIC_KIND: Final = np.zeros(6, np.uint8)
+_NUMERIC_KIND[[NUMBER, TEXT, BOOL, MISSING, NESTED, NONFINITE]] = (
+    kernels.VALID,
+    kernels.AS_UNPARSEABLE,
+    kernels.AS_UNPARSEABLE,
+    kernels.AS_MISSING,
+    kernels.AS_UNPARSEABLE,
+    kernels.AS_NONFINITE,
+)
 
-    bundles: int = 0
-    counting_seconds: float = 0.0
-    events: Counter[str] = field(default_factory=Counter)
-    late: Counter[str] = field(default_factory=Counter)
-    details: Counter[str] = field(default_factory=Counter)
-    dead: dict[str, Counter[str]] = field(default_factory=dict)
-    trouble: dict[str, str] = field(default_factory=dict)
-
-    def add(self, topic: str, counted: Counted) -> None:
-        """A block was published."""
-        self.bundles += 1
-        self.events.update(counted.events)
-        self.late.update(counted.late)
-        self.details.update(counted.details)
-        self.dead.setdefault(topic, Counter()).update(reason for _, reason, _ in counted.dead)
-
-    def works(self, what: str) -> None:
-        """It works, again or still."""
-        if self.trouble.pop(what, None) is not None:
-            log.info("%s: works", what)
-
-    def fails(self, what: str, why: object) -> None:
-        """It does not work now. Logged once until it works, however often it fails."""
-        if what not in self.trouble:
-            log.warning("%s: %s", what, why)
-        self.trouble[what] = str(why)
-
-    def status(self, assigned: Iterable[Assigned], high: Callable[[Partition], int | None]) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {
-            "assigned": [_partition(a, high(a.partition)) for a in sorted(assigned, key=lambda a: a.partition)],
-            "events": dict(self.events),
-            "late": dict(self.late),
-            "dead_letters": {topic: dict(reasons) for topic, reasons in self.dead.items() if reasons},
-            "labels": dict(self.details),
-            "bundles": self.bundles,
-            "decode_seconds": round(self.counting_seconds, 6),
-            "healthy": not self.trouble,
-            "reason": "; ".join(f"{what}: {why}" for what, why in sorted(self.trouble.items())),
-        }
+Words = list[dict[int, str]]  # per group: cell -> least word
 
 
-def _partition(a: Assigned, high: int | None) -> dict[str, Any]:
-    return {
-        "topic": a.partition[0],
-        "partition": a.partition[1],
-        "epoch": a.epoch,
-        "n": a.n,
-        "position": a.position,
-        "committed": a.committed,
-        "lag": max(0, (a.position if high is None else high) - a.to),
-        "watermark_ms": a.watermark_ms,
-        "idle": a.idle,
-    }
+def tally(batch: Batch, layout: Layout | None, model: Model, groups: Groups, count: int) -> list[Counts]:
+    """Counts of each of `count` groups. `groups` is (K, n): the K groups of each event, -1 for none."""
+    width = OUTCOME_CELLS if layout is None else layout.size
+    chunk = max(1, _CHUNK_CELLS // width)
+    if count <= chunk:
+        return _chunk(batch, layout, model, groups, count)
+    out: list[Counts] = []
+    for first in range(0, count, chunk):
+        inside = np.where((groups >= first) & (groups < first + chunk), groups - first, -1).astype(np.int32)
+        rows: NDArray[np.bool_] = np.any(inside >= 0, axis=0)
+        out += _chunk(take(batch, rows), layout, model, inside[:, rows], min(chunk, count - first))
+    return out
+
+
+def take(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
+    """Some of the events of a batch."""
+    if rows.all():
+        return batch
+
+    def some(column: Column | None) -> Column | None:
+        return None if column is None else column.take(rows)
+
+    which = np.flatnonzero(rows).tolist()
+    return Batch(
+        times_ms=batch.times_ms[rows],
+        offsets=batch.offsets[rows],
+        versions=batch.versions,
+        version_codes=batch.version_codes[rows],
+        ids=None if batch.ids is None else [batch.ids[i] for i in which],
+        features=tuple(c.take(rows) for c in batch.features),
+        predictions=tuple(c.take(rows) for c in batch.predictions),
+        prediction=some(batch.prediction),
+        score=some(batch.score),
+        class_scores=None if batch.class_scores is None else [batch.class_scores[i] for i in which],
+        label=some(batch.label),
+        latency=some(batch.latency),
+        segments={d: c.take(rows) for d, c in batch.segments.items()},
+    )
+
+
+def _chunk(batch: Batch, layout: Layout | None, model: Model, groups: Groups, count: int) -> list[Counts]:
+    groups = np.ascontiguousarray(groups)
+    rows = np.zeros(count, np.int64)
+    for group in groups:
+        rows += np.bincount(group[group >= 0], minlength=count)
+    cells = np.zeros((count, OUTCOME_CELLS if layout is None else layout.size), np.int64)
+    if batch.label is not None:
+        add_outcomes(
+            cells,
+            groups,
+            model,
+            label=batch.label,
+            prediction=batch.prediction,
+            score=batch.score,
+            class_scores=batch.class_scores,
+        )
+    if layout is None:
+        return _raw(batch, groups, cells, rows)
+    return _laid_out(batch, layout, groups, cells, rows)
+
+
+def _laid_out(batch: Batch, layout: Layout, groups: Groups, cells: Cells, rows: NDArray[np.int64]) -> list[Counts]:
+    """Counts under a layout."""
+    count = len(rows)
+    low, high = np.full((len(layout.columns), count), np.inf), np.full((len(layout.columns), count), -np.inf)
+    words: Words = [{} for _ in range(count)]
+    columns = {("features", c.name): c for c in batch.features}
+    columns |= {("predictions", c.name): c for c in batch.predictions}
+    for i, (place, name, of) in enumerate(layout.columns):
+        at, column = layout.offsets[place, name], columns.get((place, name))
+        if column is None:  # not in these events at all
+            kernels.add_cells(cells, groups, np.full(len(batch), at + MISSING_CELL, np.int32))
+        elif isinstance(of, NumericLayout):
+            kinds = _NUMERIC_KIND[column.kinds]
+            edges = np.array(of.edges, np.float64)
+            numbers = kernels.normal(column.numbers)
+            kernels.add_numeric(cells, low[i], high[i], at, groups, kinds, numbers, edges)
+        else:
+            _categorical(column, of, at, groups, cells, words)
+    out = []
+    for g in range(count):
+        found = np.flatnonzero(cells[g])
+        out.append(
+            Counts(
+                rows=int(rows[g]),
+                cells=found.astype(np.int32),
+                values=cells[g, found],
+                low=low[:, g].copy(),
+                high=high[:, g].copy(),
+                words=tuple(sorted(words[g].items())),
+            )
+        )
+    return out
+
+
+def _categorical(column: Column, of: CategoricalLayout, at: int, groups: Groups, cells: Cells, words: Words) -> None:
+    known = {word: at + HEAD + i for i, word in enumerate(of.categories)}
+    first = at + HEAD + of.bins
+    table = np.array(
+        [known[w] if w in known else first + kernels.bucket(w) for w in column.words] + [at + UNPARSEABLE_CELL],
+        np.int32,
+    )
+    cell = np.where(column.kinds == MISSING, np.int32(at + MISSING_CELL), table[column.codes])  # code -1: nested
+    kernels.add_cells(cells, groups, cell)
+    unknown = cell >= first
+    if unknown.any():
+        _name(words, groups[:, unknown], column.codes[unknown], column.words, [(int(c),) for c in table])
+
+
+def _name(
+    words: Words, groups: Groups, codes: NDArray[np.int32], names: Sequence[str], cells_of: Sequence[Sequence[int]]
+) -> None:
+    """Keep the least word of each cell that has one, per group; `cells_of` gives the cells of a word's code."""
+    for group in groups:
+        inside = group >= 0
+        pairs = np.unique(group[inside].astype(np.int64) * len(names) + codes[inside])
+        for g, code in zip((pairs // len(names)).tolist(), (pairs % len(names)).tolist(), strict=True):
+            word = names[code][:MAX_WORD]
+            for cell in cells_of[code]:
+                words[g][cell] = min(word, words[g].get(cell, word))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _RawColumn:
+    """Sparse counts of one column under the raw layout; cells are those of the column."""
+
+    keys: NDArray[np.int64]  # group * RAW_STRIDE + cell, sorted
+    values: NDArray[np.int64]
+    low: Floats
+    high: Floats
+    words: Words
+
+
+def _raw_column(column: Column, groups: Groups, count: int) -> _RawColumn:
+    """Where a value counts is the configuration's to say, if it knows the column, else the value's own kind."""
+    kinds = column.kinds
+    numbered = (kinds == NUMBER) if len(column.numbers) else np.zeros(len(kinds), np.bool_)
+    worded = (column.codes >= 0) if len(column.codes) else np.zeros(len(kinds), np.bool_)
+    numbers = kernels.normal(np.where(numbered, column.numbers, 0.0) if len(column.numbers) else np.zeros(len(kinds)))
+    head = np.where(kinds == NONFINITE, NONFINITE_CELL, UNPARSEABLE_CELL)
+    single = np.where(numbered, HEAD + kernels.raw_bins(numbers), head)
+    single = np.where(worded | (kinds == MISSING), -1, single)
+    buckets = [tuple(HEAD + RAW_BINS + b for b in kernels.raw_buckets(w)) for w in column.words]
+    table = np.array(buckets or [(0,) * RAW_HASHES], np.int64).T
+    keys, limbs = [], np.zeros((count, LIMBS), np.int64)
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    words: Words = [{} for _ in range(count)]
+    for group in groups.astype(np.int64):
+        rows = (group >= 0) & (single >= 0)
+        keys.append(group[rows] * RAW_STRIDE + single[rows])
+        rows = (group >= 0) & worded
+        keys += [group[rows] * RAW_STRIDE + row[column.codes[rows]] for row in table] if rows.any() else []
+        rows = (group >= 0) & numbered
+        kernels.add_sums(limbs, 0, group[rows].astype(np.int32), numbers[rows])
+        np.minimum.at(low, group[rows], numbers[rows])
+        np.maximum.at(high, group[rows], numbers[rows])
+    if worded.any():
+        _name(words, groups[:, worded], column.codes[worded], column.words, buckets)
+    counted, values = np.unique(np.concatenate(keys), return_counts=True)
+    g, digit = np.nonzero(limbs)
+    counted = np.concatenate([counted, g * RAW_STRIDE + (RAW_STRIDE - LIMBS) + digit])
+    values = np.concatenate([values, limbs[g, digit]])
+    order = np.argsort(counted, kind="stable")
+    return _RawColumn(keys=counted[order], values=values[order], low=low, high=high, words=words)
+
+
+def _raw(batch: Batch, groups: Groups, outcome: Cells, rows: NDArray[np.int64]) -> list[Counts]:
+    """Counts under the raw layout, which names the columns it has seen a value of."""
+    named = sorted([("f:" + c.name, c) for c in batch.features] + [("p:" + c.name, c) for c in batch.predictions])
+    columns = [(name, _raw_column(column, groups, len(rows))) for name, column in named]
+    out = []
+    for g, total in enumerate(rows.tolist()):
+        found = np.flatnonzero(outcome[g])
+        cells, values = [found], [outcome[g, found]]
+        names: list[str] = []
+        ends: list[tuple[float, float]] = []
+        words: list[tuple[int, str]] = []
+        for name, column in columns:
+            first, last = np.searchsorted(column.keys, (g * RAW_STRIDE, (g + 1) * RAW_STRIDE))
+            if first == last:
+                continue
+            at = OUTCOME_CELLS + len(names) * RAW_STRIDE
+            cells.append(column.keys[first:last] - g * RAW_STRIDE + at)
+            values.append(column.values[first:last])
+            names.append(name)
+            ends.append((float(column.low[g]), float(column.high[g])))
+            words += [(at + cell, word) for cell, word in sorted(column.words[g].items())]
+        out.append(
+            Counts(
+                rows=total,
+                cells=np.concatenate(cells).astype(np.int32),
+                values=np.concatenate(values),
+                low=np.array([low for low, _ in ends], np.float64),
+                high=np.array([high for _, high in ends], np.float64),
+                names=tuple(names),
+                words=tuple(words),
+            )
+        )
+    return out

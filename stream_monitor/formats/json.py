@@ -1,15 +1,308 @@
-"""JSON."""
+"""JSON, one event a record.
+
+What is JSON is what Python's `json.loads` accepts, NaN and Infinity included, up to MAX_DEPTH levels. msgspec reads
+only the fields a model needs, straight into slots; whatever it refuses, or could see otherwise than `json.loads`, is
+read by `json.loads`, so that the speed never shows in a result.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
-from stream_monitor.fields import LabelPlan, Plan
+from stream_monitor.batches import Batch, Column, DeadLetter, LabelBatch, Mode, Records
+from stream_monitor.columns import column, safe
+from stream_monitor.errors import InvalidRecord
+from stream_monitor.fields import LabelPlan, Mask, Plan, assemble, assemble_labels
+from stream_monitor.formats.rows import DictRows, named, walk
+
+# Why a limit of our own: the parsers' depends on how deep the stack is, and a block made again must be cut the same.
+MAX_DEPTH: Final = 500
+_DIGITS: Final = 4300  # json.loads refuses longer integers
+_PLAIN: Final = 2 * MAX_DEPTH  # bytes: a shorter text can be neither too deep nor hold too long an integer
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (_DIGITS + 1))
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+def _too_deep(value: bytes) -> bool:
+    if value.count(b"[") + value.count(b"{") <= MAX_DEPTH:
+        return False
+    bare = np.frombuffer(_STRING.sub(b"", value), np.uint8)
+    steps = np.isin(bare, (ord("["), ord("{"))).astype(np.int64) - np.isin(bare, (ord("]"), ord("}")))
+    return bool(np.cumsum(steps).max(initial=0) > MAX_DEPTH)
+
+
+def loads(value: bytes) -> dict[str, Any]:
+    """The plain way: the object in `value`, or InvalidRecord."""
+    try:
+        text = value.removeprefix(_BOM).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRecord("not_utf8", str(error)) from None
+    if _too_deep(value):
+        raise InvalidRecord("not_json", f"more than {MAX_DEPTH} levels")
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord("not_json", str(error)) from None
+    if not isinstance(message, dict):
+        raise InvalidRecord("not_an_object", f"{type(message).__name__}")
+    return message
+
+
+class _Node:
+    """A place in a message: read whole (`leaf`), or only what is below it."""
+
+    def __init__(self) -> None:
+        self.leaf = False
+        self.below: dict[str, _Node] = {}
+        self.type: Any = None
+        self.empty: Any = None  # stands for an object that is not there
+        self.wrong: Any = None  # stands for something else than an object
+
+    def add(self, keys: Sequence[str]) -> None:
+        if not keys:
+            self.leaf = True
+        else:
+            self.below.setdefault(keys[0], _Node()).add(keys[1:])
+
+    def build(self) -> None:
+        """Make the struct of a place that is not a leaf."""
+        fields: list[tuple[str, Any, Any]] = []
+        names = {}
+        for i, (key, node) in enumerate(self.below.items()):
+            names[f"f{i}"] = key
+            if node.leaf:
+                fields.append((f"f{i}", Any, None))
+            else:
+                node.build()
+                fields.append((f"f{i}", node.type, node.empty))
+        self.type = msgspec.defstruct("Node", fields, rename=names, frozen=True, eq=False, gc=False)
+        self.empty, self.wrong = self.type(), self.type()
+
+    def make(self, value: Any) -> Any:
+        """The struct, or the leaf, of what json.loads read."""
+        if self.leaf:
+            return value
+        if value is None:
+            return self.empty
+        if not isinstance(value, dict):
+            return self.wrong
+        return self.type(*[node.make(value.get(key)) for key, node in self.below.items()])
+
+
+class Shape:
+    """The fields of a message that are needed, and the reader that reads them."""
+
+    def __init__(self, paths: Iterable[Sequence[str]]) -> None:
+        self.root = _Node()
+        for path in paths:
+            self.root.add(path)
+        self.root.build()
+        self.read: Callable[[bytes], Any] = msgspec.json.Decoder(self.root.type).decode
+
+    def getter(self, keys: Sequence[str]) -> Callable[[Sequence[Any]], list[Any]]:
+        """A function from rows to the values at `keys`."""
+        node = self.root
+        attributes: list[str] = []
+        for depth, key in enumerate(keys):
+            if node.leaf:  # read whole, because something above is needed itself: walk the rest
+                rest = keys[depth:]
+                whole = attrgetter(".".join(attributes))
+                return lambda rows: [walk(whole(row), rest) for row in rows]
+            attributes.append(f"f{list(node.below).index(key)}")
+            node = node.below[key]
+        get = attrgetter(".".join(attributes))
+        return lambda rows: list(map(get, rows))
+
+    def node(self, keys: Sequence[str]) -> _Node:
+        node = self.root
+        for key in keys:
+            node = node.below[key]
+        return node
+
+
+_ROLES: Final = ("id", "time", "version", "prediction", "score", "label", "latency_ms")
+
+
+def _safe_key(key: str) -> bool:
+    """Whether msgspec takes it as a field's name."""
+    return key.isprintable() and not set(key) & {'"', "\\"}
+
+
+def _paths(plan: Plan, layout: Layout | None) -> list[tuple[str, ...]]:
+    """Everything in a message that a model needs."""
+    fields, features = plan.model.fields, plan.features
+    paths = [tuple(path.split(".")) for role in _ROLES if (path := getattr(fields, role))]
+    paths += [tuple(path.split(".")) for path in plan.model.segments]
+    if isinstance(features, tuple):
+        paths += [tuple(path.split(".")) for path in {*features, *(layout.features if layout else ())}]
+    elif features:
+        at = tuple(features.split("."))
+        names = {*layout.features, *plan.model.segments} if layout else set()
+        inside = [(*at, name) for name in names]
+        paths += inside if inside and all(map(_safe_key, names)) else [at]
+    return sorted(set(paths))
+
+
+class StructRows:
+    """Rows of structs that msgspec made."""
+
+    def __init__(self, rows: Sequence[Any], shape: Shape, plan: Plan | None) -> None:
+        self.rows = rows
+        self.shape = shape
+        self.plan = plan
+        self.at = tuple(plan.features.split(".")) if plan and isinstance(plan.features, str) and plan.features else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def values(self, path: str) -> list[Any]:
+        return self.shape.getter(path.split("."))(self.rows)
+
+    def feature_state(self) -> tuple[Mask, Mask] | None:
+        assert self.at is not None
+        found = self.shape.getter(self.at)(self.rows)
+        node = self._node()
+        if node is None:
+            if set(map(type, found)) <= {dict}:
+                return None
+            missing = np.array([of is None for of in found], np.bool_)
+            return missing, ~missing & np.array([type(of) is not dict for of in found], np.bool_)
+        missing = np.array([of is node.empty for of in found], np.bool_)
+        wrong = np.array([of is node.wrong for of in found], np.bool_)
+        return (missing, wrong) if missing.any() or wrong.any() else None
+
+    def _node(self) -> _Node | None:
+        """The feature object's place, or None when it is read whole."""
+        assert self.at is not None
+        node = self.shape.root
+        for key in self.at:
+            if node.leaf:
+                return None
+            node = node.below[key]
+        return None if node.leaf else node
+
+    def feature_names(self) -> list[str]:
+        assert self.at is not None
+        names: set[str] = set()
+        for of in self.shape.getter(self.at)(self.rows):
+            names.update(of)
+        return named(names)
+
+    def feature_values(self, name: str) -> list[Any]:
+        if self.at is None:
+            return self.values(name)
+        node = self._node()
+        if node is None:
+            return [of.get(name) for of in self.shape.getter(self.at)(self.rows)]
+        return self.shape.getter((*self.at, name))(self.rows)
+
+    def feature(self, name: str, mode: Mode) -> Column:
+        return column(safe(name), self.feature_values(name), mode)
+
+    def take(self, keep: Mask) -> StructRows:
+        return StructRows(list(compress(self.rows, keep.tolist())), self.shape, self.plan)
+
+
+def _shape(plan: Plan | LabelPlan, layout: Layout | None) -> Shape | None:
+    """The shape of a plan's messages; None where a field's name is beyond msgspec, and the plain way is taken."""
+    key = layout.id if layout is not None else ""
+    if key not in plan.cache:
+        if isinstance(plan, Plan):
+            paths = _paths(plan, layout)
+        else:
+            assert plan.model.labels is not None
+            fields = plan.model.labels.fields
+            paths = [tuple(path.split(".")) for path in (fields.id, fields.label, fields.time) if path]
+        plan.cache[key] = Shape(paths) if all(_safe_key(k) for path in paths for k in path) else None
+    shape: Shape | None = plan.cache[key]
+    return shape
+
+
+def _parse(
+    records: Records, plan: Plan | LabelPlan, shape: Shape | None
+) -> tuple[list[Any], list[int], list[DeadLetter]]:
+    """Rows (structs of `shape`, or mappings without one), the records they come from, and the dead letters."""
+    rows: list[Any] = []
+    dead: list[DeadLetter] = []
+    append, limit = rows.append, plan.max_event
+    plain = min(_PLAIN, limit)
+    read = shape.read if shape is not None else None
+    for i, value in enumerate(records.values):
+        try:
+            if read is None or value is None or len(value) > plain or not value.isascii():
+                append(_slowly(value, limit, shape))
+            else:
+                append(read(value))
+        except InvalidRecord as error:
+            dead.append(DeadLetter(i, error.reason, error.detail))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            try:
+                assert value is not None
+                append(_made(loads(value), shape))
+            except InvalidRecord as error:
+                dead.append(DeadLetter(i, error.reason, error.detail))
+    gone = {letter.index for letter in dead}
+    index = [i for i in range(len(records.values)) if i not in gone] if gone else list(range(len(records.values)))
+    return rows, index, dead
+
+
+def _made(message: dict[str, Any], shape: Shape | None) -> Any:
+    return message if shape is None else shape.root.make(message)
+
+
+def _slowly(value: bytes | None, limit: int, shape: Shape | None) -> Any:
+    """One record with every check."""
+    if value is None:
+        raise InvalidRecord("null_value", "a record without a value")
+    if len(value) > limit:
+        raise InvalidRecord("too_large", f"{len(value)} bytes, the limit is {limit}")
+    if shape is not None and not (len(value) > _DIGITS and _LONG_NUMBER.search(value)) and not _too_deep(value):
+        try:
+            value.decode()  # msgspec does not look into texts that it skips
+            return shape.read(value)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass  # json.loads decides
+    return _made(loads(value), shape)
 
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
-    raise NotImplementedError
+    """JSON objects, one a record, numbers and nesting as Python's json.loads takes them."""
+    shape = _shape(plan, layout)
+    rows, index, dead = _parse(records, plan, shape)
+    where = np.array(index, np.int64)
+    batch, refused = assemble(
+        StructRows(rows, shape, plan) if shape is not None else DictRows(rows, plan),
+        plan,
+        layout,
+        at_ms,
+        index=index,
+        timestamps_ms=records.timestamps_ms[where],
+        offsets=records.offsets[where],
+    )
+    return batch, sorted(dead + refused, key=lambda letter: letter.index)
 
 
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
-    raise NotImplementedError
+    """Label events as JSON objects, one a record."""
+    shape = _shape(plan, None)
+    rows, index, dead = _parse(records, plan, shape)
+    where = np.array(index, np.int64)
+    batch, refused = assemble_labels(
+        StructRows(rows, shape, None) if shape is not None else DictRows(rows),
+        plan,
+        at_ms,
+        index=index,
+        timestamps_ms=records.timestamps_ms[where],
+        offsets=records.offsets[where],
+    )
+    return batch, sorted(dead + refused, key=lambda letter: letter.index)

@@ -1,0 +1,258 @@
+"""Counting loops, compiled by numba where it is there, in numpy otherwise: the same integers either way.
+
+Each function adds to arrays the caller owns. `groups` is (K, n): for each of K ways to group the events, the row of
+`cells` that an event counts in, -1 for none; a value is looked up once for all K. DETECTORS_KERNELS=numpy in the
+environment turns numba off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.layouts import BUCKETS, HEAD, LIMBS, MISSING, NONFINITE, RAW_BUCKETS, RAW_HASHES, UNPARSEABLE
+
+Cells = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Groups = NDArray[np.int32]
+Kinds = NDArray[np.uint8]
+
+# The kinds of values that a kernel tells apart; the caller's own kinds are mapped to these.
+VALID: Final = 0
+AS_MISSING: Final = 1 + MISSING
+AS_NONFINITE: Final = 1 + NONFINITE
+AS_UNPARSEABLE: Final = 1 + UNPARSEABLE
+
+ENGINE: str  # "numba" or "numpy"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+try:
+    if os.environ.get("DETECTORS_KERNELS") == "numpy":
+        raise ImportError
+    import numba
+except ImportError:
+    ENGINE = "numpy"
+
+    def _compiled(function: F) -> F:
+        return function
+
+else:
+    ENGINE = "numba"
+
+    def _compiled(function: F) -> F:
+        compiled: F = numba.njit(cache=True, nogil=True)(function)
+        return compiled
+
+
+@_compiled
+def _digits(bits: np.uint64) -> tuple[np.int64, np.int64, np.int64, np.int64]:
+    """Of the bits of |x|: the first of its three 32-bit digits in units of 2**-1074, and the digits."""
+    exponent = np.int64(bits >> np.uint64(52)) & 2047
+    mantissa = np.int64(bits & np.uint64(0x000FFFFFFFFFFFFF))
+    if exponent > 0:
+        mantissa |= 1 << 52
+        exponent -= 1
+    first, shift = exponent >> 5, exponent & 31
+    low, high = (mantissa & 0xFFFFFFFF) << shift, (mantissa >> 32) << shift
+    high += low >> 32
+    return first, low & 0xFFFFFFFF, high & 0xFFFFFFFF, high >> 32
+
+
+@_compiled
+def _numeric_loop(
+    cells: Cells, low: Floats, high: Floats, at: int, groups: Groups, kinds: Kinds, numbers: Floats, edges: Floats
+) -> None:
+    bits = numbers.view(np.uint64)
+    body = at + HEAD
+    limbs = body + len(edges) + 1
+    for i in range(groups.shape[1]):
+        kind = kinds[i]
+        if kind != VALID:
+            for k in range(groups.shape[0]):
+                if groups[k, i] >= 0:
+                    cells[groups[k, i], at + kind - 1] += 1
+            continue
+        x = numbers[i]
+        a, b = 0, len(edges)
+        while a < b:
+            middle = (a + b) >> 1
+            if x < edges[middle]:
+                b = middle
+            else:
+                a = middle + 1
+        first, d0, d1, d2 = _digits(bits[i] & np.uint64(0x7FFFFFFFFFFFFFFF))
+        sign = -1 if x < 0 else 1
+        for k in range(groups.shape[0]):
+            g = groups[k, i]
+            if g >= 0:
+                cells[g, body + a] += 1
+                cells[g, limbs + first] += sign * d0
+                cells[g, limbs + first + 1] += sign * d1
+                cells[g, limbs + first + 2] += sign * d2
+                low[g] = min(low[g], x)
+                high[g] = max(high[g], x)
+
+
+def _numeric_numpy(
+    cells: Cells, low: Floats, high: Floats, at: int, groups: Groups, kinds: Kinds, numbers: Floats, edges: Floats
+) -> None:
+    cell = np.where(kinds == VALID, at + HEAD + np.searchsorted(edges, numbers, side="right"), at + kinds - 1)
+    for group in groups:
+        _add_at(cells, group, cell)
+        rows = np.flatnonzero((group >= 0) & (kinds == VALID))
+        add_sums_numpy(cells, at + HEAD + len(edges) + 1, group[rows], numbers[rows])
+        np.minimum.at(low, group[rows], numbers[rows])
+        np.maximum.at(high, group[rows], numbers[rows])
+
+
+def _add_at(cells: Cells, group: NDArray[np.int32], cell: NDArray[np.int64]) -> None:
+    rows = group >= 0
+    np.add.at(cells, (group[rows], cell[rows]), 1)
+
+
+@_compiled
+def _sums_loop(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -> None:
+    bits = numbers.view(np.uint64)
+    for i in range(len(group)):
+        g = group[i]
+        if g >= 0:
+            first, d0, d1, d2 = _digits(bits[i] & np.uint64(0x7FFFFFFFFFFFFFFF))
+            sign = -1 if numbers[i] < 0 else 1
+            cells[g, at + first] += sign * d0
+            cells[g, at + first + 1] += sign * d1
+            cells[g, at + first + 2] += sign * d2
+
+
+def add_sums_numpy(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -> None:
+    """`add_sums` without numba."""
+    rows = group >= 0
+    group, numbers = group[rows], numbers[rows]
+    bits = np.abs(numbers).view(np.uint64).astype(np.int64)
+    exponent, mantissa = bits >> 52, bits & 0x000FFFFFFFFFFFFF
+    mantissa |= (exponent > 0).astype(np.int64) << 52
+    exponent -= exponent > 0
+    first, shift = exponent >> 5, exponent & 31
+    low, high = (mantissa & 0xFFFFFFFF) << shift, (mantissa >> 32) << shift
+    high += low >> 32
+    sign = np.where(numbers < 0, -1, 1)
+    for i, digit in enumerate((low & 0xFFFFFFFF, high & 0xFFFFFFFF, high >> 32)):
+        np.add.at(cells, (group, at + first + i), sign * digit)
+
+
+@_compiled
+def _cells_loop(cells: Cells, groups: Groups, cell: NDArray[np.int32]) -> None:
+    for i in range(groups.shape[1]):
+        if cell[i] >= 0:
+            for k in range(groups.shape[0]):
+                if groups[k, i] >= 0:
+                    cells[groups[k, i], cell[i]] += 1
+
+
+def _cells_numpy(cells: Cells, groups: Groups, cell: NDArray[np.int32]) -> None:
+    for group in groups:
+        _add_at(cells, np.where(cell >= 0, group, np.int32(-1)), cell.astype(np.int64))
+
+
+_numeric = _numeric_loop if ENGINE == "numba" else _numeric_numpy
+_sums = _sums_loop if ENGINE == "numba" else add_sums_numpy
+_cells = _cells_loop if ENGINE == "numba" else _cells_numpy
+
+
+def add_numeric(
+    cells: Cells, low: Floats, high: Floats, at: int, groups: Groups, kinds: Kinds, numbers: Floats, edges: Floats
+) -> None:
+    """Count one numeric column, whose cells begin at `at`: heads, bins, digits of the exact sum; and low and high.
+
+    `numbers` are finite, without -0.0 (see `normal`), and looked at where kind is VALID.
+
+    >>> cells, low, high = np.zeros((1, HEAD + 3 + LIMBS), np.int64), np.full(1, np.inf), np.full(1, -np.inf)
+    >>> kinds = np.array([VALID, VALID, AS_MISSING], np.uint8)
+    >>> groups, numbers = np.zeros((1, 3), np.int32), np.array([1.0, 2.5, 0.0])
+    >>> add_numeric(cells, low, high, 0, groups, kinds, numbers, np.array([1.0, 2.0]))
+    >>> cells[0, :6].tolist(), low.tolist(), high.tolist()
+    ([1, 0, 0, 0, 1, 1], [1.0], [2.5])
+    """
+    _numeric(cells, low, high, at, groups, kinds, numbers, edges)
+
+
+def add_sums(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -> None:
+    """Add finite `numbers` to the exact sums whose LIMBS digits begin at `at`, each in the row of its group."""
+    _sums(cells, at, group, numbers)
+
+
+def add_cells(cells: Cells, groups: Groups, cell: NDArray[np.int32]) -> None:
+    """Count each event in its `cell`; -1 is no cell."""
+    _cells(cells, groups, cell)
+
+
+def normal(numbers: Floats) -> Floats:
+    """`numbers` without -0.0, so that equal numbers are equal bits."""
+    return numbers + 0.0
+
+
+def raw_bins(numbers: Floats) -> NDArray[np.int32]:
+    """The sign, the exponent and three bits of mantissa of each number.
+
+    >>> bins = raw_bins(np.array([1.0, 1.1, 1.125, -1.0]))
+    >>> (bins - bins[0]).tolist()
+    [0, 0, 1, 16384]
+    """
+    return (normal(numbers).view(np.uint64) >> np.uint64(49)).astype(np.int32)
+
+
+def hash_bytes(word: str) -> bytes:
+    """What a word's hash buckets are taken from: the same in every process and release."""
+    return hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def bucket(word: str) -> int:
+    """The hash bucket of a category that the layout does not know, 0 to BUCKETS - 1.
+
+    >>> bucket("de"), bucket("fr")
+    (7, 5)
+    """
+    return hash_bytes(word)[RAW_HASHES] % BUCKETS
+
+
+def raw_buckets(word: str) -> list[int]:
+    """The hash buckets of a text under the raw layout, one in each of RAW_HASHES rows."""
+    width = RAW_BUCKETS // RAW_HASHES
+    assert width == 256
+    return [row * width + byte for row, byte in enumerate(hash_bytes(word)[:RAW_HASHES])]
+
+
+def log(x: Floats) -> Floats:
+    """The natural logarithm of positive normal numbers, to 1e-15, by additions, multiplications and divisions alone.
+
+    Why not np.log: its last bit depends on the processor, and counts may not.
+
+    >>> log(np.array([1.0])).tolist(), bool(abs(log(np.array([0.1]))[0] - np.log(0.1)) < 1e-15)
+    ([0.0], True)
+    """
+    mantissa, exponent = np.frexp(x)
+    small = mantissa < 0.7071067811865476
+    mantissa = np.where(small, mantissa * 2, mantissa)
+    k = (exponent - small).astype(np.float64)
+    s = (mantissa - 1) / (mantissa + 1)
+    z = s * s
+    series = np.zeros(len(x))
+    for n in range(23, 1, -2):  # atanh(s) = s + s^3/3 + ..., |s| < 0.172
+        series = (series + 1 / n) * z
+    tail = 2 * s * series + k * 1.90821492927058770002e-10
+    result: Floats = k * 6.93147180369123816490e-01 + (2 * s + tail)
+    return result
+
+
+def warm() -> None:
+    """Compile, or load from the cache, everything above, so that the first block does not wait for it."""
+    cells, ends = np.zeros((1, HEAD + 2 + LIMBS), np.int64), np.zeros(1)
+    groups, one = np.zeros((1, 1), np.int32), np.zeros(1)
+    add_numeric(cells, ends, ends.copy(), 0, groups, np.zeros(1, np.uint8), one, np.zeros(1))
+    add_sums(cells, 0, groups[0], one)
+    add_cells(cells, groups, np.zeros(1, np.int32))
