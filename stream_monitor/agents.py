@@ -28,7 +28,6 @@ from faust.types import TP
 
 from stream_monitor.config import Config
 from stream_monitor.errors import StateError
-from stream_monitor.floods import damped
 from stream_monitor.handovers import Deliver, Handover
 from stream_monitor.interfaces import StatusStore
 from stream_monitor.owners import Fold, S, Span
@@ -292,14 +291,13 @@ class Shell(Generic[S]):
         tasks = [asyncio.create_task(self._app.start(), name="faust")]
         if self.handover is not None:
             tasks.append(asyncio.create_task(self.handover.run(), name="hand-over"))
-        with damped("faust", "mode", "aiokafka"):
-            try:
-                await self._watch(stop, tasks)
-                await asyncio.wait_for(self.worker.finish(), self._pace.stop_seconds / 2)
-            except TimeoutError:
-                log.warning("no last checkpoint: the broker or the store did not answer in time")
-            finally:
-                await self._stop(tasks)
+        try:
+            await self._watch(stop, tasks)
+            await asyncio.wait_for(self.worker.finish(), self._pace.stop_seconds / 2)
+        except TimeoutError:
+            log.warning("no last checkpoint: the broker or the store did not answer in time")
+        finally:
+            await self._stop(tasks)
 
     async def _check_topics(self) -> None:
         panes, changelog = await self._describe(self._panes), await self._describe(self._changelog)

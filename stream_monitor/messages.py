@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from stream_monitor.interfaces import Document
+from stream_monitor.moments import rfc3339
 from stream_monitor.outputs import Output
 
 TOPICS: Final[Mapping[str, str]] = {"verdict": "verdicts", "alert": "alerts", "retrain-request": "retrain-requests"}
 KINDS: Final[Mapping[str, str]] = {f"stream-monitor.{kind}.v1": kind for kind in TOPICS}  # by ce_type
 DOCUMENTS: Final = frozenset({*TOPICS, "window", "model", "counters"})
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,18 +27,6 @@ class Message:
     key: bytes
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
-
-
-def rfc3339(time_ms: int) -> str:
-    """Epoch milliseconds in RFC 3339, UTC.
-
-    >>> rfc3339(1_500), rfc3339(0)
-    ('1970-01-01T00:00:01.500Z', '1970-01-01T00:00:00Z')
-    """
-    text = (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(
-        timespec="milliseconds" if time_ms % 1000 else "seconds"
-    )
-    return text.replace("+00:00", "Z")
 
 
 def message(output: Output, source: str) -> Message | None:

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Final, Generic, Protocol
 
 from stream_monitor import checkpoints
@@ -24,6 +23,7 @@ from stream_monitor.entries import Bundle, Entry
 from stream_monitor.errors import StateError
 from stream_monitor.interfaces import Catalog, Document, StatusStore
 from stream_monitor.messages import document, message
+from stream_monitor.moments import epoch_ms
 from stream_monitor.outputs import Output
 from stream_monitor.owners import Fold, Owner, S, Span, needs
 
@@ -300,8 +300,7 @@ class Worker(Generic[S]):
         await self._store_documents()
         for output, _ in outputs:
             if output.kind == "window":
-                end = datetime.fromisoformat(str(output.body["end"]))
-                self._watching.window_closed(output.model, now - end.timestamp())
+                self._watching.window_closed(output.model, now - epoch_ms(str(output.body["end"])) / 1000)
 
     @property
     def _source(self) -> str:

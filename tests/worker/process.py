@@ -1,13 +1,12 @@
 """A worker process of the toy fold: `python -m tests.worker.process BOOTSTRAP NAME [SECONDS BETWEEN CHECKPOINTS]`.
 
-Prints its status as a JSON line every half second, exits like the real one: 0 when told to stop, 1 when it cannot go on.
+Prints its status as a JSON line every half second. Exits with 0 when told to stop, with 1 when it cannot go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import sys
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from connectors.memory import MemoryStatusStore
 from detectors.layouts import Layout
+from stream_monitor import logs
 from stream_monitor.agents import Shell, TopicInfo
 from stream_monitor.config import Config, Kafka
 from stream_monitor.errors import StateError
@@ -117,7 +117,7 @@ async def main(bootstrap: str, name: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logs.setup()
     try:
         asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 1.0))
     except StateError as error:
