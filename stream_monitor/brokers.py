@@ -54,7 +54,7 @@ class Group(Protocol):
         """At most so many records, after at most so many seconds; also keeps the membership alive."""
 
     def hold(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing from these partitions until told otherwise; all others are read."""
+        """Read nothing from these partitions until told otherwise or assigned anew; all others are read."""
 
     def commit(self, offsets: Mapping[Partition, tuple[int, str]]) -> None:
         """Commit offsets with metadata, in one request, and wait. Fenced: none of them was committed.
@@ -71,7 +71,7 @@ class Logs(Protocol):
     def look(self, partitions: Sequence[Partition]) -> Mapping[Partition, Look]:
         """Each partition as it is now, with the group's commit; a topic that does not exist is left out."""
 
-    def topics(self, names: Sequence[str]) -> Mapping[str, tuple[str, int]]:
+    def identify(self, names: Sequence[str]) -> Mapping[str, tuple[str, int]]:
         """(id, number of partitions) of each topic that exists."""
 
     def at(self, partition: Partition, time_ms: int) -> int | None:

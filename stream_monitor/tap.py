@@ -26,13 +26,12 @@ from stream_monitor.bundles import PART_BYTES, bundles
 from stream_monitor.entries import pack
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
 from stream_monitor.intents import Look, Opening, came_later, from_metadata, take_up, to_metadata
-from stream_monitor.tallies import Tallies
+from stream_monitor.reports import Report
 
 log = logging.getLogger(__name__)
 
 POLL_RECORDS: Final = 10_000
 SETTLE_SECONDS: Final = 30.0
-BACKOFF_SECONDS: Final = 0.5
 REFUSED_SECONDS: Final = 15.0  # commits refused for so long without a rebalance: join the group anew
 KEPT_OF_TOO_LARGE: Final = 64 << 10
 
@@ -44,6 +43,7 @@ class Limits:
     events: int = 200_000  # buffered over all partitions before they are flushed
     bytes: int = 64 << 20
     flush_seconds: tuple[float, float] = (1.0, 5.0)  # the interval grows within these with what a flush costs
+    backoff_seconds: float = 0.5  # before what failed is tried again
     silence_seconds: float = 2.0  # how often a silent partition sends an empty block
     part_bytes: int = PART_BYTES
 
@@ -89,7 +89,7 @@ class Tap:
         self._held: frozenset[Partition] = frozenset()
         self._refused_since: float | None = None
         self._retry_at = self._flushed
-        self._tallies = Tallies(trouble={"group": "not joined yet"})
+        self._report = Report(trouble={"group": "not joined yet"})
         self._status: dict[str, Any] = {}
         self._note()
 
@@ -103,21 +103,21 @@ class Tap:
         """One round: poll, finish announced blocks, cut new ones when it is time."""
         try:
             self._poll(seconds)
-            self._tallies.works("broker")
+            self._report.works("broker")
         except _Stopping:
             return
         except Unreachable as error:
-            self._tallies.fails("broker", error)
-            self._stop.wait(min(seconds, BACKOFF_SECONDS))
+            self._report.fails("broker", error)
+            self._stop.wait(min(seconds, self._limits.backoff_seconds))
         if self._clock() >= self._retry_at:
             try:
                 self._finish_announced()
                 if self._due():
                     self._flush()
-                self._tallies.works("flush")
+                    self._report.works("flush")
             except Unreachable as error:
-                self._tallies.fails("flush", error)
-                self._retry_at = self._clock() + BACKOFF_SECONDS
+                self._report.fails("flush", error)
+                self._retry_at = self._clock() + self._limits.backoff_seconds
         self._note()
 
     def status(self) -> dict[str, Any]:
@@ -175,12 +175,12 @@ class Tap:
                 opened = [self._open(p, looks[p]) for p in partitions]
                 break
             except Unreachable as error:
-                self._tallies.fails("assignment", error)
+                self._report.fails("assignment", error)
                 self._note()
-                if self._stop.wait(BACKOFF_SECONDS):
+                if self._stop.wait(self._limits.backoff_seconds):
                     raise _Stopping from None
-        self._tallies.works("assignment")
-        self._tallies.works("group")
+        self._report.works("assignment")
+        self._report.works("group")
         self._assigned.update((a.partition, a) for a in opened)
         return {a.partition: a.position for a in opened}
 
@@ -208,11 +208,11 @@ class Tap:
     def _on_revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._assigned.pop(partition, None)
+        self._held = frozenset()
 
     def _rejoin(self, why: str) -> None:
         log.warning("joining the group anew: %s", why)
-        self._assigned.clear()
-        self._held = frozenset()
+        self._on_revoked(list(self._assigned))
         self._refused_since = None
         self._group.rejoin()
 
@@ -224,7 +224,7 @@ class Tap:
 
     def _flush(self) -> None:
         """Cut a block of every partition that has something to say, announce all in one commit, publish them."""
-        began, counting = self._clock(), self._tallies.counting_seconds
+        began, counting = self._clock(), self._report.counting_seconds
         self._flushed = began
         now = self._now_ms()
         idle_ms, silence_ms = self._rules.idle_after_ms, int(self._limits.silence_seconds * 1000)
@@ -233,18 +233,18 @@ class Tap:
         if announced:
             self._finish_announced()
             low, high = self._limits.flush_seconds
-            overhead = self._clock() - began - (self._tallies.counting_seconds - counting)
+            overhead = self._clock() - began - (self._report.counting_seconds - counting)
             self._interval = min(max(low, 10 * overhead), high)
 
     def _announce(self, ready: Sequence[Assigned], now_ms: int) -> bool:
         """Commit the intents of their next blocks; whether they are committed."""
         # Asked after reading: an id changes only once, so what was read so far is of the topic with this id.
-        facts = self._logs.topics(self._rules.topics)
+        facts = self._logs.identify(self._rules.topics)
         for topic in self._rules.topics:
             if topic in facts:
-                self._tallies.works(f"topic {topic}")
+                self._report.works(f"topic {topic}")
             else:
-                self._tallies.fails(f"topic {topic}", "does not exist")
+                self._report.fails(f"topic {topic}", "does not exist")
         intents = []
         for a in ready:
             topic = a.partition[0]
@@ -268,7 +268,7 @@ class Tap:
             self._group.commit({a.partition: (intent.from_, to_metadata(intent)) for a, intent in intents})
         except Fenced as error:
             # Nothing was committed and nothing is published. The new generation comes with a poll.
-            self._tallies.fails("group", error)
+            self._report.fails("group", error)
             self._refused_since = began = self._refused_since or self._clock()
             if self._clock() - began > REFUSED_SECONDS:
                 self._rejoin("commits are refused and there is no rebalance")
@@ -276,7 +276,7 @@ class Tap:
         except CommitUnknown as error:
             self._rejoin(str(error))
             raise
-        self._tallies.works("group")
+        self._report.works("group")
         self._refused_since = None
         for a, intent in intents:
             a.announced(intent)
@@ -296,13 +296,13 @@ class Tap:
         self._publisher.settle(SETTLE_SECONDS, self._stop)
         for a, counted in done:
             a.applied(counted)
-            self._tallies.add(a.partition[0], counted)
+            self._report.add(a.partition[0], counted)
 
     def _count(self, a: Assigned, messages: list[Any]) -> Counted:
         assert a.intent is not None
         began = self._clock()
         counted = self._counting.count(a.intent, a.partition, messages)
-        self._tallies.counting_seconds += self._clock() - began
+        self._report.counting_seconds += self._clock() - began
         return counted
 
     def _send(self, a: Assigned, messages: Sequence[Message], counted: Counted) -> None:
@@ -332,7 +332,7 @@ class Tap:
         self._publisher.send(f"{self._rules.prefix}dead-letters", None, value, message.key(), headers)
 
     def _note(self) -> None:
-        self._status = self._tallies.status(self._assigned.values(), self._logs.high)
+        self._status = self._report.status(self._assigned.values(), self._logs.high)
 
 
 class _Stopping(Exception):  # noqa: N818 - not an error
