@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,6 +18,7 @@ import msgspec
 from stream_monitor.config import DAY_MS, MINUTE_MS, SECOND_MS, Target
 from stream_monitor.errors import DeliveryError
 from stream_monitor.interfaces import Notice
+from stream_monitor.wordings import Alert, alert_labels, instant
 
 GIVE_UP_MS: Final = DAY_MS
 LONGEST_WAIT_MS: Final = 5 * MINUTE_MS
@@ -28,15 +28,6 @@ TRIGGER: Final = "trigger:"  # begins the names of triggers
 NOTIFIES: Final = ("firing", "acknowledged", "resolved")
 ACTIVE: Final = ("firing", "acknowledged")
 
-ALERT_NAMES: Final = {
-    "drift": "ModelDrift",
-    "performance": "ModelPerformance",
-    "quality": "DataQuality",
-    "stream": "StreamHealth",
-    "fairness": "ModelFairness",
-}
-
-Alert = Mapping[str, Any]  # the body of an alert message
 Identity = tuple[str, str, str, str]  # model, version, segment, group: of which one alert at a time is active
 Action = Literal["deliver", "hold", "drop"]
 
@@ -84,80 +75,6 @@ def target_names(targets: Sequence[Target], prefix: str = "") -> list[str]:
     return names
 
 
-def alert_name(body: Alert) -> str:
-    """The alertname of an alert's group.
-
-    >>> alert_name({"group": "quality"})
-    'DataQuality'
-    """
-    return ALERT_NAMES.get(str(body["group"]), "StreamMonitor")
-
-
-def alert_labels(body: Alert) -> dict[str, str]:
-    """The labels that are an alert's identity outside: the model's own, then ours, which no label of a user replaces.
-
-    >>> alert_labels({"model": "fraud", "group": "drift", "labels": {"team": "risk", "model": "x"}})["model"]
-    'fraud'
-    """
-    own = {str(k): str(v) for k, v in (body.get("labels") or {}).items()}
-    ours = {name: str(body.get(name) or "") for name in ("model", "version", "segment", "severity")}
-    return {**own, "alertname": alert_name(body), **ours}
-
-
-def worst_lines(body: Alert, most: int) -> list[str]:
-    """The worst columns, a line each.
-
-    >>> worst_lines({"worst": [{"column": "amount", "metric": "psi", "value": 0.4123, "threshold": 0.2}]}, 5)
-    ['amount: psi 0.412 (threshold 0.2)']
-    """
-    lines = []
-    for item in (body.get("worst") or [])[:most]:
-        name = f"{item['column']}: {item['metric']}" if item.get("column") else str(item.get("metric"))
-        value, threshold = item.get("value"), item.get("threshold")
-        shown = f"{name} {value:.3g}" if isinstance(value, int | float) else f"{name} {value}"
-        lines.append(f"{shown} (threshold {threshold:.3g})" if isinstance(threshold, int | float) else shown)
-    more = len(body.get("worst") or []) - most
-    return [*lines, f"and {more} more"] if more > 0 else lines
-
-
-def instant(text: Any) -> datetime | None:
-    """The aware time in an RFC 3339 text; None if it is none.
-
-    >>> instant("2026-01-01T00:00:00Z").timestamp() == 1767225600, instant(None)
-    (True, None)
-    """
-    if not isinstance(text, str):
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return at.astimezone(UTC) if at.tzinfo else None
-
-
-def short_time(text: Any) -> str:
-    """A time for people.
-
-    >>> short_time("2026-01-01T03:00:12.5Z"), short_time(None)
-    ('2026-01-01 03:00 UTC', 'unknown')
-    """
-    at = instant(text)
-    return f"{at:%Y-%m-%d %H:%M} UTC" if at else "unknown"
-
-
-def lasted(body: Alert) -> str:
-    """How long a resolved alert lasted, as an addition to a text.
-
-    >>> lasted({"started_at": "2026-01-01T00:00:00Z", "resolved_at": "2026-01-02T03:04:00Z"})
-    ' after 27 h 4 min'
-    """
-    started, resolved = instant(body.get("started_at")), instant(body.get("resolved_at"))
-    if started is None or resolved is None or resolved < started:
-        return ""
-    hours, minutes = divmod(int((resolved - started).total_seconds()) // 60, 60)
-    return f" after {hours} h {minutes} min" if hours else f" after {minutes} min"
-
-
 def body_bytes(body: Mapping[str, Any]) -> bytes:
     """The bare message as it goes out, keys in the order they came in.
 
@@ -190,16 +107,14 @@ def retrain_notices(
     body: Mapping[str, Any],
     triggers: Iterable[str],
     now_ms: int,
-    *,
-    approval: bool,
     origin: tuple[str, int, int] = ("", -1, -1),
 ) -> list[Notice]:
-    """The notices of one retrain request. None for a dry run, or while it waits for the approval its model asks for.
+    """The notices of one retrain request. None for a dry run, or while it waits for the approval it needs.
 
-    >>> retrain_notices("r1", {"dry_run": False, "approved_by": None}, ["trigger:webhook"], 0, approval=True)
+    >>> retrain_notices("r1", {"approval": True, "approved_by": None}, ["trigger:webhook"], 0)
     []
     """
-    if body.get("dry_run") or (approval and not body.get("approved_by")):
+    if body.get("dry_run") or (body.get("approval") and not body.get("approved_by")):
         return []
     return [_notice("retrain-request", id, body, name, now_ms, origin) for name in triggers]
 

@@ -21,7 +21,7 @@ from connectors.posts import Poster, checked_url
 from stream_monitor.config import SECRET
 from stream_monitor.errors import DeliveryError
 from stream_monitor.interfaces import Notice
-from stream_monitor.notices import alert_labels, instant, worst_lines
+from stream_monitor.wordings import alert_labels, instant, worst_lines
 
 RESEND_SECONDS: Final = 60.0
 STAYS: Final = timedelta(minutes=4)  # after the last message, should this service vanish
@@ -107,7 +107,7 @@ def alert_of(body: Mapping[str, Any], now: datetime, link: str = "") -> dict[str
 def _annotations(body: Mapping[str, Any]) -> dict[str, str]:
     given = {k: v for k, v in (body.get("annotations") or {}).items() if LABEL_NAME.fullmatch(k)}
     ours = {
-        "summary": body.get("reason"),
+        "reason": body.get("reason"),
         "worst": "\n".join(worst_lines(body, 10)),
         "alert_id": body["id"],
         **{name: body.get(name) for name in ("group", "state", "onset", "updated_at")},

@@ -65,6 +65,7 @@ def retrain(**changes: Any) -> dict[str, Any]:
         "requested_at": at("01:05"),
         "idempotency_key": "r1",
         "dry_run": False,
+        "approval": False,
         "approved_by": None,
     }
     return {**body, **changes}

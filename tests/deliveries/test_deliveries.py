@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
 
 from connectors.memory import MemoryOutbox, MemoryStatusStore
+from connectors.redis import RedisOutbox
 from connectors.sinks.memory import Memory
-from stream_monitor.deliveries import LANE_NOTICES, LEASE_MS, deliver_forever
+from stream_monitor.deliveries import deliver_forever, into
 from stream_monitor.errors import DeliveryError
-from stream_monitor.interfaces import Document, Notice, Sink
-from stream_monitor.notices import GIVE_UP_MS, alert_notices, retrain_notices
+from stream_monitor.interfaces import Document, Notice, Outbox, Sink
+from stream_monitor.lanes import LANE_NOTICES, LEASE_MS
+from stream_monitor.notices import GIVE_UP_MS, alert_notices
 from tests.deliveries.cases import alert, at, retrain
 
 MINUTE = 60_000
@@ -28,7 +31,7 @@ class World:
 
     def __init__(self, targets: Mapping[str, Sink]) -> None:
         self.now_ms = START
-        self.outbox = MemoryOutbox(clock=lambda: self.now_ms / 1000)
+        self.outbox: Outbox = MemoryOutbox(clock=lambda: self.now_ms / 1000)
         self.store = MemoryStatusStore(clock=lambda: self.now_ms / 1000)
         self.targets = targets
         self.counted: Counter[tuple[str, str]] = Counter()
@@ -384,13 +387,43 @@ def test_alertmanager_like_sinks_are_not_told_what_is_over() -> None:
     assert set(states(sink)) == {"resolved"}
 
 
-def test_triggers_get_requests() -> None:
-    trigger = Memory()
-    wait: Sequence[Notice] = retrain_notices("r1", retrain(), ["trigger:webhook"], START, approval=False)
+def test_messages_find_their_way() -> None:
+    sink, trigger = Memory(), Memory()
 
     async def script(world: World) -> None:
-        await world.outbox.add(wait)
-        await world.until(lambda: bool(trigger.taken))
+        put = into(world.outbox, ["slack"], ["trigger:webhook"], lambda: world.now_ms)
+        await put("alert", "m1", alert(), ("stream-monitor.alerts", 0, 5))
+        await put("retrain-request", "r1", retrain(), ("stream-monitor.retrain-requests", 0, 7))
+        await put("verdict", "v1", {"id": "v1"}, ("stream-monitor.verdicts", 0, 9))
+        await world.until(lambda: bool(sink.taken and trigger.taken))
 
-    play({"trigger:webhook": trigger}, script)
-    assert [n.kind for n in trigger.taken] == ["retrain-request"]
+    play({"slack": sink, "trigger:webhook": trigger}, script)
+    assert [(n.id, n.kind, n.origin) for n in sink.taken] == [("m1", "alert", ("stream-monitor.alerts", 0, 5))]
+    assert [(n.id, n.kind) for n in trigger.taken] == [("r1", "retrain-request")]
+
+
+def test_with_a_real_store(redis_url: str) -> None:
+    """What the loop asks of an outbox beyond the twin's suite: a held or postponed notice comes back as it was put."""
+    sink = Memory(failures=[DOWN, DeliveryError("busy", retry_after=60.0)])
+
+    async def run() -> World:
+        world = World({"a": sink})
+        outbox = RedisOutbox(redis_url, prefix=f"deliveries-{uuid.uuid4().hex}.")
+        world.outbox = outbox
+        await world.keep("silence", silence(at("04:00")))
+        loop = asyncio.create_task(world.forever())
+        await world.tell(alert())
+        await world.tell(alert("acknowledged"))
+        await world.until(lambda: len(sink.taken) == 2, step_ms=MINUTE // 4)
+        world.stop.set()
+        await loop
+        await outbox.close()
+        return world
+
+    world = asyncio.run(run())
+    assert world.counted["a", "held"] >= 2
+    assert [(n.body["state"], n.attempts, n.held) for n in sink.taken] == [
+        ("firing", 2, True),
+        ("acknowledged", 0, True),
+    ]
+    assert sink.taken[0].body == alert()

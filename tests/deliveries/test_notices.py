@@ -18,7 +18,6 @@ from stream_monitor.notices import (
     RESEND_RESOLVED_MS,
     Silence,
     after_failure,
-    alert_labels,
     alert_notices,
     dead_letter,
     decide,
@@ -30,8 +29,8 @@ from stream_monitor.notices import (
     silenced,
     silences_of,
     wait_ms,
-    worst_lines,
 )
+from stream_monitor.wordings import alert_labels, worst_lines
 from tests.deliveries.cases import alert, at, notice, retrain
 
 HOUR = 3_600_000
@@ -57,19 +56,19 @@ def test_which_transitions_are_told(body: dict[str, Any], told: bool, why: str) 
         assert n.origin == ("alerts", 3, 17)
 
 
-# request, approval asked for, triggered, comment
+# request, triggered, comment
 REQUESTS = [
-    (retrain(), False, True, "nothing stands in its way"),
-    (retrain(dry_run=True), False, False, "a dry run is only said"),
-    (retrain(), True, False, "it waits for somebody"),
-    (retrain(approved_by="kim"), True, True, "somebody approved"),
-    (retrain(approved_by="kim", dry_run=True), True, False, "approving a dry run starts nothing"),
+    (retrain(), True, "nothing stands in its way"),
+    (retrain(dry_run=True), False, "a dry run is only said"),
+    (retrain(approval=True), False, "it waits for somebody"),
+    (retrain(approval=True, approved_by="kim"), True, "somebody approved"),
+    (retrain(approval=True, approved_by="kim", dry_run=True), False, "approving a dry run starts nothing"),
 ]
 
 
-@pytest.mark.parametrize(("body", "approval", "triggered", "why"), REQUESTS)
-def test_which_requests_are_triggered(body: dict[str, Any], approval: bool, triggered: bool, why: str) -> None:
-    made = retrain_notices("r1", body, ["trigger:webhook"], NOW, approval=approval)
+@pytest.mark.parametrize(("body", "triggered", "why"), REQUESTS)
+def test_which_requests_are_triggered(body: dict[str, Any], triggered: bool, why: str) -> None:
+    made = retrain_notices("r1", body, ["trigger:webhook"], NOW)
     assert len(made) == triggered, why
 
 

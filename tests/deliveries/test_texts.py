@@ -32,7 +32,7 @@ def test_alertmanager_gets_identity_as_labels_and_the_rest_as_annotations() -> N
     assert sent["startsAt"] == at("01:00")
     assert sent["endsAt"] == at("03:04")
     assert sent["generatorURL"] == "https://monitor.example.org/v1/alerts/a1"
-    assert sent["annotations"]["summary"] == "psi of amount is 0.41, above 0.2, in 2 windows in a row"
+    assert sent["annotations"]["reason"] == "psi of amount is 0.41, above 0.2, in 2 windows in a row"
     assert sent["annotations"]["worst"].splitlines()[0] == "amount: psi 0.412 (threshold 0.2)"
     assert sent["annotations"]["runbook"] == "https://example.org/runbook"
     assert all(isinstance(v, str) and v for v in (*sent["labels"].values(), *sent["annotations"].values()))
