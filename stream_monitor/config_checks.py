@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 from stream_monitor.config import Api, Config, Kafka, Target
 from stream_monitor.config_known import TOPIC_CHARACTERS, Finding, Known, instant
 from stream_monitor.config_models import model_findings
 from stream_monitor.config_values import choices
-
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+from stream_monitor.errors import ConfigError
+from stream_monitor.keys import is_loopback, parse_keys
 
 
 def findings(config: Config, known: Known, written: Collection[str]) -> Iterator[Finding]:
@@ -73,9 +72,14 @@ def _kafka(kafka: Kafka) -> Iterator[Finding]:
 def _api(api: Api) -> Iterator[Finding]:
     if not 0 <= api.port < 65536:
         yield "api.port", "must be from 0 (any free one) to 65535"
-    if api.host not in LOOPBACK:
+    try:
+        parse_keys(api.keys)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            yield "api.keys", f"{mistake.file.removeprefix('api.keys, ')}: {mistake.message}"
+    if not is_loopback(api.host):
         if api.insecure:
-            yield "api.insecure", f"only on loopback ({', '.join(LOOPBACK)}), and api.host is {api.host!r}"
+            yield "api.insecure", f"only on loopback (127.0.0.1, ::1, localhost), and api.host is {api.host!r}"
         elif not api.keys.strip() and api.read != "open":
             yield "api.keys", f"missing: without keys nobody could read from {api.host!r}; or say `read: open`"
 
@@ -96,17 +100,16 @@ def _target(path: str, noun: str, target: Target, table: Mapping[str, Callable[.
     for key in target.options:
         if key not in parameters:
             yield f"{path}.{key}", f"unknown key {key!r}{choices(key, parameters)}"
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in target.options:
-            yield f"{path}.{name}", f"missing: {name} must be given"
-    for key, value in target.options.items():
-        if key == "url" and (not isinstance(value, str) or not _is_url(value)):
-            yield f"{path}.url", "expected http://... or https://..."
-
-
-def _is_url(text: str) -> bool:
+    required = {n for n, p in parameters.items() if p.default is p.empty}
+    for name in sorted(required - target.options.keys()):
+        yield f"{path}.{name}", f"missing: {name} must be given"
+    if target.options.keys() - parameters.keys() or required - target.options.keys():
+        return
     try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return False
+        make(**target.options)
+    except (TypeError, ValueError) as error:
+        key, _, message = str(error).partition(": ")
+        if key in parameters and message:
+            yield f"{path}.{key}", message
+        else:
+            yield path, str(error)

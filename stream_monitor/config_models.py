@@ -172,19 +172,30 @@ def _monitor(path: str, monitor: MonitorSpec, model: Model, known: Known) -> Ite
             yield f"{path}.metric", f"unknown metric {monitor.metric!r}{choices(monitor.metric, known.metrics)}"
     else:
         yield from _metric(path, monitor, metric, model)
-    detector = known.detectors.get(monitor.detector)
     if monitor.detector != "threshold":
-        if detector is None and known.detectors:
+        yield from _detector(path, monitor, known)
+    yield from _segments(path, monitor, model)
+
+
+def _detector(path: str, monitor: MonitorSpec, known: Known) -> Iterator[Finding]:
+    detector = known.detectors.get(monitor.detector)
+    if detector is None:
+        if known.detectors:
             names = {*known.detectors, "threshold"}
             yield f"{path}.detector", f"unknown detector {monitor.detector!r}{choices(monitor.detector, names)}"
-        if monitor.threshold is not None and not _takes(detector, "threshold"):
+        return
+    parameters = dict(monitor.parameters)
+    if isinstance(monitor.threshold, Mapping):
+        yield f"{path}.threshold", f"the detector {monitor.detector} takes a number"
+    elif monitor.threshold is not None:
+        if "threshold" not in {f.name for f in dataclasses.fields(detector)}:
             yield f"{path}.threshold", f"the detector {monitor.detector} takes no threshold"
-        if detector is not None:
-            try:
-                detector(**monitor.parameters)
-            except (TypeError, ValueError) as error:
-                yield path, f"detector {monitor.detector}: {error}"
-    yield from _segments(path, monitor, model)
+        else:
+            parameters["threshold"] = monitor.threshold
+    try:
+        detector(**parameters)
+    except (TypeError, ValueError) as error:
+        yield path, f"detector {monitor.detector}: {error}"
 
 
 def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> Iterator[Finding]:
@@ -205,7 +216,7 @@ def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> It
                 yield f"{path}.threshold.{key}", f"unknown key {key!r}{choices(key, ('above', 'below'))}"
         if len(threshold) != 1:
             yield f"{path}.threshold", "expected one of above and below"
-    elif threshold is not None and metric.worse == "both":
+    elif threshold is not None and metric.worse == "both" and monitor.detector == "threshold":
         yield f"{path}.threshold", f"{metric.name} can be too high or too low: say {{above: x}} or {{below: x}}"
     names = column_names(model)
     if metric.needs == "column" and isinstance(monitor.columns, tuple | str) and monitor.columns != "all":
@@ -230,7 +241,3 @@ def _segments(path: str, monitor: MonitorSpec, model: Model) -> Iterator[Finding
                     f"{path}.segments[{i}]" if listed else f"{path}.segments",
                     f"unknown segment {segment!r}{choices(name, known)}",
                 )
-
-
-def _takes(detector: type | None, name: str) -> bool:
-    return detector is not None and name in {f.name for f in dataclasses.fields(detector)}

@@ -183,7 +183,7 @@ class Reader:
         pairs = self._pairs(node, path)
         named = pairs.get("detector")
         name = named[1].value if named and isinstance(named[1], yaml.ScalarNode) else "threshold"
-        detector = self._detectors.get(name)
+        detector = self._detectors.get(name) if name != "threshold" else None  # whose bounds are keys of the monitor
         own = {f.name for f in dataclasses.fields(MonitorSpec)}
         hints = {} if detector is None else {k: h for k, h in typing.get_type_hints(detector).items() if k not in own}
         if detector is not None and dataclasses.is_dataclass(detector):

@@ -262,7 +262,7 @@ def epoch_ms(value: Any) -> int | None:
     if isinstance(value, str):
         at = instant(value)
         return None if at is None else int(at.timestamp() * 1000)
-    if not _is_number(value):
+    if not _is_number(value) or abs(value) > 1e18:
         return None
     return int(value * 1000) if value < 1e11 else int(value) if value < 1e14 else int(value // 1000)
 

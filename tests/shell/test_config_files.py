@@ -90,6 +90,8 @@ class PageHinkley:
 
 def webhook(*, url: str, secret: str = "", timeout: float = 10.0) -> None:
     """Options of a sink are the parameters of what makes it."""
+    if not url.startswith("http"):
+        raise ValueError("url: must be http://HOST or https://HOST")
 
 
 def _metric(name: str, needs: Any, worse: Any = "above", **more: Any) -> Metric:
@@ -118,8 +120,8 @@ KNOWN = Known(
 )
 
 
-def read(folder: Path, text: str, environ: dict[str, str] = ENVIRON) -> ConfigFile:
-    (folder / "keys.txt").write_text("k1 admin\n")
+def read(folder: Path, text: str, environ: dict[str, str] = ENVIRON, keys: str = "k1 admin\n") -> ConfigFile:
+    (folder / "keys.txt").write_text(keys)
     file = folder / "monitor.yaml"
     file.write_text(text)
     return read_config(str(file), KNOWN, environ)
@@ -225,11 +227,12 @@ WRONG = [
     ("delta: 0.005", "dleta: 0.005", "35: models.fraud.monitors[2].dleta: unknown key 'dleta'; did you mean 'delta'?"),
     ("delta: 0.005", "burn_in: -1", "35: models.fraud.monitors[2]: detector page_hinkley: burn_in must not be"),
     ("delta: 0.005", "threshold: 1", "35: models.fraud.monitors[2].threshold: the detector page_hinkley takes no"),
+    ("threshold: {below: 0.9}", "below: 0.9", "34: models.fraud.monitors[1].below: unknown key 'below'; known: "),
     ("for: 2", "for: 0", "37: models.fraud.alerts.for: must be at least 1"),
     ("{team: risk}", "{model: risk}", "37: models.fraud.alerts.labels.model: is set by the service itself"),
     ("[drift, performance]", "[drift, perf]", "38: models.fraud.retrain.on[1]: unknown monitor group 'perf'; did you"),
     ("- alertmanager:", "- alertmanger:", "40: sinks[0].alertmanger: unknown sink 'alertmanger'; did you mean"),
-    ("http://localhost:9093", "localhost:9093", "40: sinks[0].alertmanager.url: expected http"),
+    ("http://localhost:9093", "localhost:9093", "40: sinks[0].alertmanager.url: must be http://HOST"),
     ('{url: "http://localhost:9093"}', "", "40: sinks[0].alertmanager.url: missing: url must be given"),
     ('{url: "http://localhost:9093"}', "{uri: 'http://x'}", "40: sinks[0].alertmanager.uri: unknown key 'uri'; did"),
     ("topic: fraud.predictions", "topic: stream-monitor.alerts", "12: models.fraud.topic: 'stream-monitor.alerts' is"),
@@ -305,6 +308,12 @@ def test_secrets_are_in_no_message(tmp_path: Path) -> None:
     found = mistakes(tmp_path, text, environ)
     assert len(found) == 4
     assert "topsecret" not in "".join(found)
+
+
+def test_keys_are_checked_and_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(tmp_path, EXAMPLE, keys="hush read\nhush2 king\n")
+    assert str(error.value).endswith("monitor.yaml:8: api.keys: line 2: unknown scope; known: read, operate, admin")
 
 
 def test_a_secret_in_the_file_earns_a_caution(tmp_path: Path) -> None:

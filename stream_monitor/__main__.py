@@ -1,0 +1,222 @@
+"""The command line: what each verb takes, and how it ends (0 done, 1 failed while running, 2 wrong from the start).
+
+Each verb imports what it needs when it is asked for, so that `--help` and `check` do not wait for the whole service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from rich.console import Console
+
+from stream_monitor import logs
+from stream_monitor.errors import ConfigError, StreamMonitorError
+
+log = logging.getLogger(__name__)
+
+EPILOG = """\
+on your own Kafka:
+  stream-monitor init --topic fraud.predictions --brokers kafka:9092   writes monitor.yaml
+  stream-monitor check monitor.yaml --connect                          proves it, or names every mistake
+  stream-monitor run monitor.yaml                                      and open http://127.0.0.1:8000
+
+exit codes: 0 done; 1 failed while running; 2 the command line or the configuration is wrong
+"""
+ROLES = {
+    "tap": "count events into panes: a member of a consumer group, any number of processes",
+    "worker": "fold panes into windows, verdicts and alerts, and deliver them: any number of processes",
+    "api": "serve the HTTP API, the dashboard and the metrics of the whole service",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    args = parser().parse_args(argv)
+    formatter = logs.setup(args.log_format, args.log_level)
+    try:
+        args.run(args, formatter)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except StreamMonitorError as error:
+        log.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        log.exception("it cannot go on")
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and their options."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--log-format", choices=("text", "json"), default=argparse.SUPPRESS, help="one line each, on stderr"
+    )
+    common.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default=argparse.SUPPRESS, help="default: info"
+    )
+    top = argparse.ArgumentParser(
+        prog="stream-monitor",
+        description="Watch machine-learning models on Kafka while their traffic happens: drift, performance, data "
+        "quality; alerts and retrain requests.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    top.set_defaults(log_format="text", log_level="info")
+    top.add_argument("--version", action="version", version=f"stream-monitor {_version()}")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+
+    def verb(
+        name: str, what: str, run: Callable[[argparse.Namespace, logs.Formatter], None]
+    ) -> argparse.ArgumentParser:
+        p = verbs.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", parents=[common])
+        p.set_defaults(run=run)
+        return p
+
+    p = verb("init", "look at a topic's messages and write a commented monitor.yaml", _init)
+    p.add_argument("--topic", required=True, help="the topic of the predictions")
+    p.add_argument("--brokers", default="localhost:9092", metavar="HOST:PORT", help="default: localhost:9092")
+    p.add_argument("--reference", metavar="FILE", help="what normal is: Parquet, CSV or JSONL")
+    p.add_argument("--output", default="monitor.yaml", metavar="FILE", help="default: monitor.yaml; - is stdout")
+    p.add_argument("--force", action="store_true", help="overwrite the output file")
+    p.add_argument(
+        "--kafka-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option in librdkafka's names, e.g. security.protocol=SSL; ${NAME} comes from the environment",
+    )
+
+    p = verb("check", "prove a monitor.yaml, or name every mistake in it", _check)
+    p.add_argument("config", metavar="monitor.yaml")
+    p.add_argument("--connect", action="store_true", help="also ask the broker, the store and the sinks")
+
+    p = verb("run", "do everything in one process: tap, worker and api", _role)
+    p.add_argument("config", metavar="monitor.yaml")
+    p.add_argument("--embedded", action="store_true", help="bring a broker and a store along, for trying out")
+    for name, what in ROLES.items():
+        p = verb(name, what, _role)
+        p.add_argument("config", metavar="monitor.yaml")
+        if name != "api":
+            p.add_argument(
+                "--http", type=_port, metavar="PORT", help="serve /metrics, /healthz and /readyz of it there"
+            )
+
+    p = verb("replay", "run the same pipeline over a file, without Kafka", _replay)
+    p.add_argument("config", metavar="monitor.yaml")
+    p.add_argument("--model", required=True, metavar="NAME", help="a model of the configuration")
+    p.add_argument("--events", required=True, metavar="FILE", help="Parquet, CSV or JSONL; file order is offset order")
+    p.add_argument("--labels", metavar="FILE", help="labels that came in a topic of their own")
+    p.add_argument(
+        "--output",
+        metavar="DIR",
+        help="for windows.jsonl, verdicts.jsonl, alerts.jsonl and retrain-requests.jsonl; default: replay-NAME",
+    )
+
+    p = verb("status", "show how the models are, as the api says", _status)
+    p.add_argument("model", nargs="?", metavar="MODEL", help="one model in detail")
+    p.add_argument("--url", default="http://127.0.0.1:8000", help="of the api; default: http://127.0.0.1:8000")
+    p.add_argument("--json", action="store_true", help="for machines")
+    p.add_argument(
+        "--key-env",
+        default="STREAM_MONITOR_KEY",
+        metavar="NAME",
+        help="the environment variable with the API key, if one is needed; default: STREAM_MONITOR_KEY",
+    )
+
+    p = verb("list", "print what there is to choose from", _list)
+    p.add_argument("what", choices=("metrics", "detectors", "sinks", "triggers", "formats"))
+    return top
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _version() -> str:
+    try:
+        return version("stream-monitor")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _init(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import app
+
+    text = app.init(args.topic, args.brokers, args.reference, args.output, args.kafka_option)
+    if args.output == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        with open(args.output, "w" if args.force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise _wrong(f"{args.output}: is there already; --force overwrites it") from None
+    except OSError as error:
+        raise _wrong(f"{args.output}: {error.strerror}") from error
+    print(f"{args.output} is written; read it, then: stream-monitor check {args.output} --connect")
+
+
+def _check(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import app
+
+    print(app.check(args.config, args.connect, formatter))
+
+
+def _role(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import app
+
+    app.serve(
+        args.config, args.verb, formatter, embedded=getattr(args, "embedded", False), http=getattr(args, "http", None)
+    )
+
+
+def _replay(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import app
+
+    app.replay(args.config, args.model, args.events, args.labels, args.output or f"replay-{args.model}", formatter)
+
+
+def _status(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import status_tables
+
+    key = os.environ.get(args.key_env, "")
+    formatter.hide([key])
+    status_tables.show(args.url, args.model, as_json=args.json, key=key, console=Console())
+
+
+def _list(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import app, listing
+
+    rows = {
+        "metrics": listing.metrics,
+        "detectors": listing.detectors,
+        "formats": listing.formats,
+        "sinks": lambda: listing.targets("sink", app.SINKS),
+        "triggers": lambda: listing.targets("trigger", app.TRIGGERS),
+    }[args.what]()
+    listing.show(rows, Console())
+
+
+def _wrong(message: str) -> ConfigError:
+    from stream_monitor.errors import Mistake
+
+    return ConfigError([Mistake(file=message, line=0, path="", message="")])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""`stream-monitor check`: does it hold, down to its reference files and, if asked, to what it connects to?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stream_monitor.config import Model
+from stream_monitor.config_files import ConfigFile
+from stream_monitor.config_values import choices
+from stream_monitor.errors import ConfigError, Mistake, Unreachable
+from stream_monitor.references import Prepared
+
+PING_SECONDS: Final = 10.0
+
+Prepare = Callable[[str, Model, Path], Prepared]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a configuration connects to. Each call raises when nobody answers."""
+
+    topics: Callable[[], Mapping[str, int]]  # all topics with their numbers of partitions
+    store: Callable[[], Awaitable[None]]
+    targets: Mapping[str, Callable[[], Awaitable[None]]]  # sinks and triggers by name: reach it, send nothing
+
+
+def check_references(read: ConfigFile, prepare: Prepare) -> list[str]:
+    """Open every reference file: a line for each; ConfigError with all that cannot be read."""
+    said: list[str] = []
+    mistakes: list[Mistake] = []
+    for name, model in read.config.models.items():
+        path = f"models.{name}.reference"
+        if not model.reference.file:
+            continue
+        try:
+            prepared = prepare(name, model, Path())
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                where = mistake.path if mistake.path.startswith(f"models.{name}") else f"{path}.file"
+                mistakes += read.error(where, mistake.message).mistakes
+            continue
+        if prepared.reference is not None:
+            rows, panes = prepared.reference.rows, sum(1 for _ in prepared.reference.series.get("all", ()))
+            said.append(f"{name}: reference {model.reference.file}: {rows:,} rows in {panes:,} panes")
+    if mistakes:
+        raise ConfigError(mistakes)
+    return said
+
+
+def check_outside(read: ConfigFile, outside: Outside) -> list[str]:
+    """Ask the broker, the store, the sinks and triggers: a line for each that answers.
+
+    ConfigError when a topic is not there; Unreachable when somebody does not answer.
+    """
+    said: list[str] = []
+    silent: list[str] = []
+    mistakes: list[Mistake] = []
+    try:
+        topics = outside.topics()
+    except Exception as error:
+        silent.append(f"kafka: {_text(error)}")
+    else:
+        mistakes += _topics(read, topics)
+        said.append(f"kafka: {len(topics)} topics")
+    said_too, silent_too = asyncio.run(_ping({"store": outside.store, **outside.targets}))
+    silent += silent_too
+    if mistakes:
+        raise ConfigError([*mistakes, *(Mistake(file=read.file, line=0, path="", message=s) for s in silent)])
+    if silent:
+        raise Unreachable("; ".join(silent))
+    return said + said_too
+
+
+def summary(read: ConfigFile, said: Sequence[str]) -> str:
+    """What `check` prints when all is well."""
+    config = read.config
+    lines = [
+        f"{read.file}: right: {len(config.models)} models, {len(config.sinks)} sinks, {len(config.triggers)} triggers"
+    ]
+    for name, model in config.models.items():
+        monitors = f"{len(model.monitors)} monitors" if model.monitors else "the default monitors"
+        lines.append(f"{name}: {model.task}, {', '.join(model.topic)}, {monitors}")
+    return "\n".join([*lines, *said])
+
+
+def _topics(read: ConfigFile, topics: Mapping[str, int]) -> list[Mistake]:
+    mistakes: list[Mistake] = []
+    for name, model in read.config.models.items():
+        wanted = [(f"models.{name}.topic", t) for t in model.topic]
+        if model.labels:
+            wanted.append((f"models.{name}.labels.topic", model.labels.topic))
+        for path, topic in wanted:
+            if topic not in topics:
+                own = read.config.kafka.prefix
+                known = sorted(t for t in topics if not t.startswith((own, "_")))[:20]
+                mistakes += read.error(path, f"the broker has no topic {topic!r}{choices(topic, known)}").mistakes
+    return mistakes
+
+
+async def _ping(things: Mapping[str, Callable[[], Awaitable[None]]]) -> tuple[list[str], list[str]]:
+    """(who answers, who does not and why), all asked at once."""
+
+    async def one(name: str, ping: Callable[[], Awaitable[None]]) -> tuple[bool, str]:
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await ping()
+        except Exception as error:
+            return False, f"{name}: {_text(error)}"
+        return True, f"{name}: answers"
+
+    answers = await asyncio.gather(*(one(name, ping) for name, ping in things.items()))
+    return [a for ok, a in answers if ok], [a for ok, a in answers if not ok]
+
+
+def _text(error: Exception) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__

@@ -1,0 +1,121 @@
+"""`stream-monitor status`: what the API says of the models, as a table in the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from stream_monitor.errors import Unreachable
+
+STYLES: Final = {"ok": "green", "warning": "yellow", "drift": "bold red", "unknown": "dim"}
+
+Body = Mapping[str, Any]
+
+
+def fetch(url: str, path: str, key: str = "") -> Any:
+    """The JSON at `path`; Unreachable with the reason otherwise."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, timeout=10, trust_env=False)
+        body = answer.json()
+    except httpx.InvalidURL as error:
+        raise Unreachable(f"{url}: {error}") from error
+    except httpx.HTTPError as error:
+        raise Unreachable(f"{url} does not answer ({type(error).__name__}); is the api running?") from error
+    except ValueError as error:
+        raise Unreachable(f"{url}{path} does not speak JSON (HTTP {answer.status_code})") from error
+    if answer.status_code != 200:
+        said = body.get("detail") or body.get("title") if isinstance(body, Mapping) else None
+        raise Unreachable(f"{url}{path}: HTTP {answer.status_code}{': ' + str(said) if said else ''}")
+    return body
+
+
+def models(url: str, key: str = "") -> list[Body]:
+    """All models, through all pages."""
+    found: list[Body] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = fetch(url, "/v1/models" + (f"?cursor={httpx.QueryParams({'c': cursor})['c']}" if cursor else ""), key)
+        found += page["items"]
+        cursor = page.get("next")
+    return found
+
+
+def overview(items: Sequence[Body]) -> Table:
+    """One line a model: its level per group, the rows and the alerts."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    groups = sorted({g for m in items for g in m.get("levels") or {}})
+    for name in ("model", "versions", *groups, "last window", "rows", "labels", "firing"):
+        table.add_column(name, justify="right" if name in ("rows", "labels", "firing") else "left")
+    for m in items:
+        last = m.get("last_window") or {}
+        coverage = m.get("label_coverage")
+        table.add_row(
+            str(m.get("model", "")),
+            ", ".join(map(_name, m.get("versions") or ())) or "-",
+            *(_level((m.get("levels") or {}).get(g)) for g in groups),
+            str(last.get("end") or "-"),
+            f"{last.get('rows', 0):,}" if last else "-",
+            f"{coverage:.0%}" if isinstance(coverage, int | float) else "-",
+            str(len(m.get("firing_alerts") or ())),
+        )
+    return table
+
+
+def detail(m: Body) -> Group:
+    """One model: the same line, then its worst columns and its firing alerts."""
+    worst = Table(box=None, pad_edge=False, header_style="bold", title="worst columns", title_justify="left")
+    for name in ("column", "metric", "value", "threshold", "level"):
+        worst.add_column(name)
+    for w in m.get("worst_columns") or m.get("worst") or ():
+        worst.add_row(
+            str(w.get("column") or "-"),
+            str(w.get("metric") or ""),
+            _number(w.get("value")),
+            _number(w.get("threshold")),
+            _level(w.get("level")),
+        )
+    alerts = Table(box=None, pad_edge=False, header_style="bold", title="firing alerts", title_justify="left")
+    for name in ("group", "segment", "since", "reason"):
+        alerts.add_column(name, overflow="fold")
+    for a in m.get("firing_alerts") or ():
+        a = a if isinstance(a, Mapping) else {"reason": a}
+        alerts.add_row(*(str(a.get(k) or "") for k in ("group", "segment", "started_at", "reason")))
+    parts: list[Table | Text] = [overview([m])]
+    parts += [Text(""), worst] if worst.row_count else []
+    parts += [Text(""), alerts] if alerts.row_count else []
+    return Group(*parts)
+
+
+def show(url: str, model: str | None, *, as_json: bool, key: str, console: Console) -> None:
+    """Print what was asked for."""
+    if model is not None:
+        one = fetch(url, f"/v1/models/{httpx.URL('http://x/' + model).raw_path.decode()[1:]}", key)
+        console.file.write(json.dumps(one) + "\n") if as_json else console.print(detail(one))
+        return
+    items = models(url, key)
+    if as_json:
+        console.file.write(json.dumps({"items": items}) + "\n")
+    elif not items:
+        console.print("no model has been seen yet")
+    else:
+        console.print(overview(items))
+
+
+def _name(version: Any) -> str:
+    name = version.get("version") if isinstance(version, Mapping) else version
+    return str(name) or "-"
+
+
+def _level(level: Any) -> Text:
+    return Text(str(level or "-"), style=STYLES.get(str(level), ""))
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "-"
