@@ -1,0 +1,115 @@
+"""Counting loops: numba and numpy against each other and against plain Python."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from detectors import kernels
+from detectors.counts import float_to_limbs, limbs_to_float
+from detectors.layouts import BUCKETS, HEAD, LIMBS, RAW_BINS, RAW_BUCKETS, RAW_HASHES
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+ENGINES = [kernels._numeric_numpy, kernels._numeric_loop]
+SUMS = [kernels.add_sums_numpy, kernels._sums_loop]
+CELLS = [kernels._cells_numpy, kernels._cells_loop]
+
+
+def test_numba_is_what_is_tested() -> None:
+    assert kernels.ENGINE == "numba"
+    kernels.warm()
+
+
+@pytest.mark.parametrize("add", SUMS)
+@settings(deadline=None)
+@given(st.lists(FINITE, max_size=20))
+@example([5e-324, -5e-324, 2.2250738585072014e-308, -1.7976931348623157e308, 0.0, -0.0])
+def test_sums_are_exact(add: object, numbers: list[float]) -> None:
+    cells = np.zeros((2, LIMBS + 1), np.int64)
+    assert callable(add)
+    add(cells, 1, np.ones(len(numbers), np.int32), np.array(numbers, np.float64))
+    assert (cells[1, 1:] == float_to_limbs(numbers)).all()
+    assert not cells[0].any()
+    total = sum(map(Fraction, numbers))
+    if abs(total) < Fraction(1.7976931348623157e308):
+        assert limbs_to_float(cells[1, 1:]) == float(total)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.tuples(FINITE, st.integers(0, 3), st.integers(-1, 2), st.integers(-1, 2)), min_size=1, max_size=30),
+    st.lists(st.integers(-3, 3).map(float), max_size=6, unique=True).map(sorted),
+)
+def test_numeric(events: list[tuple[float, int, int, int]], edges: list[float]) -> None:
+    numbers = kernels.normal(np.array([round(e[0]) / 2 if abs(e[0]) < 1e6 else e[0] for e in events]))
+    kinds = np.array([e[1] for e in events], np.uint8)
+    groups = np.array([[e[2] for e in events], [e[3] for e in events]], np.int32)
+    body = HEAD + len(edges) + 1
+    found = []
+    for add in ENGINES:
+        cells, low, high = np.zeros((3, 1 + body + LIMBS), np.int64), np.full(3, np.inf), np.full(3, -np.inf)
+        add(cells, low, high, 1, groups, kinds, numbers, np.array(edges))
+        found.append((cells, low, high))
+    for a, b in zip(*found, strict=True):
+        assert (a == b).all()
+    cells, low, high = found[0]
+    for g in range(3):
+        inside = [i for row in groups for i in range(len(events)) if row[i] == g]
+        valid = [float(numbers[i]) for i in inside if kinds[i] == kernels.VALID]
+        heads = Counter(int(kinds[i]) for i in inside)
+        assert cells[g, 1 : 1 + HEAD].tolist() == [heads[1], heads[2], heads[3]]
+        bins = Counter(sum(e <= x for e in edges) for x in valid)
+        assert cells[g, 1 + HEAD : 1 + body].tolist() == [bins[i] for i in range(len(edges) + 1)]
+        assert (cells[g, 1 + body :] == float_to_limbs(valid)).all()
+        assert (low[g], high[g]) == (min(valid, default=math.inf), max(valid, default=-math.inf))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(-1, 4), st.integers(-1, 2), st.integers(-1, 2)), max_size=30))
+def test_cells(events: list[tuple[int, int, int]]) -> None:
+    cell = np.array([e[0] for e in events], np.int32)
+    groups = np.array([[e[1] for e in events], [e[2] for e in events]], np.int32)
+    expected = np.zeros((3, 5), np.int64)
+    for c, *gs in events:
+        for g in gs:
+            if g >= 0 and c >= 0:
+                expected[g, c] += 1
+    for add in CELLS:
+        cells = np.zeros((3, 5), np.int64)
+        add(cells, groups, cell)
+        assert (cells == expected).all()
+
+
+@given(st.lists(FINITE, min_size=1))
+def test_raw_bins_hold_an_eighth_of_an_octave(numbers: list[float]) -> None:
+    bins = kernels.raw_bins(np.array(numbers))
+    for x, b in zip(numbers, bins.tolist(), strict=True):
+        assert 0 <= b < RAW_BINS
+        low = np.array([b << 49], np.uint64).view(np.float64)[0]
+        high = np.array([((b + 1) << 49) - 1], np.uint64).view(np.float64)[0]
+        assert abs(low) <= abs(x) <= abs(high)
+        assert (b >= 1 << 14) == (x < 0)
+
+
+@given(st.text())
+def test_buckets(word: str) -> None:
+    assert 0 <= kernels.bucket(word) < BUCKETS
+    width = RAW_BUCKETS // RAW_HASHES
+    assert [b // width for b in kernels.raw_buckets(word)] == list(range(RAW_HASHES))
+
+
+def test_buckets_may_never_change() -> None:
+    assert [kernels.bucket(w) for w in ("", "a", "ü", "\ud800")] == [20, 27, 1, 18]
+    assert kernels.raw_buckets("a") == [64, 504, 670, 825]
+
+
+@given(st.lists(st.floats(1e-15, 1.0, exclude_max=False), min_size=1))
+def test_log(numbers: list[float]) -> None:
+    for x, y in zip(numbers, kernels.log(np.array(numbers)).tolist(), strict=True):
+        assert y == pytest.approx(math.log(x), rel=4e-16, abs=0)
