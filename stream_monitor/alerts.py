@@ -143,7 +143,7 @@ def _begin(group: GroupState, name: str, key: Key, rules: Alerts, now_ms: int) -
 def _describe(
     group: GroupState, key: Key, name: str, verdicts: Sequence[Verdict], severities: Mapping[str, str], rules: Alerts
 ) -> None:
-    alert = group.alert
+    alert = group.alert = dict(group.alert)  # bodies already put out stay as they were
     if any(v["level"] == "drift" for v in verdicts):  # what a resolved alert was about stays in it
         alert["worst"] = group.worst[:WORST]
         alert["verdicts"] = [v["id"] for v in verdicts if v["level"] == "drift"][:EVIDENCE]
@@ -177,6 +177,33 @@ def move(group: GroupState, to: str, reason: str, by: str, now_ms: int) -> Alert
     if to == "resolved":
         group.alert, group.alert_ok, group.about = {}, 0, []
     return made
+
+
+def alarm(group: GroupState, key: Key, rules: Alerts, place: str, reason: str, now_ms: int) -> list[Alert]:
+    """Something happened to a model's source that must be told at once; `group` is the model's own, of no window."""
+    group.worst = [{"column": place, "metric": "source", "value": None, "threshold": None, "level": "drift"}]
+    group.about = ["source|" + place]
+    made = []
+    if not group.alert:
+        group.runs = {group.about[0]: Run(1, now_ms)}
+        _begin(group, "stream", key, rules, now_ms)
+        group.runs = {}
+        made.append(move(group, "pending", reason, "", now_ms))
+    group.alert_ok = 0
+    group.alert = {**group.alert, "worst": group.worst}
+    _describe(group, key, "stream", [], {"source": "critical"}, rules)
+    made.append(move(group, "firing", reason, "", now_ms))
+    return made
+
+
+def quieten(group: GroupState, rules: Alerts, now_ms: int) -> list[Alert]:
+    """A window closed without another alarm: the alert of `alarm` resolves after `resolve_after` of them."""
+    if not group.alert:
+        return []
+    group.alert_ok += 1
+    if group.alert_ok < rules.resolve_after:
+        return []
+    return [move(group, "resolved", f"nothing more for {_windows(group.alert_ok)}", "", now_ms)]
 
 
 def message_id(alert: Alert) -> str:

@@ -6,52 +6,130 @@ entries. So state and outputs are a function of a prefix of the log, and whoever
 
 from __future__ import annotations
 
-from stream_monitor.config_plain import config_from_plain
-from stream_monitor.entries import Bundle, Command, Entry
+from typing import Final
+
+from stream_monitor import alerts
+from stream_monitor.commands import configured_models, obey
+from stream_monitor.entries import Bundle, Entry, PaneRecord, Source, partition_of
 from stream_monitor.interfaces import Catalog
+from stream_monitor.learning import gather, progress
+from stream_monitor.lives import alert_output, go_on
 from stream_monitor.outputs import Output
 from stream_monitor.sources import arrive
-from stream_monitor.states import Configured, State
+from stream_monitor.states import Early, Key, State
+from stream_monitor.summaries import counters_output, model_output
+from stream_monitor.units import apply
 
 __all__ = ["State", "finish", "step"]
+
+EARLY: Final = 5_000  # panes kept of models that no configuration has named yet
+
+Again = dict[str, set[tuple[Key, int]]]
 
 
 def step(state: State, entry: Entry, catalog: Catalog) -> tuple[State, list[Output]]:
     """Fold one entry in. The state given is changed and returned; the outputs come in the order to publish them.
 
-    When `state.stopped` is set, the blocks contradict each other: publish the outputs, then leave with StateError.
+    When `state.stopped` is set, the blocks contradict each other: publish the outputs, then leave with StateError. A
+    KeyError of the catalog (a layout or a reference it has not read yet) leaves the state half changed: derive it anew.
     """
     if state.stopped:
         return state, []
     head = state.head_state
     head.entries += 1
-    if isinstance(entry, Bundle):
-        return state, _bundle(state, entry, catalog)
     head.now_ms = max(head.now_ms, entry.at_ms)
-    return state, _command(state, entry, catalog)
+    if isinstance(entry, Bundle):
+        outputs = _bundle(state, entry, catalog)
+    else:
+        outputs = obey(state, entry, catalog)
+        if entry.kind == "config":
+            outputs += _apply_early(state, catalog)
+    if outputs or head.now_ms // 1_000 > head.counters_second:
+        head.counters_second = head.now_ms // 1_000
+        outputs += _learning(state, {o.model for o in outputs})
+        outputs.append(counters_output(state))
+    return state, outputs
 
 
 def finish(state: State, catalog: Catalog) -> list[Output]:
     """The end of the files: no event will come any more, so every window closes."""
-    return []
+    outputs = [o for name in configured_models(state) for o in go_on(state, name, set(), catalog, end=True)]
+    return [*outputs, counters_output(state)]
 
 
 def _bundle(state: State, bundle: Bundle, catalog: Catalog) -> list[Output]:
     arrival = arrive(state, bundle)
+    here = [n for n in configured_models(state) if bundle.source.topic in _topics(state, n)]
+    place = f"{bundle.source.topic}/{bundle.source.partition}"
+    outputs: list[Output] = []
     if arrival.impossible:
         state.head_state.counters.overlap_blocks += 1
         state.head_state.stopped = arrival.impossible
-        return []
+        return _alarm(state, here, place, f"stopped: {arrival.impossible}")
     if not arrival.block:
         return []
-    state.head_state.now_ms = max(state.head_state.now_ms, bundle.at_ms)
-    return []
+    if arrival.block[0].alarm:
+        outputs += _alarm(state, here, place, f"{place}: {arrival.block[0].alarm}")
+    again: Again = {}
+    for part in arrival.block:
+        _count_dead(state, part)
+        for record in part.panes:
+            _take(state, part.source, record, catalog, again)
+    for name in here:
+        outputs += go_on(state, name, again.get(name, set()), catalog)
+    return outputs
 
 
-def _command(state: State, command: Command, catalog: Catalog) -> list[Output]:
-    if command.kind == "config":
-        body = command.body
-        state.configured = Configured(body["config"], dict(body["layouts"]), dict(body["references"]))
-        state.config = config_from_plain(body["config"])
-        state.touch("c")
-    return []
+def _topics(state: State, name: str) -> list[str]:
+    model = state.model(name)
+    return [*model.topic, *([model.labels.topic] if model.labels is not None else [])]
+
+
+def _count_dead(state: State, part: Bundle) -> None:
+    of = state.head_state.counters.dead_letters
+    for reason, events in part.dead.items():
+        reasons = of.setdefault(part.source.topic, {})
+        reasons[reason] = reasons.get(reason, 0) + events
+
+
+def _take(state: State, source: Source, record: PaneRecord, catalog: Catalog, again: Again) -> None:
+    head = state.head_state
+    if partition_of(record.model, head.partitions) != head.partition:
+        return
+    if state.config is None or record.model not in state.config.models:
+        if record.model not in state.models and len(state.early) < EARLY:
+            i = max(state.early, default=-1) + 1
+            state.early[i] = Early(source, record)
+            state.touch("e", i)
+        return
+    again.setdefault(record.model, set()).update(apply(state, source, record, catalog, gather))
+
+
+def _apply_early(state: State, catalog: Catalog) -> list[Output]:
+    """Panes that waited for the configuration of their models."""
+    waiting, again = dict(state.early), Again()
+    for i in waiting:
+        state.touch("e", i)
+    state.early.clear()
+    for i in sorted(waiting):
+        _take(state, waiting[i].source, waiting[i].record, catalog, again)
+    return [o for name in sorted(again) for o in go_on(state, name, again[name], catalog)]
+
+
+def _alarm(state: State, names: list[str], place: str, reason: str) -> list[Output]:
+    outputs: list[Output] = []
+    for name in names:
+        known = state.models[name]
+        newest = max(known.versions, key=lambda v: (known.versions[v].first_ms, v), default="")
+        made = alerts.alarm(
+            known.stream, (name, newest, "all"), state.model(name).alerts, place, reason, state.head_state.now_ms
+        )
+        state.touch("m", name)
+        outputs += [alert_output(state, a) for a in made]
+        outputs.append(model_output(state, name))
+    return outputs
+
+
+def _learning(state: State, told: set[str]) -> list[Output]:
+    """Documents of models that are still learning, so that one sees how far they are."""
+    return [model_output(state, n) for n in configured_models(state) if n not in told and progress(state, n)]

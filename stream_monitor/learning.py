@@ -8,8 +8,7 @@ pairs, which any order of arrival does alike. A reference can also be a span of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from detectors.counts import Counts, merge
 from detectors.layouts import RAW_ID
@@ -18,8 +17,8 @@ from stream_monitor.entries import PaneRecord, Source, unpack_counts
 from stream_monitor.interfaces import Catalog
 from stream_monitor.moments import epoch_ms, rfc3339
 from stream_monitor.outputs import Output
-from stream_monitor.references import Reference, layout_from_raw, pack_reference
-from stream_monitor.states import Key, ModelState, Pane, State
+from stream_monitor.references import Reference, layout_from_raw, pack_reference, unpack_reference
+from stream_monitor.states import ModelState, Pane, State
 from stream_monitor.units import keys_of
 
 FIRST: Final = 10_000  # rows of a reference, unless the configuration says otherwise
@@ -95,23 +94,25 @@ def _layout_rows(model: Model) -> int:
     return min(model.reference.first or FIRST, LAYOUT_ROWS)
 
 
-def _raw_panes(state: State, name: str) -> list[Counts]:
-    found = []
-    for key in keys_of(state, name):
-        if key[2] == "all":
-            found += [p.counts()[RAW_ID] for _, p in sorted(state.panes.get(key, {}).items()) if RAW_ID in p.layouts]
-    return found
+def _raw_panes(state: State, name: str) -> list[Pane]:
+    return [
+        pane
+        for key in keys_of(state, name)
+        if key[2] == "all"
+        for _, pane in sorted(state.panes.get(key, {}).items())
+        if RAW_ID in pane.layouts
+    ]
 
 
 def _raw_rows(state: State, name: str) -> int:
-    return sum(c.rows for c in _raw_panes(state, name))
+    return sum(p.rows_under(RAW_ID) for p in _raw_panes(state, name))
 
 
 def _learn_layout(state: State, name: str, model: Model, known: ModelState, catalog: Catalog) -> list[Output]:
-    raw = _raw_panes(state, name)
-    if sum(c.rows for c in raw) < _layout_rows(model):
+    if _raw_rows(state, name) < _layout_rows(model):
         return []
-    known.layout = catalog.add_layout(layout_from_raw(model, merge(raw)))
+    raw = merge(p.counts()[RAW_ID] for p in _raw_panes(state, name))
+    known.layout = catalog.add_layout(layout_from_raw(model, raw))
     state.touch("m", name)
     now = state.head_state.now_ms
     body = {"model": name, "layout": known.layout}
@@ -208,26 +209,36 @@ def adopt(
         source=source,
     )
     id = catalog.add_blob(pack_reference(reference))
-    set_reference(state, name, version, id)
+    set_reference(state, name, version, id, catalog)
     now = state.head_state.now_ms
     body = {"model": name, "version": version, "reference": id}
     return Output(kind="reference", model=name, id=id, order=rfc3339(now), revision=0, time_ms=now, body=body)
 
 
-def set_reference(state: State, name: str, version: str, id: str) -> None:
+def set_reference(state: State, name: str, version: str, id: str, catalog: Catalog) -> None:
     """Judge a version ("": every one without its own) against this reference from now on; its memories begin anew."""
     known = state.models[name]
+    reference = unpack_reference(catalog.blob(id))
     if version:
         known.references[version] = id
     else:
         known.reference = id
+        known.reference_facts = _facts(reference, provisional=not state.model(name).reference.file)
     known.trained_ms = known.watermark_ms if known.watermark_ms is not None else known.trained_ms
     state.touch("m", name)
-    _forget_memories(state, (k for k in keys_of(state, name) if not version or k[1] == version))
-
-
-def _forget_memories(state: State, keys: Iterable[Key]) -> None:
-    for key in keys:
-        if state.keys[key].series:
+    for key in keys_of(state, name):
+        if (not version or key[1] == version) and state.keys[key].series:
             state.keys[key].series = {}
             state.touch("k", *key)
+
+
+def _facts(reference: Reference, *, provisional: bool) -> dict[str, Any]:
+    series = reference.series.get("all", ())
+    timed = reference.ordered_by == "time" and len(series) > 0
+    return {
+        "rows": reference.rows,
+        "from": rfc3339(series[0][0]) if timed else None,
+        "to": rfc3339(series[-1][0] + reference.pane_ms) if timed else None,
+        "source": reference.source,
+        "provisional": provisional,
+    }

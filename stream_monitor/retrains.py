@@ -1,7 +1,7 @@
 """When a model should be trained anew, and the request that says so.
 
-    firing alert of a group in `on` --> not yet answered? --> cooldown over? --> labels enough? --> data sound? --> request
-    older than `max_age` -------------------------------------^
+    firing alert of a group in `on` -> not yet answered? -> cooldown over? -> labels enough? -> data sound? -> request
+    older than `max_age` ------------------------------------^
 
 An alert is answered by one request; a pipeline that failed is not asked again for the same alert, but for the next one,
 by age, or by hand. All times here are event times, so that a replay decides alike. A request by hand waits for nothing.

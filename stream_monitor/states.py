@@ -7,6 +7,7 @@
     record p  model, version, segment, t   counts of one unit of event time (the longest time that divides every window)
     record l  model, version, segment, t   panes being gathered for a reference
     record b  topic, partition, part       parts of a bundle whose other parts are not there yet
+    record e  i                            panes of a model that no config command has named yet
 
 Why units and not the tap's panes: a week of 1 s panes is 600,000 records a key, and no window can tell the difference.
 Everything else in memory (thresholds, sums of sliding windows) is derived from these records and from the catalog.
@@ -22,7 +23,7 @@ import msgspec
 from detectors.counts import Counts, merge
 from stream_monitor.config import Config, Model
 from stream_monitor.config_plain import config_from_plain
-from stream_monitor.entries import Bundle, Source, pack, pack_counts, unpack, unpack_counts
+from stream_monitor.entries import Bundle, PaneRecord, Source, pack, pack_counts, unpack, unpack_counts
 from stream_monitor.interfaces import Catalog
 
 Key = tuple[str, str, str]  # model, version, segment
@@ -119,9 +120,10 @@ class ModelState(msgspec.Struct, array_like=True):
 
     layout: str = ""  # "" before there is one
     reference: str = ""  # of the model; "" while it is being learnt
+    reference_facts: dict[str, Any] = {}  # what the model's document says of its reference
     references: dict[str, str] = {}  # version -> reference promoted for it
     watermark_ms: int | None = None
-    closed_ms: int | None = None  # end of the last window closed, of any key
+    closed_end_ms: int | None = None  # end of the last window closed, of any key
     raw_until_ms: int | None = None  # end of the last pane with events counted under the raw layout
     learning_pane_ms: int = 0  # length of the panes gathered; grows with their number
     versions: dict[str, VersionState] = {}
@@ -132,6 +134,7 @@ class ModelState(msgspec.Struct, array_like=True):
     answered: list[str] = []  # alerts that a retrain request was made for
     waiting: str = ""  # why a wanted retrain request has not been made yet
     stream: GroupState = msgspec.field(default_factory=GroupState)  # the alert about its sources
+    note: str = ""  # why the last command did nothing
     documents: int = 0  # revision of the model document
 
 
@@ -153,6 +156,7 @@ class KeyState(msgspec.Struct, array_like=True):
     """One model, version and segment."""
 
     first_ms: int | None = None  # start of the first window
+    begin_ms: int | None = None  # no window begins before: the configuration's windows were others
     closed_ms: int | None = None  # start of the last window closed
     next_ms: int | None = None  # start of the next window to close; None: asleep until events come
     empties: int = 0  # consecutive closed windows without events
@@ -162,6 +166,13 @@ class KeyState(msgspec.Struct, array_like=True):
     starts: list[int] = []  # of the last few windows
     last: dict[str, Any] = {}  # summary of the last window
     values: list[tuple[str, str, float]] = []  # (metric, column, value) of the last window
+
+
+class Early(msgspec.Struct, array_like=True):
+    """A pane that came before the configuration of its model."""
+
+    source: Source
+    record: PaneRecord
 
 
 class _StoredPane(msgspec.Struct, array_like=True):
@@ -191,6 +202,10 @@ class Pane:
     def rows(self) -> int:
         """Events counted in."""
         return sum(c.rows for parts in self._parts.values() for c in parts)
+
+    def rows_under(self, layout: str) -> int:
+        """Those under one layout."""
+        return sum(c.rows for c in self._parts.get(layout, ()))
 
     @property
     def layouts(self) -> list[str]:
@@ -246,6 +261,7 @@ class State:
         self.panes: dict[Key, dict[int, Pane]] = {}
         self.gathered: dict[Key, dict[int, Pane]] = {}
         self.parts: dict[tuple[str, int], dict[int, Bundle]] = {}
+        self.early: dict[int, Early] = {}
         self.derived: dict[Any, Any] = {}  # recomputable; never stored
         self._touched: set[bytes] = set()
 
@@ -292,6 +308,7 @@ class State:
         names += [record_key("p", *k, t) for k, panes in self.panes.items() for t in panes]
         names += [record_key("l", *k, t) for k, panes in self.gathered.items() for t in panes]
         names += [record_key("b", *s, i) for s, parts in self.parts.items() for i in parts]
+        names += [record_key("e", i) for i in self.early]
         return {name: data for name in sorted(names) if (data := self._record(name)) is not None}
 
     def _record(self, name: bytes) -> bytes | None:
@@ -303,13 +320,15 @@ class State:
         if kind == "b":
             part = self.parts.get((parts[0], parts[1]), {}).get(parts[2])
             return None if part is None else pack(part)
-        found: Any = (
-            self.configured
-            if kind == "c"
-            else self.models.get(parts[0])
-            if kind == "m"
-            else self.keys.get((parts[0], parts[1], parts[2]))
-        )
+        found: Any
+        if kind == "c":
+            found = self.configured
+        elif kind == "m":
+            found = self.models.get(parts[0])
+        elif kind == "e":
+            found = self.early.get(parts[0])
+        else:
+            found = self.keys.get((parts[0], parts[1], parts[2]))
         return None if found is None else _ENCODER.encode(found)
 
     @classmethod
@@ -332,6 +351,8 @@ class State:
                 state.keys[parts[0], parts[1], parts[2]] = decode(data, type=KeyState)
             elif kind == "p":
                 state.panes.setdefault((parts[0], parts[1], parts[2]), {})[parts[3]] = Pane.restored(data)
+            elif kind == "e":
+                state.early[parts[0]] = decode(data, type=Early)
             elif kind == "l":
                 state.gathered.setdefault((parts[0], parts[1], parts[2]), {})[parts[3]] = Pane.restored(data)
             else:

@@ -8,6 +8,7 @@ Bounded: per key the units of windows that may still change, and for the segment
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from detectors.counts import Counts
@@ -22,8 +23,14 @@ from stream_monitor.windows import Sums, first_start, starts_of, unit_ms
 HISTORY: Final = 1024  # units of the segment `all` kept per version
 
 
-def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog) -> set[tuple[Key, int]]:
-    """Count a pane in. Starts of windows of its key that had been closed and must be closed again."""
+Gather = Callable[[State, Source, PaneRecord, Catalog], None]
+
+
+def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, gather: Gather) -> set[tuple[Key, int]]:
+    """Count a pane in. Starts of windows of its key that had been closed and must be closed again.
+
+    `gather` is told of every pane that was counted.
+    """
     name, key = record.model, (record.model, record.version, record.segment)
     model, known = state.model(name), state.models[name]
     counts = unpack_counts(record.counts) if record.counts else None
@@ -61,6 +68,7 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog) ->
     if record.layout == RAW_ID:
         known.raw_until_ms = max(record.start_ms + pane_ms, known.raw_until_ms or 0)
     state.touch("m", name)
+    gather(state, source, record, catalog)
     return {(key, start) for start in again}
 
 
@@ -117,7 +125,9 @@ def _place_by_time(own: KeyState, model: Model, unit: int) -> list[int]:
         own.first_ms = own.next_ms
         return []
     assert own.first_ms is not None
-    again = [s for s in starts_of(unit, size, slide) if s <= own.closed_ms]
+    begin = own.first_ms if own.begin_ms is None else own.begin_ms
+    first = first if own.begin_ms is None else max(first, begin)
+    again = [s for s in starts_of(unit, size, slide) if s <= own.closed_ms and (own.begin_ms is None or s >= begin)]
     if first < own.first_ms:  # windows between, which had not begun to exist
         again = sorted({*again, *range(first, own.first_ms, slide)})
         own.first_ms = first
@@ -158,6 +168,14 @@ def forget(state: State, name: str) -> None:
             sums = state.derived.get(("sums", key))
             if isinstance(sums, Sums):
                 sums.changed(unit)
+
+
+def unit_ends(state: State, key: Key, model: Model) -> int | None:
+    """End of the last unit counted of a key, whose windows were those of `model`."""
+    panes = state.panes.get(key)
+    if not panes:
+        return None
+    return max(panes) + (unit_ms(model) or raw_pane_ms(model))
 
 
 def keys_of(state: State, name: str) -> list[Key]:

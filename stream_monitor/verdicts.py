@@ -27,7 +27,8 @@ from stream_monitor.moments import rfc3339
 from stream_monitor.monitors import Monitor, monitors_of, stated, warning_bounds
 from stream_monitor.references import unpack_reference
 from stream_monitor.states import Key, KeyState, SeriesState, State
-from stream_monitor.windows import Window
+from stream_monitor.units import keys_of
+from stream_monitor.windows import Window, unit_ms
 
 Verdict = dict[str, Any]  # in the public shape
 
@@ -166,14 +167,21 @@ def _measure_column(
 def _measure_volume(state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str) -> _Measured:
     if judge is None:
         return _Measured(why=learning)
-    version = state.models[window.key[0]].versions.get(window.key[1])
-    if version is None or window.start_ms < version.first_ms:
-        return _Measured(why="the version's first events came within this window")
+    name, _, segment = window.key
+    began = min((v.first_ms for v in state.models[name].versions.values()), default=window.end_ms)
+    if window.start_ms < began:
+        return _Measured(why="the model's first events came within this window")
     mean = judge.baseline(monitor, None).total
     assert isinstance(mean, int | float)
     if not mean:
         return _Measured(why="the reference does not tell how many rows are usual")
-    value = monitor.metric.function(window.rows, mean)
+    rows = 0  # of all versions: one that takes over the traffic of another is no change of volume
+    for key in keys_of(state, name):
+        if key[2] == segment:
+            panes = state.panes.get(key, {})
+            units = range(window.start_ms, window.end_ms, unit_ms(state.model(name)))
+            rows += sum(panes[u].rows for u in units if u in panes)
+    value = monitor.metric.function(rows, mean)
     return _Measured(value, "", None, value - 1, judge.total.rows)
 
 
