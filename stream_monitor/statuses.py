@@ -175,9 +175,8 @@ def notes(config: Config) -> list[str]:
         found.append("The broker is the embedded one: for trying out; it keeps 5 MiB a partition and nothing on disk.")
     if config.store == "memory":
         found.append("The store is in memory: labels that wait, and what is shown here, end with the process.")
-    learnt = sorted(
-        n for n, m in config.models.items() if not m.monitors or any(s.threshold is None for s in m.monitors)
-    )
+    models = config.models.items()
+    learnt = sorted(n for n, m in models if not m.monitors or any(s.threshold is None for s in m.monitors))
     if learnt:
         found.append(
             f"Thresholds that are not stated ({', '.join(learnt)}) are learnt from the reference's own windows: "
