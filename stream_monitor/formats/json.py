@@ -228,7 +228,7 @@ def _shape(plan: Plan | LabelPlan, layout: Layout | None) -> Shape | None:
     return shape
 
 
-def _parse(
+def parse(
     records: Records, plan: Plan | LabelPlan, shape: Shape | None
 ) -> tuple[list[Any], list[int], list[DeadLetter]]:
     """Rows (structs of `shape`, or mappings without one), the records they come from, and the dead letters."""
@@ -278,7 +278,7 @@ def _slowly(value: bytes | None, limit: int, shape: Shape | None) -> Any:
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
     """JSON objects, one a record, numbers and nesting as Python's json.loads takes them."""
     shape = _shape(plan, layout)
-    rows, index, dead = _parse(records, plan, shape)
+    rows, index, dead = parse(records, plan, shape)
     where = np.array(index, np.int64)
     batch, refused = assemble(
         StructRows(rows, shape, plan) if shape is not None else DictRows(rows, plan),
@@ -295,7 +295,7 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
     """Label events as JSON objects, one a record."""
     shape = _shape(plan, None)
-    rows, index, dead = _parse(records, plan, shape)
+    rows, index, dead = parse(records, plan, shape)
     where = np.array(index, np.int64)
     batch, refused = assemble_labels(
         StructRows(rows, shape, None) if shape is not None else DictRows(rows),

@@ -384,7 +384,7 @@ def events(draw: st.DrawFn) -> bytes:
 
 
 def plainly(some: Records, plan: Plan, layout: Layout | None) -> tuple[Batch, list[DeadLetter]]:
-    rows, index, dead = json_format._parse(some, plan, None)
+    rows, index, dead = json_format.parse(some, plan, None)
     batch, refused = assemble(
         DictRows(rows, plan), plan, layout, NOW,
         index=index, timestamps_ms=some.timestamps_ms[index], offsets=some.offsets[index],

@@ -37,7 +37,7 @@ def test_sums_are_exact(add: object, numbers: list[float]) -> None:
     assert (cells[1, 1:] == float_to_limbs(numbers)).all()
     assert not cells[0].any()
     total = sum(map(Fraction, numbers))
-    if abs(total) < Fraction(1.7976931348623157e308):
+    if isinstance(total, Fraction) and abs(total) < Fraction(1.7976931348623157e308):
         assert limbs_to_float(cells[1, 1:]) == float(total)
 
 

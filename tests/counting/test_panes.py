@@ -174,7 +174,9 @@ def plain_word(value: Any) -> str:
 
 
 def on_time(events: list[Any]) -> tuple[list[Any], list[Any]]:
-    good, late, greatest = [], [], -math.inf
+    good: list[Any] = []
+    late: list[Any] = []
+    greatest = -math.inf
     for e in events:
         (late if e["ts"] < greatest - 5000 else good).append(e)
         greatest = max(greatest, e["ts"])

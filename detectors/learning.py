@@ -1,0 +1,191 @@
+"""Layouts from data: where the bins of a column lie, and which categories are known.
+
+Deterministic: additions, multiplications and sorting only. A numeric column gets bins of about equal mass, a bin for
+each value that many rows share, and outside the range of what was seen doubling bins, so that a shift far away still
+has a size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.counts import Counts
+from detectors.kernels import raw_buckets
+from detectors.layouts import (
+    HEAD,
+    MAX_EDGES,
+    OUTCOME_CELLS,
+    RAW_BINS,
+    RAW_BUCKETS,
+    RAW_HASHES,
+    RAW_STRIDE,
+    CategoricalLayout,
+    ColumnLayout,
+    NumericLayout,
+)
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MAX_CATEGORIES: Final = 100
+TAIL: Final = 15  # doubling bins on either side, the first an eighth of the range wide
+INNER: Final = MAX_EDGES - 2 * TAIL  # edges within the range seen
+MASSES: Final = (INNER - 2, 150, 100, 70)  # bins of equal mass: the first number that leaves room for the shared values
+
+
+def guess(*, numbers: int, words: int) -> str:
+    """The kind of a column that nobody declared, from how many values are numbers and how many are text or boolean.
+
+    >>> guess(numbers=10, words=0), guess(numbers=1, words=9), guess(numbers=0, words=0)
+    ('numeric', 'categorical', 'numeric')
+    """
+    return "numeric" if numbers >= words else "categorical"
+
+
+def categorical(words: Mapping[str, int]) -> CategoricalLayout:
+    """The most frequent categories, at most MAX_CATEGORIES, in order of frequency and then of the alphabet.
+
+    >>> categorical({"fr": 2, "de": 5, "at": 2}).categories
+    ('de', 'at', 'fr')
+    """
+    ordered = sorted(words, key=lambda word: (-words[word], word))
+    return CategoricalLayout(categories=tuple(ordered[:MAX_CATEGORIES]))
+
+
+def numeric(numbers: Floats) -> NumericLayout:
+    """Bins for a column with these finite values.
+
+    >>> layout = numeric(np.array([0.0, 1.0] * 50))
+    >>> [edge for edge in layout.edges if 0 <= edge <= 2]
+    [0.0, 1.0, 2.0]
+    >>> len(numeric(np.arange(1e5)).edges) <= MAX_EDGES
+    True
+    """
+    if not len(numbers):
+        return NumericLayout(edges=())
+    values, counts = np.unique(numbers + 0.0, return_counts=True)
+    whole = bool((values == np.rint(values)).all() and np.abs(values).max() < 2**53)
+    total, below = int(counts.sum()), np.cumsum(counts)
+    edges = np.zeros(0)
+    for masses in MASSES:
+        ranks = np.arange(1, masses, dtype=np.int64) * total // masses
+        quantiles = values[np.searchsorted(below, ranks, side="right")]
+        shared = values[(counts * masses >= total) & (counts > 2)]
+        edges = np.unique(np.concatenate([quantiles, shared, _after(shared, whole)]))
+        if len(edges) <= INNER - 2:
+            break
+    return _with_tails(edges, float(values[0]), float(values[-1]), whole)
+
+
+def _after(values: Floats, whole: bool) -> Floats:
+    """The end of a bin that holds one value alone: in a column of whole numbers the next whole number."""
+    return values + 1.0 if whole else np.nextafter(values, np.inf)
+
+
+def _with_tails(inner: Floats, low: float, high: float, whole: bool) -> NumericLayout:
+    """The edges within [low, high], those of the range itself, and the doubling ones outside."""
+    ends = np.array([low, _after(np.array([high]), whole)[0]])
+    with np.errstate(over="ignore"):
+        span = high - low if high > low else max(abs(high), 1.0)
+        steps = span * 2.0 ** np.arange(-3, TAIL - 3)
+        if whole:
+            steps = np.ceil(steps)
+        tails = np.concatenate([ends[0] - steps, ends[1] + steps])
+    edges = np.unique(np.concatenate([inner[: INNER - 2], ends, tails[np.isfinite(tails)]]) + 0.0)
+    return NumericLayout(edges=tuple(edges.tolist()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RawColumn:
+    """One column of counts under the raw layout."""
+
+    bins: Integers  # numbers of the raw bins that hold something
+    counts: Integers
+    low: float
+    high: float
+    texts: int  # values that are text or boolean
+    words: Mapping[str, int]  # how often each came, estimated from above; rare ones may lack
+
+    @property
+    def numbers(self) -> int:
+        return int(self.counts.sum())
+
+
+def raw_columns(counts: Counts) -> dict[str, RawColumn]:
+    """The columns of counts under the raw layout, by their names there ("f:NAME", "p:NAME")."""
+    found = {}
+    column, cell = np.divmod(counts.cells.astype(np.int64) - OUTCOME_CELLS, RAW_STRIDE)
+    named: list[list[tuple[int, str]]] = [[] for _ in counts.names]
+    for at, word in counts.words:
+        of, rest = divmod(at - OUTCOME_CELLS, RAW_STRIDE)
+        named[of].append((rest - HEAD - RAW_BINS, word))
+    for i, name in enumerate(counts.names):
+        inside = column == i
+        cells, values = cell[inside] - HEAD, counts.values[inside]
+        number = (cells >= 0) & (cells < RAW_BINS)
+        buckets = np.zeros(RAW_BUCKETS, np.int64)
+        text = (cells >= RAW_BINS) & (cells < RAW_BINS + RAW_BUCKETS)
+        buckets[cells[text] - RAW_BINS] = values[text]
+        found[name] = RawColumn(
+            bins=cells[number],
+            counts=values[number],
+            low=float(counts.low[i]),
+            high=float(counts.high[i]),
+            texts=int(buckets[: RAW_BUCKETS // RAW_HASHES].sum()),
+            words=_estimates(buckets, named[i]),
+        )
+    return found
+
+
+def _estimates(buckets: Integers, named: Iterable[tuple[int, str]]) -> dict[str, int]:
+    """How often each word came, from above: in each row of buckets it shares its own with others at random."""
+    estimates = {}
+    for bucket, word in named:
+        own = raw_buckets(word)
+        if bucket in own:  # a name that was cut for display is not the word
+            estimates[word] = int(min(buckets[own]))
+    return estimates
+
+
+def numeric_from_raw(column: RawColumn) -> NumericLayout:
+    """Bins for a column of which only raw counts are known: the mass of a raw bin is taken to be spread evenly."""
+    if not len(column.bins):
+        return NumericLayout(edges=())
+    start = (column.bins & 0x3FFF).astype(np.uint64) << np.uint64(49)
+    near, far = start.view(np.float64), (start + (np.uint64(1) << np.uint64(49))).view(np.float64)
+    far = np.where(np.isfinite(far), far, np.finfo(np.float64).max)
+    negative = column.bins >= RAW_BINS // 2
+    left, right = np.where(negative, -far, near), np.where(negative, -near, far)
+    order = np.argsort(left, kind="stable")
+    left = np.clip(left[order], column.low, column.high)
+    right = np.clip(right[order], column.low, column.high)
+    counts = column.counts[order].astype(np.float64)
+    below = np.concatenate([[0.0], np.cumsum(counts)])
+    masses = INNER - 2
+    ranks = np.arange(1, masses) * (below[-1] / masses)
+    at = np.minimum(np.searchsorted(below, ranks, side="right") - 1, len(counts) - 1)
+    share = np.round(8 * (ranks - below[at]) / counts[at]) / 8  # at most 8 edges in one raw bin
+    edges = left[at] + share * (right[at] - left[at])
+    return _with_tails(np.unique(edges), column.low, column.high, whole=False)
+
+
+def from_raw(column: RawColumn | None, declared: str | None) -> ColumnLayout:
+    """The layout of a column seen under the raw layout; None is one that was never seen.
+
+    A "text" column is counted by its length, as a number.
+    """
+    if column is None:
+        return CategoricalLayout(categories=()) if declared == "categorical" else NumericLayout(edges=())
+    kind = declared or guess(numbers=column.numbers, words=column.texts)
+    return categorical(column.words) if kind == "categorical" else numeric_from_raw(column)
+
+
+def from_values(*, numbers: Floats, words: Mapping[str, int], declared: str | None) -> ColumnLayout:
+    """The layout of a column with these finite numbers and these words with their counts."""
+    kind = declared or guess(numbers=len(numbers), words=sum(words.values()))
+    return categorical(words) if kind == "categorical" else numeric(numbers)
