@@ -22,17 +22,20 @@ CHUNK: Final = 250  # documents read from the store at once while filtering
 MOST_SCANNED: Final = 50_000  # documents looked at for one answer; beyond it comes a cursor with what was found
 STARTS: Final = {"window": "start", "verdict": "start", "alert": "started_at", "retrain-request": "requested_at"}
 
+FIRING: Final = ("id", "version", "segment", "group", "state", "severity", "started_at", "updated_at", "reason")
 EMPTY_MODEL: Final[Mapping[str, Any]] = {
     "model": "",
+    "task": "none",
     "levels": {},
     "versions": [],
     "segments": [],
+    "breakdown": [],
     "last_window": None,
-    "worst_columns": [],
+    "worst": [],
     "rows": 0,
     "label_coverage": None,
-    "firing_alerts": [],
-    "notes": [],
+    "firing": [],
+    "note": None,
 }
 
 Body = dict[str, Any]
@@ -199,10 +202,12 @@ async def model_names(store: StatusStore, config: Config) -> list[str]:
 
 
 async def read_model(store: StatusStore, config: Config, name: str) -> Body | None:
-    """What is known of a model; None if it is neither configured nor known from before."""
+    """What is known of a model, its firing alerts in short; None if it is neither configured nor known from before."""
     found = await latest(store, "model", name, 1)
-    if found:
-        return {**EMPTY_MODEL, "model": name, **found[0]}
-    if name not in config.models:
+    if not found and name not in config.models:
         return None
-    return {**EMPTY_MODEL, "model": name, "notes": ["No window has closed yet."]}
+    body = {**EMPTY_MODEL, **found[0]} if found else {**EMPTY_MODEL, "note": "no event has been counted yet"}
+    alerts = [await store.get("alert", name, str(id)) for id in body["firing"]]
+    told = [msgspec.json.decode(a.body) for a in alerts if a is not None]
+    firing = [{n: a.get(n) for n in FIRING} for a in told]
+    return {**body, "model": name, "worst_columns": body["worst"], "firing_alerts": firing}

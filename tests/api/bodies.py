@@ -117,13 +117,24 @@ def model(name: str = "fraud", **more: Any) -> Document:
     body = {
         "model": name,
         "levels": {"drift": "drift", "performance": "ok", "quality": "warning", "stream": "unknown"},
-        "versions": [{"version": "3", "levels": {"drift": "drift"}}],
+        "versions": [{"version": "3", "rows": 1000, "levels": {"drift": "drift"}}],
         "segments": ["all", "country=de"],
         "last_window": {"start": rfc3339(60_000), "end": rfc3339(120_000), "rows": 102, "labels": 40, "version": "3"},
-        "worst_columns": [{"column": "amount", "metric": "psi", "value": 0.41, "threshold": 0.2, "level": "drift"}],
+        "worst": [
+            {
+                "column": "amount",
+                "metric": "psi",
+                "value": 0.41,
+                "threshold": 0.2,
+                "level": "drift",
+                "group": "drift",
+                "version": "3",
+                "segment": "all",
+            }
+        ],
         "rows": 102,
         "label_coverage": 0.39,
-        "firing_alerts": ["a1"],
+        "firing": ["a1"],
         **more,
     }
     return document("model", name, body)

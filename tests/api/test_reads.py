@@ -17,7 +17,7 @@ def test_a_configured_model_is_there_before_its_first_window(house: House) -> No
     (only,) = house.items("/v1/models")
     assert only["model"] == "fraud"
     assert only["levels"] == {}
-    assert only["notes"] == ["No window has closed yet."]
+    assert only["note"] == "no event has been counted yet"
     assert house.ask("/v1/models/fraud").json() == only
     assert house.items("/v1/models/fraud/windows") == []
 
@@ -32,6 +32,10 @@ def test_models_are_listed_by_name_with_what_is_known(house: House) -> None:
     body = house.ask("/v1/models/fraud").json()
     assert body["levels"]["drift"] == "drift"
     assert body["label_coverage"] == 0.39
+    assert body["worst_columns"][0]["column"] == "amount"
+    assert body["firing_alerts"] == []
+    house.put(bodies.alert("a1"))
+    assert [a["reason"][:5] for a in house.ask("/v1/models/fraud").json()["firing_alerts"]] == ["drift"]
 
 
 def test_windows_come_oldest_first_page_by_page_each_once(house: House) -> None:
