@@ -16,7 +16,7 @@ from detectors.baselines import Baseline, baseline
 from detectors.calibration import Bounds, calibrate, exceedance
 from detectors.change.page_hinkley import PageHinkley
 from detectors.change.threshold import Threshold
-from detectors.drift.chi_square import chi_square, chi_square_noise, chi_square_p_value
+from detectors.drift.chi_square import chi_square, chi_square_p_value, cramers_v_noise
 from detectors.drift.jensen_shannon import jensen_shannon, jensen_shannon_noise
 from detectors.drift.ks import ks, ks_noise, ks_p_value
 from detectors.drift.psi import psi, psi_noise
@@ -36,7 +36,7 @@ from detectors.performance.rmse import rmse
 from detectors.performance.roc_auc import roc_auc
 from detectors.quality.invalid_rate import invalid_rate, invalid_rate_noise
 from detectors.quality.missing_rate import missing_rate, missing_rate_noise
-from detectors.quality.row_volume import row_volume
+from detectors.quality.row_volume import row_volume, row_volume_noise
 from detectors.quality.unseen_rate import unseen_rate, unseen_rate_noise
 
 __all__ = [
@@ -107,7 +107,7 @@ METRICS: Final[dict[str, Metric]] = {
     "ks": _column("drift", _NUMERIC, ks, 1.0, noise=ks_noise, p_value=ks_p_value),
     "wasserstein": _column("drift", _NUMERIC, wasserstein, noise=wasserstein_noise),
     "wasserstein_normalised": _column("drift", _NUMERIC, wasserstein_normalised, noise=wasserstein_normalised_noise),
-    "chi_square": _column("drift", _BOTH, chi_square, 1.0, noise=chi_square_noise, p_value=chi_square_p_value),
+    "chi_square": _column("drift", _BOTH, chi_square, 1.0, noise=cramers_v_noise, p_value=chi_square_p_value),
     "missing_rate": _column("quality", _BOTH, missing_rate, 1.0, noise=missing_rate_noise, reference_free=True),
     "invalid_rate": _column("quality", _BOTH, invalid_rate, 1.0, noise=invalid_rate_noise, reference_free=True),
     "unseen_rate": _column("quality", ("categorical",), unseen_rate, 1.0, noise=unseen_rate_noise, reference_free=True),
@@ -118,6 +118,7 @@ METRICS: Final[dict[str, Metric]] = {
         kinds=(),
         worse="both",
         function=row_volume,
+        noise=row_volume_noise,
         limits=(0.0, inf),
     ),
     "accuracy": _outcome(_CLASSES, accuracy, "below", (0.0, 1.0), noise=accuracy_noise),

@@ -81,17 +81,16 @@ def calibrate(
     (0.005, 0.995)
     """
     p = exceedance(worse, windows_between_false_alarms, share)
-    finite = np.asarray(values, np.float64)
-    finite = finite[np.isfinite(finite)]
+    series = finite(values)
     low, high = floor if isinstance(floor, tuple) else (-math.inf, math.inf if floor is None else floor)
     high = -math.inf if floor is None else high
     low = math.inf if not isinstance(floor, tuple) else low
-    above = _side(finite, p, high, limits) if worse != "below" else None
+    above = _side(series, p, high, limits) if worse != "below" else None
     below = None
     if worse != "above":
-        below = _side(-finite, p, -low, (-limits[1], -limits[0]))
+        below = _side(-series, p, -low, (-limits[1], -limits[0]))
         below = None if below is None else -below
-    return Bounds(above=above, below=below, reason=_reason(finite, p, above, below, limits))
+    return Bounds(above=above, below=below, reason=_reason(series, p, above, below, limits))
 
 
 def _side(values: Floats, p: float, floor: float, limits: tuple[float, float]) -> float | None:
@@ -109,7 +108,7 @@ def _side(values: Floats, p: float, floor: float, limits: tuple[float, float]) -
 def _quantile(y: Floats, p: float) -> float:
     """Upper bound of the (1 - p) quantile of the distribution that `y`, in order of time, was drawn from."""
     n = len(y)
-    effective = _effective(y)
+    independent = effective(y)
     y = np.sort(y)
     beyond = n * p
     if beyond >= 1:  # the reference reaches as far: the value that one standard error fewer windows exceed
@@ -119,8 +118,8 @@ def _quantile(y: Floats, p: float) -> float:
     spread = max(float(np.std(y, ddof=1)), _upper_slope(y))
     if beyond < 1:  # beyond the greatest, by as much as a normal tail goes on from 1 / (n + 1) to p
         seen = float(y[-1]) + spread * max(0.0, float(ndtri(1 / (n + 1)) - ndtri(p)))
-    t = -float(stdtrit(effective - 1, p))
-    return max(float(np.mean(y)) + spread * math.sqrt(1 + 1 / effective) * t, seen)
+    t = -float(stdtrit(independent - 1, p))
+    return max(float(np.mean(y)) + spread * math.sqrt(1 + 1 / independent) * t, seen)
 
 
 def _upper_slope(y: Floats) -> float:
@@ -128,17 +127,6 @@ def _upper_slope(y: Floats) -> float:
     n, half = len(y), (len(y) + 1) // 2
     z = ndtri((np.arange(n - half, n) + 0.625) / (n + 0.25))  # Blom's plotting positions
     return float(np.sum(z * (y[n - half :] - np.median(y))) / np.sum(z * z))
-
-
-def _effective(y: Floats) -> float:
-    """Number of independent windows that say as much of the mean, by the autocorrelation at lag 1 less its noise."""
-    centred = y - np.mean(y)
-    power = float(np.sum(centred * centred))
-    if power == 0:
-        return float(len(y))
-    correlation = float(np.sum(centred[1:] * centred[:-1])) / power - 1 / math.sqrt(len(y))
-    correlation = min(max(correlation, 0.0), 0.99)
-    return min(float(len(y)), max(LEAST_EFFECTIVE, len(y) * (1 - correlation) / (1 + correlation)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,3 +185,23 @@ def _reason(values: Floats, p: float, above: float | None, below: float | None, 
     if above == limits[1] or below == limits[0]:
         text += "; cannot be crossed, the reference itself varies over all that is possible"
     return text
+
+
+def finite(values: Sequence[float] | Floats) -> Floats:
+    """The values without nan and infinities."""
+    series = np.asarray(values, np.float64)
+    return series[np.isfinite(series)]
+
+
+def effective(y: Floats) -> float:
+    """Number of independent values that say as much of the mean as the series `y`: at least 5, at most its length.
+
+    By the autocorrelation at lag 1, less its noise.
+    """
+    centred = y - np.mean(y)
+    power = float(np.sum(centred * centred))
+    if power == 0:
+        return float(len(y))
+    correlation = float(np.sum(centred[1:] * centred[:-1])) / power - 1 / math.sqrt(len(y))
+    correlation = min(max(correlation, 0.0), 0.99)
+    return min(float(len(y)), max(LEAST_EFFECTIVE, len(y) * (1 - correlation) / (1 + correlation)))

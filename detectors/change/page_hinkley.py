@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import numpy as np
+from scipy.special import chdtri
+
 from detectors.base import Judgement, Level
+from detectors.calibration import Floats, effective, finite
+from detectors.change.run_lengths import threshold_for
 
 HEADROOM: Final = 2.0  # the evidence is held at so many thresholds
 
@@ -54,6 +59,49 @@ class PageHinkley:
             raise ValueError(f"alpha must be in (0, 1], not {self.alpha}")
         if self.mode not in ("up", "down", "both"):
             raise ValueError(f"mode must be up, down or both, not {self.mode!r}")
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,
+        *,
+        worse: Literal["above", "below", "both"],
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        delta: float | None = None,
+        **parameters: Any,
+    ) -> PageHinkley:
+        """A test of the series that `values`, the reference's windows in order of time, are the beginning of.
+
+        Its `delta` is half a standard deviation unless stated, its `threshold` what Siegmund's run length asks for, the
+        deviation being taken long (autocorrelation at lag 1, 90 % upper limit) and `delta` short by the error of the
+        reference's mean. `prime` it with the same values. ValueError when they are fewer than 3 or all the same.
+        """
+        series = finite(values)
+        if len(series) < 3 or float(np.std(series)) == 0:
+            raise ValueError(f"{len(series)} values without spread: nothing to learn a threshold from")
+        windows = effective(series)
+        deviation = float(np.std(series, ddof=1)) * math.sqrt(len(series) / windows)
+        deviation *= math.sqrt((windows - 1) / chdtri(windows - 1, 0.9))
+        delta = deviation / 2 if delta is None else delta
+        reach = max(delta / deviation - 1 / math.sqrt(windows), 0.0)
+        sides = 2 if worse == "both" else 1
+        return cls(
+            threshold=deviation * threshold_for(reach, sides * windows_between_false_alarms / share),
+            delta=delta,
+            **{
+                "min_instances": min(30, len(series)),
+                "mode": {"above": "up", "below": "down", "both": "both"}[worse],
+                **parameters,
+            },
+        )
+
+    def prime(self, values: Sequence[float] | Floats) -> Mapping[str, Any]:
+        """The state that knows the mean of the reference's `values`, and has no evidence against it."""
+        series = finite(values)
+        n = len(series)
+        mean = math.fsum(series.tolist()) / n if n else 0.0
+        return {**self.start(), "n": n, "mean": mean, "up_at": n, "down_at": n}
 
     def start(self) -> Mapping[str, Any]:
         """No value seen. `up` and `down` are the two sums, each with its extreme and when that was."""

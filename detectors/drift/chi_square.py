@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from detectors.counts import ColumnCounts
-from detectors.drift.groups import degrees_of_freedom, grouped
-from detectors.drift.psi import divergence_noise
+from detectors.drift.groups import chi_square_noise, grouped
 
 LEAST_EXPECTED: Final = 5.0  # rows; Cochran 1954: below, the statistic is not chi-square
 
@@ -19,10 +18,10 @@ LEAST_EXPECTED: Final = 5.0  # rows; Cochran 1954: below, the statistic is not c
 def chi_square(window: ColumnCounts, reference: ColumnCounts) -> float:
     """Cramer's V of the table (window, reference) x groups: 0 for equal shares, 1 for nothing in common.
 
-    Symmetric given the groups. V = sqrt(statistic / rows of both). Both samples' noise counts: the reference is a sample
-    too, and treating it as the truth gives 28-98 % false alarms. For one and the same shift V is greatest when both
-    have as many rows, so compare windows of similar size. Groups as in groups.py, those with fewer than 5 expected rows
-    put together. Missing values are not drift here: missing_rate. nan without a valid value on either side.
+    Symmetric given the groups. V = sqrt(statistic / rows of both). Both samples' noise counts: the reference is a
+    sample too, and treating it as the truth gives 28-98 % false alarms. For one and the same shift V is greatest when
+    both have as many rows, so compare windows of similar size. Groups as in groups.py, those with fewer than 5 expected
+    rows put together. Missing values are not drift here: missing_rate. nan without a valid value on either side.
     Pearson 1900; Cramer 1946, Mathematical Methods of Statistics.
 
     >>> from detectors.layouts import CategoricalLayout
@@ -44,11 +43,10 @@ def chi_square_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     return float(chdtrc(df, statistic)) if df else 1.0
 
 
-def chi_square_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
+def cramers_v_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """V of independent rows without change: the root of chi-square over all rows."""
-    m = reference.valid
-    noise = divergence_noise(degrees_of_freedom(reference), rows, m, p)
-    return float("-inf"), min(1.0, math.sqrt(noise * rows * m) / (rows + m)) if math.isfinite(noise) else 1.0
+    m, noise = reference.valid, chi_square_noise(reference, rows, p, sparse=0)
+    return -math.inf, min(1.0, math.sqrt(noise * rows * m) / (rows + m)) if math.isfinite(noise) else 1.0
 
 
 def _test(window: ColumnCounts, reference: ColumnCounts) -> tuple[float, int, float]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from detectors.counts import ColumnCounts
-from detectors.drift.groups import degrees_of_freedom, grouped
-from detectors.drift.psi import divergence_noise
+from detectors.drift.groups import chi_square_noise, grouped
 
 
 def jensen_shannon(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -38,5 +37,5 @@ def jensen_shannon(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 def jensen_shannon_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """Distance of independent rows without change: the divergence is then an eighth of PSI, in bits."""
-    nats = divergence_noise(degrees_of_freedom(reference), rows, reference.valid, p) / 8
-    return float("-inf"), min(1.0, math.sqrt(nats / math.log(2)))
+    nats = chi_square_noise(reference, rows, p, sparse=2) / 8
+    return -math.inf, min(1.0, math.sqrt(nats / math.log(2)))

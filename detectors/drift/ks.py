@@ -42,5 +42,5 @@ def ks_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, flo
     """Distance of independent rows without change: Kolmogorov's distribution."""
     m = reference.valid
     if rows <= 0 or m == 0:
-        return float("-inf"), float("inf")
-    return float("-inf"), min(1.0, float(kolmogi(p)) * math.sqrt(1 / rows + 1 / m))
+        return -math.inf, math.inf
+    return -math.inf, min(1.0, float(kolmogi(p)) * math.sqrt(1 / rows + 1 / m))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-
-from scipy.special import chdtri
 
 from detectors.counts import ColumnCounts
-from detectors.drift.groups import degrees_of_freedom, grouped
+from detectors.drift.groups import chi_square_noise, grouped
 
 
 def psi(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -42,17 +39,5 @@ def psi(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def psi_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
-    """PSI of independent rows without change: (1/n + 1/m) times chi-square with groups - 1 degrees of freedom."""
-    return float("-inf"), divergence_noise(degrees_of_freedom(reference), rows, reference.valid, p)
-
-
-def divergence_noise(df: int, rows: float, reference_rows: float, p: float) -> float:
-    """What (1/n + 1/m) chi-square(df) exceeds with probability p; inf when a side is empty."""
-    if rows <= 0 or reference_rows <= 0:
-        return float("inf")
-    return _chi_square_quantile(df, p) * (1 / rows + 1 / reference_rows)
-
-
-@lru_cache(maxsize=4096)
-def _chi_square_quantile(df: int, p: float) -> float:
-    return float(chdtri(df, p))
+    """PSI of independent rows without change: (1/n + 1/m) chi-square, raised for groups with few rows."""
+    return -math.inf, chi_square_noise(reference, rows, p, sparse=2)

@@ -17,10 +17,11 @@ Floats = NDArray[np.float64]
 def wasserstein(window: ColumnCounts, reference: ColumnCounts) -> float:
     """Area between the two distribution functions, in the column's units; symmetric; 0 for equal counts.
 
-    The functions are exact at the bin edges and taken as straight between them, the open first and last bin ending at
-    the least and greatest value seen; the error is at most the sum over bins of width times the greater of the two
-    shares. The difference of the two means, which is exact, is a lower bound: a shift as a whole has no error however
-    far it goes. Missing values are not drift here: missing_rate. nan without a valid value on either side.
+    The functions are exact at the bin edges and taken as straight between them: an error of at most the sum over bins
+    of width times the greater of the two shares. What lies in the open first and last bin follows from the means,
+    which are exact, unless the two tails stray to different sides: then they too are taken as straight, up to the least
+    and greatest value seen. So a shift as a whole has no error, however far it goes. Missing values are not drift here:
+    missing_rate. nan without a valid value on either side.
     Vallender 1974, Theory Probab. Appl. 18.
 
     >>> from detectors.layouts import NumericLayout
@@ -34,27 +35,32 @@ def wasserstein(window: ColumnCounts, reference: ColumnCounts) -> float:
     n, m = int(window.counts.sum()), int(reference.counts.sum())
     if n == 0 or m == 0:
         return float("nan")
+    towards = reference.sum / m - window.sum / n  # the area between the functions, with its sign
     points = _points(window.layout, min(window.low, reference.low), max(window.high, reference.high))
-    gap = np.zeros(len(points))
-    gap[1:-1] = (np.cumsum(window.counts)[:-1] / n) - (np.cumsum(reference.counts)[:-1] / m)
-    a, b = np.abs(gap[:-1]), np.abs(gap[1:])
-    ends = a + b
+    gap = (np.cumsum(window.counts)[:-1] / n) - (np.cumsum(reference.counts)[:-1] / m)
+    if not len(gap):
+        return abs(towards)
+    a, b, widths = np.abs(gap[:-1]), np.abs(gap[1:]), np.diff(points)
     crossing = gap[:-1] * gap[1:] < 0  # the line passes zero: two triangles
-    heights = np.where(crossing, (a * a + b * b) / np.where(ends > 0, ends, 1), ends) / 2
-    area = math.fsum((heights * np.diff(points)).tolist())
-    return max(area, abs(window.sum / n - reference.sum / m))
+    heights = np.where(crossing, (a * a + b * b) / np.where(crossing, a + b, 1), a + b) / 2
+    inside = math.fsum((heights * widths[1:-1]).tolist())
+    if gap[0] * gap[-1] >= 0:
+        signed = math.fsum(((gap[:-1] + gap[1:]) / 2 * widths[1:-1]).tolist())
+        return inside + abs(towards - signed)
+    tails = (abs(gap[0]) * widths[0] + abs(gap[-1]) * widths[-1]) / 2
+    return max(inside + float(tails), abs(towards))
 
 
 def wasserstein_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """Bound for independent rows without change: the quantile of |F - G| at each point, integrated: conservative."""
     m = int(reference.counts.sum())
     if rows <= 0 or m == 0:
-        return float("-inf"), float("inf")
+        return -math.inf, math.inf
     points = _points(reference.layout, reference.low, reference.high)
     below = np.concatenate([[0.0], np.cumsum(reference.counts) / m])
     spread = np.sqrt(below * (1 - below))
     area = math.fsum(((spread[:-1] + spread[1:]) / 2 * np.diff(points)).tolist())
-    return float("-inf"), float(-ndtri(p / 2)) * area * math.sqrt(1 / rows + 1 / m)
+    return -math.inf, float(-ndtri(p / 2)) * area * math.sqrt(1 / rows + 1 / m)
 
 
 def _points(layout: object, low: float, high: float) -> Floats:

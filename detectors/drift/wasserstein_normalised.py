@@ -13,8 +13,9 @@ from detectors.drift.wasserstein import _points, wasserstein, wasserstein_noise
 def wasserstein_normalised(window: ColumnCounts, reference: ColumnCounts) -> float:
     """`wasserstein` over the reference's standard deviation: 1 is a shift by one deviation, whatever the column's unit.
 
-    The deviation is read from the bins (values spread evenly within each), so it is as exact as they are narrow. Not
-    symmetric. nan without a valid value on either side, or when the reference has one value only.
+    The deviation is read from the bins (values spread evenly within each), so it is as exact as they are narrow: a few
+    per cent too great for a long tail. Not symmetric. nan without a valid value on either side, or when the reference
+    has one value only.
 
     >>> from detectors.layouts import NumericLayout
     >>> def even(a, edges=(0., 1.)):  # 1,000 values spread evenly over [a, a + 1]
@@ -32,7 +33,7 @@ def wasserstein_normalised(window: ColumnCounts, reference: ColumnCounts) -> flo
 def wasserstein_normalised_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """As `wasserstein_noise`, in deviations of the reference."""
     deviation = _deviation(reference)
-    return float("-inf"), wasserstein_noise(reference, rows, p)[1] / deviation if deviation > 0 else float("inf")
+    return -math.inf, wasserstein_noise(reference, rows, p)[1] / deviation if deviation > 0 else math.inf
 
 
 def _deviation(reference: ColumnCounts) -> float:

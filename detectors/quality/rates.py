@@ -20,13 +20,13 @@ def rate_noise(events: float, of: float, rows: float, p: float) -> tuple[float, 
     if rows <= 0 or of <= 0:
         return 0.0, 1.0
     rate, effective = (events + 1) / (of + 2), 1 / (1 / rows + 1 / of)
-    return 1 - _upper(1 - rate, effective, rows, p), _upper(rate, effective, rows, p)
+    return 1 - _upper(1 - rate, effective, p), _upper(rate, effective, p)
 
 
-def _upper(rate: float, effective: float, rows: float, p: float) -> float:
+def _upper(rate: float, effective: float, p: float) -> float:
     """Binomial quantile as a share, one row added for the steps of a count."""
     if rate >= 1:
         return 1.0
     quantile = float(bdtrik(1 - p, effective, rate))
     count = quantile if math.isfinite(quantile) and quantile > 0 else 0.0
-    return min(1.0, count / effective + 1 / rows)
+    return min(1.0, (count + 1) / effective)

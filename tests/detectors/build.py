@@ -1,0 +1,105 @@
+"""Counts made from arrays the plain way, with nothing of the pipeline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.counts import ColumnCounts, OutcomeCounts, float_to_limbs
+from detectors.layouts import (
+    ABSOLUTE_ERROR,
+    BUCKETS,
+    CORRECT,
+    ERROR,
+    FN,
+    FP,
+    LABELS,
+    LIMBS,
+    LOG_LOSS,
+    NEGATIVE_SCORES,
+    OUTCOME_CELLS,
+    POSITIVE_SCORES,
+    SCORE_BINS,
+    SCORED,
+    SQUARED_ERROR,
+    SQUARED_SCORE_ERROR,
+    TN,
+    TP,
+    CategoricalLayout,
+    NumericLayout,
+)
+
+Floats = Sequence[float] | NDArray[np.float64]
+
+
+def numeric(values: Floats, edges: Floats, missing: int = 0) -> ColumnCounts:
+    """A numeric column that holds `values`; those that are not finite count as such."""
+    x = np.asarray(values, np.float64)
+    valid = x[np.isfinite(x)]
+    bins = np.searchsorted(np.asarray(edges, np.float64), valid, side="right")
+    return ColumnCounts(
+        layout=NumericLayout(edges=tuple(float(e) for e in edges)),
+        rows=len(x) + missing,
+        counts=np.bincount(bins, minlength=len(edges) + 1).astype(np.int64),
+        other=np.zeros(0, np.int64),
+        missing=missing,
+        nonfinite=len(x) - len(valid),
+        unparseable=0,
+        sum=math.fsum(valid),
+        low=float(valid.min(initial=np.inf)),
+        high=float(valid.max(initial=-np.inf)),
+    )
+
+
+def categorical(counts: Sequence[int], unknown: int = 0, missing: int = 0) -> ColumnCounts:
+    """A categorical column with `counts` events per known category, and `unknown` ones in one bucket."""
+    other = np.zeros(BUCKETS, np.int64)
+    other[5] = unknown
+    return ColumnCounts(
+        layout=CategoricalLayout(categories=tuple(f"c{i:03}" for i in range(len(counts)))),
+        rows=sum(counts) + unknown + missing,
+        counts=np.array(counts, np.int64),
+        other=other,
+        missing=missing,
+        nonfinite=0,
+        unparseable=0,
+        sum=math.nan,
+        low=math.inf,
+        high=-math.inf,
+    )
+
+
+def binary(labels: Any, scores: Any, cut: float = 0.5) -> OutcomeCounts:
+    """The outcome of events with labels 0 or 1 and scores; predicted positive from `cut` on."""
+    y, s = np.asarray(labels, np.int64), np.asarray(scores, np.float64)
+    cells = np.zeros(OUTCOME_CELLS, np.int64)
+    positive = s >= cut
+    cells[LABELS] = cells[SCORED] = len(y)
+    cells[TP], cells[FP] = np.sum(positive & (y == 1)), np.sum(positive & (y == 0))
+    cells[FN], cells[TN] = np.sum(~positive & (y == 1)), np.sum(~positive & (y == 0))
+    cells[CORRECT] = cells[TP] + cells[TN]
+    bins = np.minimum((s * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+    np.add.at(cells, np.where(y == 1, POSITIVE_SCORES, NEGATIVE_SCORES) + bins, 1)
+    given = np.clip(np.where(y == 1, s, 1 - s), 1e-15, 1)
+    cells[LOG_LOSS : LOG_LOSS + LIMBS] = float_to_limbs((-np.log(given)).tolist())
+    cells[SQUARED_SCORE_ERROR : SQUARED_SCORE_ERROR + LIMBS] = float_to_limbs(((s - y) ** 2).tolist())
+    return OutcomeCounts(rows=len(y), cells=cells)
+
+
+def regression(labels: Any, predictions: Any) -> OutcomeCounts:
+    """The outcome of events with real labels and predictions."""
+    error = np.asarray(predictions, np.float64) - np.asarray(labels, np.float64)
+    cells = np.zeros(OUTCOME_CELLS, np.int64)
+    cells[LABELS] = len(error)
+    for first, values in ((ERROR, error), (ABSOLUTE_ERROR, np.abs(error)), (SQUARED_ERROR, error**2)):
+        cells[first : first + LIMBS] = float_to_limbs(values.tolist())
+    return OutcomeCounts(rows=len(error), cells=cells)
+
+
+def nothing() -> OutcomeCounts:
+    """No event at all."""
+    return OutcomeCounts(rows=0, cells=np.zeros(OUTCOME_CELLS, np.int64))

@@ -1,0 +1,164 @@
+"""What every row of METRICS must do; a new metric is tested here as soon as it is in the table."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors import DEFAULT_SUITE, DETECTORS, METRICS, Metric, Watch
+from detectors.baselines import together, together_outcomes
+from tests.detectors.build import binary, categorical, nothing, numeric, regression
+
+RNG = np.random.default_rng(3)
+EDGES = np.unique(np.round(RNG.normal(0, 1, 200), 3))
+SYMMETRIC_AT_EQUAL_GROUPS = {"psi", "jensen_shannon", "ks", "wasserstein", "chi_square"}
+EVERY = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
+
+
+def columns(kind: str, shift: float, rows: int = 400) -> Any:
+    """A window of a column, with some of everything."""
+    if kind == "numeric":
+        return numeric(np.append(RNG.normal(shift, 1, rows), [math.nan]), EDGES, missing=5)
+    *known, unknown = RNG.multinomial(rows, [0.4, 0.3 - shift / 10, 0.28 + shift / 10, 0.02]).tolist()
+    return categorical(known, unknown, missing=6)
+
+
+def samples(metric: Metric) -> list[tuple[Any, ...]]:
+    """Arguments the metric can be called with, each with a defined value."""
+    if metric.needs == "window":
+        return [(120.0, 100.0), (100.0, 100.0)]
+    if metric.needs == "column":
+        return [(columns(k, s), columns(k, 0.0, 4_000)) for k in metric.kinds for s in (0.0, 0.8)]
+    if "regression" in metric.tasks:
+        return [(regression(RNG.normal(0, 1, 50), RNG.normal(0, 1, 50)),)]
+    return [(binary(RNG.integers(0, 2, 60), RNG.uniform(0, 1, 60)),)]
+
+
+@EVERY
+def test_row_says_who_it_is(metric: Metric) -> None:
+    assert METRICS[metric.name] is metric
+    assert metric.function.__name__ == metric.name
+    assert inspect.getmodule(metric.function).__name__.endswith(f".{metric.name}")  # type: ignore[union-attr]
+    assert bool(metric.kinds) == (metric.needs == "column")
+    assert bool(metric.tasks) == (metric.needs == "outcome")
+
+
+@EVERY
+def test_docstring_says_what_it_is_and_shows_it(metric: Metric) -> None:
+    text = inspect.getdoc(metric.function) or ""
+    assert text.splitlines()[0].endswith(".")
+    assert "nan" in text
+    assert doctest.DocTestParser().get_examples(text)
+
+
+@EVERY
+def test_value_is_a_number_within_the_limits(metric: Metric) -> None:
+    for arguments in samples(metric):
+        value = metric.function(*arguments)
+        assert type(value) is float
+        assert metric.limits[0] <= value <= metric.limits[1]
+
+
+@EVERY
+def test_undefined_is_nan(metric: Metric) -> None:
+    if metric.needs == "outcome":
+        assert math.isnan(metric.function(nothing()))
+    elif metric.needs == "window":
+        assert math.isnan(metric.function(10.0, 0.0))
+    else:
+        for kind in metric.kinds:
+            empty = numeric([], EDGES) if kind == "numeric" else categorical([0, 0, 0])
+            full = columns(kind, 0.0)
+            assert math.isnan(metric.function(empty, full))
+            assert math.isnan(metric.function(full, empty)) or metric.reference_free
+
+
+@EVERY
+def test_identical_counts_are_no_drift(metric: Metric) -> None:
+    if metric.needs == "column" and not metric.reference_free:
+        for kind in metric.kinds:
+            same = columns(kind, 0.3)
+            assert metric.function(same, same) == 0.0
+            triple = together([same, same, same])
+            assert metric.function(triple, same) == pytest.approx(0.0, abs=1e-7)  # 1/3 is not exact
+            if metric.p_value is not None:
+                assert metric.p_value(same, same) == 1.0
+
+
+@EVERY
+def test_drift_is_seen(metric: Metric) -> None:
+    if metric.group == "drift":
+        for kind in metric.kinds:
+            reference = columns(kind, 0.0, 4_000)
+            same, moved = columns(kind, 0.0), columns(kind, 1.5)
+            assert metric.function(moved, reference) > 2 * metric.function(same, reference)
+            if metric.p_value is not None:
+                assert metric.p_value(moved, reference) < 1e-6
+                assert 0.001 < metric.p_value(same, reference) <= 1
+
+
+@EVERY
+def test_order_of_merging_does_not_show(metric: Metric) -> None:
+    if metric.needs == "column":
+        for kind in metric.kinds:
+            a, b, c = (columns(kind, s) for s in (0.0, 0.5, 1.0))
+            reference = columns(kind, 0.0, 4_000)
+            one, other = together([a, b, c]), together([c, together([b, a])])
+            assert metric.function(one, reference) == pytest.approx(metric.function(other, reference), rel=1e-12)
+    elif metric.needs == "outcome":
+        parts = [samples(metric)[0][0] for _ in range(3)]
+        assert metric.function(together_outcomes(parts)) == metric.function(together_outcomes(parts[::-1]))
+
+
+@EVERY
+def test_symmetric_where_it_says_so(metric: Metric) -> None:
+    if metric.name in SYMMETRIC_AT_EQUAL_GROUPS:
+        assert "ymmetric" in (metric.function.__doc__ or "")
+        a, b = numeric([0.1] * 5 + [1.5] * 2, (0.0, 1.0, 2.0)), numeric([0.1] * 30 + [1.5] * 50, (0.0, 1.0, 2.0))
+        assert metric.function(a, b) == pytest.approx(metric.function(b, a), rel=1e-12)
+
+
+@EVERY
+def test_noise_is_an_interval_that_narrows_with_rows(metric: Metric) -> None:
+    if metric.noise is None:
+        return
+    if metric.needs == "window":
+        references: list[Any] = [1_000.0]
+    else:
+        references = [arguments[-1] for arguments in samples(metric)]
+    for reference in references:
+        wide, narrow, rare = (metric.noise(reference, *a) for a in ((30, 0.01), (3_000, 0.01), (3_000, 1e-5)))
+        assert wide[0] <= narrow[0] < narrow[1] <= wide[1]
+        assert rare[0] <= narrow[0]
+        assert rare[1] >= narrow[1]
+
+
+@EVERY
+def test_noise_is_left_about_as_rarely_as_said(metric: Metric) -> None:
+    """Not much more often than p, nor, but for the bound of Wasserstein, less than a hundredth of it."""
+    if metric.noise is None or metric.needs != "column" or metric.reference_free:
+        return
+    p, rows, repeats = 0.05, 300, 400
+    for kind in metric.kinds:
+        reference = columns(kind, 0.0, 20_000)
+        high = metric.noise(reference, rows, p)[1]
+        crossed = np.mean([metric.function(columns(kind, 0.0, rows), reference) > high for _ in range(repeats)])
+        assert crossed <= p + 3 * math.sqrt(p / repeats)
+        assert metric.name.startswith("wasserstein") or crossed >= p / 100
+
+
+def test_default_suite_names_what_exists() -> None:
+    assert set(DEFAULT_SUITE) == {"binary", "multiclass", "regression", "ranking", "none"}
+    for task, suite in DEFAULT_SUITE.items():
+        assert len({watch.metric for watch in suite}) == len(suite)
+        for watch in suite:
+            assert isinstance(watch, Watch)
+            metric = METRICS[watch.metric]
+            assert watch.detector in DETECTORS
+            assert watch.columns == ("all" if metric.needs == "column" else "")
+            assert not metric.tasks or task in metric.tasks

@@ -1,0 +1,42 @@
+"""Quality metrics, and the sampling noise of a share."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from detectors import METRICS
+from detectors.quality.rates import rate_noise
+from tests.detectors.build import categorical, numeric
+
+
+def test_missing_invalid_and_unseen_have_their_own_denominators() -> None:
+    column = numeric([1.0, math.nan, math.inf, 2.0, 3.0], (2.0,), missing=3)
+    assert METRICS["missing_rate"].function(column, column) == 3 / 8
+    assert METRICS["invalid_rate"].function(column, column) == 2 / 8
+    text = categorical([3, 2], unknown=5, missing=10)
+    assert METRICS["missing_rate"].function(text, text) == 10 / 20
+    assert METRICS["unseen_rate"].function(text, text) == 5 / 10  # of the valid ones
+
+
+def test_volume_is_a_ratio() -> None:
+    assert METRICS["row_volume"].function(0, 50.0) == 0.0
+    assert METRICS["row_volume"].function(75, 50.0) == 1.5
+    assert math.isnan(METRICS["row_volume"].function(75, 0.0))
+
+
+@pytest.mark.parametrize(("events", "of"), [(0, 5_000), (3, 5_000), (2_500, 5_000), (4_990, 5_000), (5_000, 5_000)])
+@pytest.mark.parametrize("rows", [30, 400, 20_000])
+def test_noise_of_a_share_is_left_as_rarely_as_said(events: int, of: int, rows: int) -> None:
+    """Predictive: the true rate is drawn from what the reference says of it (Jeffreys), then the window's count."""
+    rng = np.random.default_rng(1)
+    low, high = rate_noise(events, of, rows, 0.002)
+    rates = rng.beta(events + 0.5, of - events + 0.5, 100_000)
+    counts = rng.binomial(rows, rates) / rows
+    assert np.mean(counts > high) <= 0.0025
+    assert np.mean(counts < low) <= 0.0025
+    reach = stats.norm.isf(0.002) * math.sqrt(0.25 * (1 / rows + 1 / of))
+    assert high - events / of <= 1.3 * reach + 3 / rows  # and is not just everything
