@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from stream_monitor.moments import rfc3339
 from stream_monitor.states import Key, Pane
 
 ByLayout = Mapping[str, Counts]
+
+LEVELS: Final = 40  # of partial sums; a window of 2**40 units is not one
 
 
 def unit_ms(model: Model) -> int:
@@ -80,11 +82,8 @@ class Sums:
     def changed(self, unit_start_ms: int) -> None:
         """Forget the sums that hold this unit."""
         i = unit_start_ms // self._unit_ms
-        for level in range(1, 64):
-            i >>= 1
-            self._nodes.pop((level, i), None)
-            if i in (0, -1):
-                break
+        for level in range(1, LEVELS):
+            self._nodes.pop((level, i >> level), None)
 
     def total(self, start_ms: int, end_ms: int) -> dict[str, Counts]:
         """The sum of all units in [start, end)."""
