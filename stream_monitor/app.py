@@ -9,9 +9,11 @@ from pathlib import Path
 from connectors.sinks import SINKS
 from connectors.triggers import TRIGGERS
 from stream_monitor import logs
+from stream_monitor.check import check_outside, check_references, summary
 from stream_monitor.config_files import ConfigFile, known_tables, read_config
 from stream_monitor.interfaces import Sink, Trigger
 from stream_monitor.notices import TRIGGER, target_names
+from stream_monitor.references import prepare
 
 __all__ = ["SINKS", "TRIGGERS", "read"]
 
@@ -37,3 +39,12 @@ def targets(found: ConfigFile) -> Mapping[str, Sink | Trigger]:
     for name, target in zip(target_names(config.triggers, TRIGGER), config.triggers, strict=True):
         made[name] = TRIGGERS[target.kind](**target.options)
     return made
+
+
+def check(file: str, connect: bool, formatter: logs.Formatter) -> str:
+    """What `check` prints; ConfigError or Unreachable otherwise."""
+    found = read(file, formatter)
+    said = check_references(found, prepare)
+    if connect:
+        said += check_outside(found, outside(found))
+    return summary(found, said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx
 from rich.console import Console, Group
@@ -14,6 +15,8 @@ from rich.text import Text
 from stream_monitor.errors import Unreachable
 
 STYLES: Final = {"ok": "green", "warning": "yellow", "drift": "bold red", "unknown": "dim"}
+
+MOST_ALERTS: Final = 10  # shown of a model
 
 Body = Mapping[str, Any]
 
@@ -41,7 +44,7 @@ def models(url: str, key: str = "") -> list[Body]:
     found: list[Body] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = fetch(url, "/v1/models" + (f"?cursor={httpx.QueryParams({'c': cursor})['c']}" if cursor else ""), key)
+        page = fetch(url, f"/v1/models?cursor={quote(cursor, safe='')}" if cursor else "/v1/models", key)
         found += page["items"]
         cursor = page.get("next")
     return found
@@ -63,41 +66,44 @@ def overview(items: Sequence[Body]) -> Table:
             str(last.get("end") or "-"),
             f"{last.get('rows', 0):,}" if last else "-",
             f"{coverage:.0%}" if isinstance(coverage, int | float) else "-",
-            str(len(m.get("firing_alerts") or ())),
+            str(len(m.get("firing") or ())),
         )
     return table
 
 
-def detail(m: Body) -> Group:
+def detail(m: Body, alerts: Sequence[Body]) -> Group:
     """One model: the same line, then its worst columns and its firing alerts."""
     worst = Table(box=None, pad_edge=False, header_style="bold", title="worst columns", title_justify="left")
-    for name in ("column", "metric", "value", "threshold", "level"):
+    for name in ("group", "column", "metric", "value", "threshold", "level"):
         worst.add_column(name)
-    for w in m.get("worst_columns") or m.get("worst") or ():
+    for w in m.get("worst") or ():
         worst.add_row(
-            str(w.get("column") or "-"),
-            str(w.get("metric") or ""),
+            *(str(w.get(k) or "-") for k in ("group", "column", "metric")),
             _number(w.get("value")),
             _number(w.get("threshold")),
             _level(w.get("level")),
         )
-    alerts = Table(box=None, pad_edge=False, header_style="bold", title="firing alerts", title_justify="left")
-    for name in ("group", "segment", "since", "reason"):
-        alerts.add_column(name, overflow="fold")
-    for a in m.get("firing_alerts") or ():
-        a = a if isinstance(a, Mapping) else {"reason": a}
-        alerts.add_row(*(str(a.get(k) or "") for k in ("group", "segment", "started_at", "reason")))
+    firing = Table(box=None, pad_edge=False, header_style="bold", title="firing alerts", title_justify="left")
+    for name in ("group", "version", "segment", "since", "reason"):
+        firing.add_column(name, overflow="fold")
+    for a in alerts:
+        firing.add_row(*(str(a.get(k) or "-") for k in ("group", "version", "segment", "started_at", "reason")))
     parts: list[Table | Text] = [overview([m])]
+    parts += [Text(f"\n{m['learning']}")] if m.get("learning") else []
     parts += [Text(""), worst] if worst.row_count else []
-    parts += [Text(""), alerts] if alerts.row_count else []
+    parts += [Text(""), firing] if firing.row_count else []
     return Group(*parts)
 
 
 def show(url: str, model: str | None, *, as_json: bool, key: str, console: Console) -> None:
     """Print what was asked for."""
     if model is not None:
-        one = fetch(url, f"/v1/models/{httpx.URL('http://x/' + model).raw_path.decode()[1:]}", key)
-        console.file.write(json.dumps(one) + "\n") if as_json else console.print(detail(one))
+        one = fetch(url, f"/v1/models/{quote(model, safe='')}", key)
+        if as_json:
+            console.file.write(json.dumps(one) + "\n")
+            return
+        alerts = [fetch(url, f"/v1/alerts/{quote(id, safe='')}", key) for id in (one.get("firing") or [])[:MOST_ALERTS]]
+        console.print(detail(one, alerts))
         return
     items = models(url, key)
     if as_json:

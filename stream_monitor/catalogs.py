@@ -1,0 +1,36 @@
+"""Layouts and references by the hash of their content, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+
+from detectors.layouts import Layout
+
+
+class MemoryCatalog:
+    """What this process knows; nothing is published. See `interfaces.Catalog`."""
+
+    def __init__(self) -> None:
+        self._layouts: dict[str, Layout] = {}
+        self._blobs: dict[str, bytes] = {}
+
+    def layout(self, id: str) -> Layout:
+        return self._layouts[id]
+
+    def blob(self, id: str) -> bytes:
+        return self._blobs[id]
+
+    def add_layout(self, layout: Layout) -> str:
+        self._layouts[layout.id] = layout
+        return layout.id
+
+    def add_blob(self, data: bytes) -> str:
+        """The id is the first 16 hexadecimal digits of the SHA-256.
+
+        >>> catalog = MemoryCatalog()
+        >>> catalog.blob(catalog.add_blob(b"x"))
+        b'x'
+        """
+        id = hashlib.sha256(data).hexdigest()[:16]
+        self._blobs[id] = data
+        return id
