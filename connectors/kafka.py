@@ -1,0 +1,267 @@
+"""The tap's side of Kafka: a member of its group, a look at logs, a publisher. See stream_monitor/brokers.py."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.kafka_clients import ANSWER_SECONDS, HOPELESS, Connection, asking, in_our_words
+from connectors.kafka_topics import Topics
+from stream_monitor.brokers import Partition, Polled
+from stream_monitor.errors import CommitUnknown, Fenced, StateError, Unreachable
+from stream_monitor.intents import Look
+
+# The broker said no before it wrote anything: this member's generation is over, or about to be.
+REFUSALS: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError._ASSIGNMENT_LOST,
+    }
+)
+FIXED: Final = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",  # a gap in the data must be seen
+    "enable.partition.eof": True,  # holes at the end of a log have no records to show the position
+    "isolation.level": "read_committed",
+}
+CLASSIC: Final = {
+    "session.timeout.ms": 10_000,
+    "heartbeat.interval.ms": 3_000,
+    "partition.assignment.strategy": "range",
+}
+
+
+class KafkaGroup:
+    """Group and Logs by one consumer."""
+
+    def __init__(self, connection: Connection, group: str) -> None:
+        incremental = connection.options.get("group.protocol") == "consumer"
+        defaults = {"fetch.wait.max.ms": 100, "allow.auto.create.topics": connection.embedded}
+        self._consumer: Consumer = connection.consumer(
+            {**FIXED, "group.id": group}, defaults if incremental else {**defaults, **CLASSIC}
+        )
+        self._incremental = incremental or "cooperative" in str(
+            connection.options.get("partition.assignment.strategy", "")
+        )
+        self._topics = Topics(connection)
+        self._held: frozenset[Partition] = frozenset()
+        self._mine: set[Partition] = set()
+        self._member = ""
+
+    # Group
+
+    def join(
+        self,
+        topics: Sequence[str],
+        assigned: Callable[[Sequence[Partition]], Mapping[Partition, int]],
+        revoked: Callable[[Sequence[Partition]], None],
+    ) -> None:
+        def take(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            new = [(p.topic, p.partition) for p in partitions]
+            starts = assigned(new) if new else {}
+            self._held = frozenset()
+            self._mine.update(new)
+            self._member = consumer.memberid()
+            placed = [TopicPartition(t, p, starts[t, p]) for t, p in new]
+            if self._incremental:
+                consumer.incremental_assign(placed)
+            else:
+                consumer.assign(placed)
+            if placed:
+                consumer.resume(placed)  # a pause outlives the assignment it was made in
+
+        def drop(_: Consumer, partitions: list[TopicPartition]) -> None:
+            self._mine.difference_update((p.topic, p.partition) for p in partitions)
+            self._held = frozenset()
+            revoked([(p.topic, p.partition) for p in partitions])
+
+        self._subscription = (list(topics), {"on_assign": take, "on_revoke": drop, "on_lost": drop})
+        with asking("joining the group"):
+            self._consumer.subscribe(self._subscription[0], **self._subscription[1])
+
+    def poll(self, records: int, seconds: float) -> Polled:
+        with asking("reading"):
+            messages = self._consumer.consume(records, seconds)
+        found: dict[Partition, list[Any]] = {}
+        ends: dict[Partition, int] = {}
+        lost: set[Partition] = set()
+        trouble: KafkaError | None = None
+        for message in messages:
+            error = message.error()
+            partition = (message.topic(), message.partition())
+            if error is None:
+                try:
+                    found[partition].append(message)
+                except KeyError:
+                    found[partition] = [message]
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[partition] = message.offset()
+            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+                lost.add(partition)
+            elif error.code() != KafkaError._MAX_POLL_EXCEEDED:
+                trouble = error
+        if trouble is not None and not found:
+            raise in_our_words(trouble, "reading")
+        return Polled(found, ends, frozenset(lost))
+
+    def hold(self, partitions: frozenset[Partition]) -> None:
+        held = partitions & self._mine
+        with asking("pausing"):
+            if held - self._held:
+                self._consumer.pause([TopicPartition(*p) for p in held - self._held])
+            if self._held - held:
+                self._consumer.resume([TopicPartition(*p) for p in (self._held - held) & self._mine])
+        self._held = held
+
+    def commit(self, offsets: Mapping[Partition, tuple[int, str]]) -> None:
+        if self._consumer.memberid() != self._member:
+            # librdkafka would commit without a generation, which a broker accepts for a group without members.
+            raise Fenced("no member of the group any more")
+        wanted = [TopicPartition(t, p, offset, metadata) for (t, p), (offset, metadata) in offsets.items()]
+        answer = _Answer(lambda: self._consumer.commit(offsets=wanted, asynchronous=False))
+        if not answer.done.wait(ANSWER_SECONDS):
+            raise CommitUnknown(f"no answer to a commit within {ANSWER_SECONDS:g} s")
+        errors = answer.errors()
+        if not errors:
+            return
+        text = f"commit: {errors[0].str()}"
+        if all(e.code() in REFUSALS for e in errors):
+            raise Fenced(text)
+        if any(e.fatal() or e.code() in HOPELESS for e in errors):
+            raise StateError(text)
+        raise CommitUnknown(text)
+
+    def rejoin(self) -> None:
+        with asking("leaving the group"):
+            self._consumer.unsubscribe()
+            self._consumer.subscribe(self._subscription[0], **self._subscription[1])
+
+    # Logs
+
+    def look(self, partitions: Sequence[Partition]) -> Mapping[Partition, Look]:
+        facts = self.identify(sorted({topic for topic, _ in partitions}))
+        some = [p for p in partitions if p[0] in facts and p[1] < facts[p[0]][1]]
+        if not some:
+            return {}
+        out = {}
+        with asking("reading commits"):
+            for c in self._consumer.committed([TopicPartition(*p) for p in some], timeout=ANSWER_SECONDS):
+                if c.error is not None:
+                    raise KafkaException(c.error)
+                low, high = self._consumer.get_watermark_offsets(
+                    TopicPartition(c.topic, c.partition), timeout=ANSWER_SECONDS
+                )
+                topic_id, count = facts[c.topic]
+                committed = c.offset >= 0
+                out[c.topic, c.partition] = Look(
+                    topic_id=topic_id,
+                    partitions=count,
+                    low=low,
+                    high=high,
+                    committed=c.offset if committed else None,
+                    metadata=c.metadata if committed else None,
+                )
+        return out
+
+    def identify(self, names: Sequence[str]) -> Mapping[str, tuple[str, int]]:
+        return self._topics.identify(names)
+
+    def at(self, partition: Partition, time_ms: int) -> int | None:
+        with asking("looking up a time"):
+            found = self._consumer.offsets_for_times([TopicPartition(*partition, time_ms)], timeout=ANSWER_SECONDS)
+        return found[0].offset if found[0].offset >= 0 else None
+
+    def high(self, partition: Partition) -> int | None:
+        if partition not in self._mine:
+            return None
+        try:
+            known = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        except (KafkaException, RuntimeError):
+            return None
+        return known[1] if known is not None and known[1] != OFFSET_INVALID else None
+
+    def close(self, seconds: float = 3.0) -> None:
+        """Leave the group. Without a broker it is left to the session timeout after so many seconds."""
+        closing = threading.Thread(target=self._consumer.close, daemon=True)
+        closing.start()
+        closing.join(seconds)
+
+
+class _Answer:
+    """A call that has no timeout of its own, made in a thread that may be left behind."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.done = threading.Event()
+        self._errors: list[KafkaError] = []
+
+        def run() -> None:
+            try:
+                self._errors = [p.error for p in call() or () if p.error is not None]
+            except KafkaException as error:
+                self._errors = [error.args[0]]
+            finally:
+                self.done.set()
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def errors(self) -> list[KafkaError]:
+        """Of the partitions, or of the call as a whole."""
+        return self._errors
+
+
+class KafkaPublisher:
+    """Publisher with an idempotent producer: in order per partition, acknowledged by all replicas."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._producer = connection.producer()
+        self._failed: list[KafkaError] = []
+
+    def send(
+        self,
+        topic: str,
+        partition: int | None,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> None:
+        more: dict[str, Any] = {} if partition is None else {"partition": partition}
+        while True:
+            try:
+                self._producer.produce(topic, value, key, headers=list(headers), on_delivery=self._delivered, **more)
+                return
+            except BufferError:
+                self._producer.poll(0.1)  # until there is room
+            except KafkaException as error:
+                raise in_our_words(error.args[0], f"writing to {topic}") from None
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failed.append(error)
+
+    def settle(self, seconds: float, stop: threading.Event) -> None:
+        end = time.monotonic() + seconds
+        while (waiting := self._producer.flush(0.2)) and not self._failed:
+            if stop.is_set() or time.monotonic() > end:
+                self._producer.purge(in_flight=False)
+                self._producer.poll(0)
+                self._failed.clear()
+                raise Unreachable(f"{waiting} messages are not acknowledged")
+        if self._failed:
+            failed, self._failed = self._failed, []
+            hopeless = [e for e in failed if e.fatal() or e.code() in HOPELESS]
+            raise in_our_words((hopeless or failed)[0], "writing")
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Let go of it; what is not acknowledged by then may or may not be written."""
+        self._producer.flush(seconds)
+        self._producer.purge()

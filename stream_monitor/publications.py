@@ -1,0 +1,90 @@
+"""What stands in the compacted topics, as messages, and a catalog made of what was read from them.
+
+layouts      layout/ID -> the layout as JSON       model/NAME -> the id of the model's layout now
+references   ID/I/PIECES -> a piece of a packed reference
+configs      ID/I/PIECES -> a piece of a configuration as JSON
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from detectors.layouts import Layout
+from stream_monitor.catalogs import MemoryCatalog
+from stream_monitor.config import Config
+from stream_monitor.config_plain import config_from_plain, plain_config
+
+Topic = Literal["layouts", "references", "configs"]
+TOPICS: Final[tuple[Topic, ...]] = ("layouts", "references", "configs")
+PIECE_BYTES: Final = 900_000  # under the default limit of a broker, 1 MiB
+
+
+def layout_messages(layout: Layout, model: str = "") -> list[tuple[bytes, bytes]]:
+    """(key, value) of a layout, and of its being the model's from now on."""
+    text = json.dumps(layout.to_json(), separators=(",", ":"))
+    out = [(f"layout/{layout.id}".encode(), text.encode())]
+    if model:
+        out.append((f"model/{model}".encode(), layout.id.encode()))
+    return out
+
+
+def blob_messages(data: bytes, limit: int = PIECE_BYTES) -> list[tuple[bytes, bytes]]:
+    """(key, value) of the pieces of a blob.
+
+    >>> [(k.decode()[16:], v) for k, v in blob_messages(b"abc", limit=2)]
+    [('/0/2', b'ab'), ('/1/2', b'c')]
+    """
+    id, pieces = _id(data), max(1, -(-len(data) // limit))
+    return [(f"{id}/{i}/{pieces}".encode(), data[i * limit : (i + 1) * limit]) for i in range(pieces)]
+
+
+def config_blob(config: Config) -> bytes:
+    """The configuration as it is kept in `configs`; the id of these bytes is `config_plain.config_id`."""
+    return json.dumps(plain_config(config), sort_keys=True, separators=(",", ":")).encode()
+
+
+def config_of(data: bytes) -> Config:
+    """The configuration that `config_blob` was called on, secrets excepted."""
+    return config_from_plain(json.loads(data))
+
+
+class Publications(MemoryCatalog):
+    """A catalog that takes in messages of the compacted topics, whatever their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._models: dict[str, str] = {}
+        self._pieces: dict[str, dict[int, bytes]] = {}
+
+    def take(self, topic: Topic, key: bytes, value: bytes | None) -> None:
+        """One message. A tombstone is passed over: what is in use may still be asked for."""
+        if value is None:
+            return
+        kind, _, rest = key.decode().partition("/")
+        if topic != "layouts":
+            self._piece(kind, rest, value)
+        elif kind == "layout":
+            self.add_layout(Layout.from_json(json.loads(value)))
+        elif kind == "model":
+            self._models[rest] = value.decode()
+
+    def _piece(self, id: str, rest: str, value: bytes) -> None:
+        i, _, pieces = rest.partition("/")
+        have = self._pieces.setdefault(id, {})
+        have[int(i)] = value
+        if len(have) == int(pieces):
+            data = b"".join(have[i] for i in sorted(have))
+            del self._pieces[id]
+            if _id(data) == id:  # else the pieces were cut differently: the rest of them is on its way
+                self.add_blob(data)
+
+    def model_layouts(self) -> Mapping[str, str]:
+        """model -> id of the layout it was last given; only of layouts that are here."""
+        return {model: id for model, id in list(self._models.items()) if id in self._layouts}
+
+
+def _id(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,253 @@
+"""One suite for every broker the tap can run on: the twin in memory, the embedded one, Apache Kafka."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import pytest
+from confluent_kafka import Producer
+
+from connectors.embedded import EmbeddedBroker
+from connectors.kafka import KafkaGroup, KafkaPublisher
+from connectors.kafka_clients import Connection
+from connectors.kafka_topics import Topics, TopicSpec
+from stream_monitor.brokers import Partition, Polled
+from stream_monitor.errors import Fenced
+from stream_monitor.intents import METADATA_BYTES
+from tests.servers import wait_until
+from tests.tap.twin import Cluster, Member, Post
+
+_NUMBERS = itertools.count()
+
+
+class Kind(Protocol):
+    """A broker under test; every topic has 4 partitions."""
+
+    def member(self, group: str) -> Any: ...
+    def post(self) -> Any: ...
+    def create(self, topic: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Twin:
+    def __init__(self) -> None:
+        self.cluster = Cluster()
+
+    def member(self, group: str) -> Member:
+        return Member(self.cluster)
+
+    def post(self) -> Post:
+        return Post(self.cluster)
+
+    def create(self, topic: str) -> None:
+        self.cluster.create(topic, 4)
+
+    def close(self) -> None:
+        pass
+
+
+class Real:
+    def __init__(self, connection: Connection, broker: EmbeddedBroker | None = None) -> None:
+        self.connection, self.broker = connection, broker
+        self.topics = Topics(connection)
+        self.open: list[Any] = []
+
+    def member(self, group: str) -> KafkaGroup:
+        member = KafkaGroup(self.connection, group)
+        self.open.append(member)
+        return member
+
+    def post(self) -> KafkaPublisher:
+        post = KafkaPublisher(self.connection)
+        self.open.append(post)
+        return post
+
+    def create(self, topic: str) -> None:
+        self.topics.create([TopicSpec(name=topic, partitions=4)])
+
+    def close(self) -> None:
+        for client in self.open:
+            client.close()
+        if self.broker is not None:
+            self.broker.close()
+
+
+@pytest.fixture(params=["twin", "embedded", "kafka"])
+def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
+    kind: Kind
+    if request.param == "twin":
+        kind = Twin()
+    elif request.param == "embedded":
+        broker = EmbeddedBroker()
+        kind = Real(Connection(brokers=broker.address, embedded=True), broker)
+    else:
+        node = request.getfixturevalue("kafka")
+        kind = Real(Connection(brokers=node.bootstrap, options={"session.timeout.ms": 6000}))
+    yield kind
+    kind.close()
+
+
+def fresh(kind: Kind) -> str:
+    topic = f"brokers-{next(_NUMBERS)}-{int(time.time())}"
+    kind.create(topic)
+    return topic
+
+
+class Reader:
+    """A member that keeps what it reads."""
+
+    def __init__(self, kind: Kind, topic: str, start: int = 0) -> None:
+        self.member = kind.member(f"g-{topic}")
+        self.assigned: dict[Partition, int] = {}
+        self.values: list[tuple[int, int, bytes | None]] = []
+        self.ends: dict[Partition, int] = {}
+        self.lost: set[Partition] = set()
+        self.revoked: list[Partition] = []
+        self.start = start
+        self.member.join([topic], self._take, self._drop)
+
+    def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        self.assigned = dict.fromkeys(partitions, self.start)
+        return self.assigned
+
+    def _drop(self, partitions: Sequence[Partition]) -> None:
+        self.revoked += partitions
+        for p in partitions:
+            self.assigned.pop(p, None)
+
+    def poll(self) -> Polled:
+        polled: Polled = self.member.poll(1000, 0.1)
+        for (_, number), messages in polled.records.items():
+            self.values += [(number, m.offset(), m.value()) for m in messages]
+        self.ends.update(polled.ends)
+        self.lost |= polled.lost
+        return polled
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        def so() -> bool:
+            self.poll()
+            return condition()
+
+        wait_until(so, 40, what)
+
+
+def write(post: Any, topic: str, partition: int, *values: bytes | None) -> None:
+    for value in values:
+        post.send(topic, partition, value, b"k", [("h", b"1")])
+    post.settle(20, threading.Event())
+
+
+def test_reads_in_order_from_where_it_is_told_and_sees_the_end(kind: Kind) -> None:
+    topic = fresh(kind)
+    write(kind.post(), topic, 1, b"a", b"b", None, b"d")
+    reader = Reader(kind, topic)
+    reader.until(lambda: len(reader.values) == 4 and reader.ends.get((topic, 1)) == 4, "all read")
+    assert sorted(reader.assigned) == [(topic, p) for p in range(4)]
+    assert reader.values == [(1, 0, b"a"), (1, 1, b"b"), (1, 2, None), (1, 3, b"d")]
+    assert reader.ends[topic, 0] == 0
+    assert reader.member.high((topic, 1)) == 4
+
+
+def test_what_is_committed_is_looked_up_with_its_metadata(kind: Kind) -> None:
+    topic = fresh(kind)
+    write(kind.post(), topic, 2, b"a", b"b", b"c")
+    reader = Reader(kind, topic)
+    reader.until(lambda: bool(reader.assigned), "assigned")
+    text = "é" + "x" * (METADATA_BYTES - 2)
+    reader.member.commit({(topic, 2): (3, text), (topic, 3): (0, "y")})
+    look = reader.member.look([(topic, p) for p in range(4)])
+    assert (look[topic, 2].committed, look[topic, 2].metadata) == (3, text)
+    assert (look[topic, 3].committed, look[topic, 3].metadata) == (0, "y")
+    assert (look[topic, 1].committed, look[topic, 1].metadata) == (None, None)
+    assert (look[topic, 2].low, look[topic, 2].high, look[topic, 2].partitions) == (0, 3, 4)
+    assert look[topic, 2].topic_id == reader.member.identify([topic])[topic][0]
+
+
+def test_a_topic_that_is_not_there_is_left_out(kind: Kind) -> None:
+    if isinstance(kind, Real) and kind.broker is not None:
+        pytest.skip("the embedded broker creates every topic it is asked for")
+    topic = fresh(kind)
+    member = kind.member("g")
+    assert set(member.identify([topic, "nowhere"])) == {topic}
+    assert set(member.look([(topic, 0), ("nowhere", 0)])) == {(topic, 0)}
+
+
+def test_a_held_partition_gives_nothing_until_it_is_let_go(kind: Kind) -> None:
+    topic = fresh(kind)
+    post = kind.post()
+    write(post, topic, 0, b"a")
+    reader = Reader(kind, topic)
+    reader.until(lambda: len(reader.values) == 1, "first read")
+    reader.member.hold(frozenset({(topic, 0)}))
+    write(post, topic, 0, b"b")
+    write(post, topic, 1, b"c")
+    reader.until(lambda: (1, 0, b"c") in reader.values, "the other partition read")
+    assert (0, 1, b"b") not in reader.values
+    reader.member.hold(frozenset())
+    reader.until(lambda: (0, 1, b"b") in reader.values, "the held partition read")
+    assert len(reader.values) == 3
+
+
+def test_an_offset_out_of_the_log_is_lost(kind: Kind) -> None:
+    topic = fresh(kind)
+    write(kind.post(), topic, 0, b"a")
+    reader = Reader(kind, topic, start=17)
+    reader.until(lambda: (topic, 0) in reader.lost, "lost")
+    assert reader.values == []
+
+
+def test_after_rejoining_everything_is_assigned_anew(kind: Kind) -> None:
+    topic = fresh(kind)
+    write(kind.post(), topic, 0, b"a")
+    reader = Reader(kind, topic)
+    reader.until(lambda: len(reader.values) == 1, "read")
+    reader.member.rejoin()
+    reader.until(lambda: len(reader.values) == 2, "read again")
+    reader.member.commit({(topic, 0): (1, "z")})
+
+
+def test_a_second_member_takes_its_share(kind: Kind) -> None:
+    if isinstance(kind, Real) and kind.broker is not None:
+        pytest.skip("the embedded broker is for one process")
+    topic = fresh(kind)
+    one = Reader(kind, topic)
+    one.until(lambda: len(one.assigned) == 4, "all assigned")
+    two = Reader(kind, topic)
+
+    def shared() -> bool:
+        one.poll()
+        two.poll()
+        return len(one.assigned) == 2 and len(two.assigned) == 2
+
+    wait_until(shared, 40, "shared")
+    assert not set(one.assigned) & set(two.assigned)
+
+
+def test_a_member_that_was_thought_dead_commits_nothing(kind: Kind) -> None:
+    """It did not poll while its session ended and another took over."""
+    if isinstance(kind, Real):
+        pytest.skip("a real session ends with its process: test_tap_on_kafka.py freezes one")
+    topic = fresh(kind)
+    one, two = Reader(kind, topic), Reader(kind, topic)
+    one.until(lambda: bool(one.assigned), "assigned")
+    two.until(lambda: bool(two.assigned), "assigned")
+    one.member.cluster.expel(one.member)
+    with pytest.raises(Fenced):
+        one.member.commit({(topic, 0): (0, "late")})
+    assert one.member.look([(topic, 0)])[topic, 0].committed is None
+
+
+def test_a_time_is_looked_up(kind: Kind) -> None:
+    if not (isinstance(kind, Real) and kind.broker is None):
+        pytest.skip("only Apache Kafka keeps the times that are asked for")
+    topic = fresh(kind)
+    producer = Producer({"bootstrap.servers": kind.connection.brokers})
+    for time_ms in (1_000_000, 2_000_000):
+        producer.produce(topic, b"x", partition=0, timestamp=time_ms)
+    producer.flush(20)
+    member = kind.member("g")
+    assert [member.at((topic, 0), t) for t in (0, 1_500_000, 3_000_000)] == [0, 1, None]
