@@ -29,8 +29,8 @@ FUTURE_FREE: Final = 1 << 62  # an `at_ms` for readers without a clock: nothing 
 class Plan:
     """What decoding a model's events needs to know.
 
-    `flat`: in a flat file a key that holds dots is taken before its path is walked. `cache` is for formats to keep what
-    they derive from the plan.
+    `flat`: in a flat file a key that holds dots is taken before its path is walked, and where there is no feature
+    object every column but those `outside` is a feature. `cache` is for formats to keep what they derive from the plan.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Plan:
     max_event: int  # bytes
     max_future_ms: int
     flat: bool = False
+    outside: frozenset[str] = frozenset()
     cache: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -86,7 +87,17 @@ def event_plan(name: str, config: Config, *, flat: bool = False) -> Plan:
         max_event=config.kafka.max_event,
         max_future_ms=config.time.max_future,
         flat=flat,
+        outside=_outside(model),
     )
+
+
+def _outside(model: Model) -> frozenset[str]:
+    """Names of columns that are other parts of an event than features."""
+    fields, labels = model.fields, model.labels
+    names = {fields.id, fields.time, fields.version, fields.prediction, fields.score, fields.label, fields.latency_ms}
+    if labels is not None:
+        names |= {labels.fields.id, labels.fields.time, labels.fields.label}
+    return frozenset(names | {name.split(".")[0] for name in names})
 
 
 def label_plan(name: str, config: Config, *, flat: bool = False) -> LabelPlan:

@@ -1,19 +1,38 @@
-"""What "normal" was learnt from: pane counts kept as a series, by segment."""
+"""What "normal" was learnt from: pane counts kept as a series, by segment.
+
+A reference file holds events of normal times in the form of the model's fields, as far as it has them: it may lack id,
+time, prediction, score and label. Without a time its rows, in their order, are cut into panes of equal numbers of rows.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
+import msgspec
+import numpy as np
+
+from detectors import learning
 from detectors.counts import Counts
-from detectors.layouts import Layout
-from stream_monitor.config import Model
+from detectors.layouts import CategoricalLayout, ColumnLayout, Layout, NumericLayout
+from stream_monitor.batches import NUMBER, Batch, Column, DeadLetter
+from stream_monitor.config import Config, Model
+from stream_monitor.errors import ConfigError, Mistake
+from stream_monitor.fields import FUTURE_FREE, Plan, assemble, event_plan
+from stream_monitor.formats.files import Piece, everything
+from stream_monitor.panes import PANE_ROWS, choose_pane, grouping, raw_pane_ms
+from stream_monitor.tallies import tally
+
+PSEUDO_PANES: Final = 400  # panes of a reference that has no times, if it has rows enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """Pane counts of normal times. Its id is the SHA-256 of its packed bytes."""
+    """Pane counts of normal times. Its id is the hash of its packed bytes."""
 
     model: str
     version: str  # "": the model's, for every version without one of its own
@@ -23,6 +42,7 @@ class Reference:
     series: Mapping[str, tuple[tuple[int, Counts], ...]]  # segment -> (pane start_ms, counts), in time order
     source: str  # provenance: file name and hash, or the span it was promoted from
     ordered_by: str = "time"  # "rows": it had no times, and its panes are equal numbers of rows
+    skipped: int = 0  # rows of the file that could not be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +53,258 @@ class Prepared:
     reference: Reference | None
 
 
+class _PackedCounts(msgspec.Struct, frozen=True, array_like=True):
+    rows: int
+    steps: list[int]  # differences of the cells, small numbers mostly: a byte each
+    values: list[int]
+    low: bytes
+    high: bytes
+    names: tuple[str, ...]
+    words: tuple[tuple[int, str], ...]
+
+
+class _PackedReference(msgspec.Struct, frozen=True, array_like=True):
+    model: str
+    version: str
+    layout: str
+    pane_ms: int
+    rows: int
+    series: list[tuple[str, list[tuple[int, _PackedCounts]]]]
+    source: str
+    ordered_by: str
+    skipped: int
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(_PackedReference)
+
+
+def _pack_counts(counts: Counts) -> _PackedCounts:
+    return _PackedCounts(
+        counts.rows,
+        np.diff(counts.cells, prepend=0).tolist(),
+        counts.values.tolist(),
+        counts.low.astype("<f8").tobytes(),
+        counts.high.astype("<f8").tobytes(),
+        counts.names,
+        counts.words,
+    )
+
+
+def _unpack_counts(packed: _PackedCounts) -> Counts:
+    return Counts(
+        rows=packed.rows,
+        cells=np.cumsum(np.array(packed.steps, np.int32), dtype=np.int32),
+        values=np.array(packed.values, np.int64),
+        low=np.frombuffer(packed.low, "<f8"),
+        high=np.frombuffer(packed.high, "<f8"),
+        names=packed.names,
+        words=packed.words,
+    )
+
+
 def pack_reference(reference: Reference) -> bytes:
     """Bytes of a reference; equal references have equal bytes."""
-    raise NotImplementedError
+    r = reference
+    series = [(s, [(start, _pack_counts(c)) for start, c in r.series[s]]) for s in sorted(r.series)]
+    return msgspec.msgpack.encode(
+        _PackedReference(
+            r.model, r.version, r.layout, r.pane_ms, r.rows, series, r.source, r.ordered_by, r.skipped
+        )
+    )  # fmt: skip
 
 
 def unpack_reference(data: bytes) -> Reference:
     """The reference that was packed."""
-    raise NotImplementedError
+    p = _DECODER.decode(data)
+    return Reference(
+        model=p.model,
+        version=p.version,
+        layout=p.layout,
+        pane_ms=p.pane_ms,
+        rows=p.rows,
+        series={s: tuple((start, _unpack_counts(c)) for start, c in panes) for s, panes in p.series},
+        source=p.source,
+        ordered_by=p.ordered_by,
+        skipped=p.skipped,
+    )
 
 
 def reference_id(data: bytes) -> str:
-    """The id of a packed reference."""
-    raise NotImplementedError
+    """The id of a packed reference: 16 hex digits of its SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def prepare(name: str, model: Model, base_dir: Path) -> Prepared:
-    """Layout and reference from `model.reference.file`; ConfigError when it cannot be read."""
-    raise NotImplementedError
+    """Layout and reference from `model.reference.file`, relative to `base_dir`; ConfigError when it cannot be used."""
+    if not model.reference.file:
+        return Prepared(layout=None, reference=None)
+    path = base_dir / model.reference.file
+    plan = event_plan(name, Config(models={name: model}), flat=True)
+    piece = everything(path, plan)
+    plan = replace(plan, model=_as_far_as_there(model, piece))
+    rows = piece.rows.planned(plan)
+    timed = bool(plan.model.fields.time)
+    batch, dead = _events(rows, piece, plan, None)
+    dead += piece.dead
+    if not len(batch) or len(dead) > len(batch):
+        raise _unusable(name, path, len(batch), dead)
+    if not batch.features and not batch.predictions:
+        raise _error(name, path, f"has no column of the model's fields; it has: {_columns(rows)}")
+    pane_ms = choose_pane(model, batch.times_ms) if timed else raw_pane_ms(model)
+    layout = Layout(
+        pane_ms=pane_ms,
+        features=_in_order(model, {c.name: _learn(c, rows, plan) for c in batch.features}),
+        predictions=_predictions(model, batch),
+    )
+    batch, _ = _events(rows, piece, plan, layout)
+    n = len(batch)
+    if timed:
+        starts_ms = batch.times_ms // pane_ms * pane_ms
+    else:
+        starts_ms = np.arange(n) // max(PANE_ROWS, -(-n // PSEUDO_PANES)) * pane_ms
+    found = grouping(batch, starts_ms, layout, plan.model)
+    series: dict[str, list[tuple[int, Counts]]] = {}
+    counted = tally(batch, layout, plan.model, found.groups, len(found.keys))
+    for (_, segment, start), counts in zip(found.keys, counted, strict=True):
+        series.setdefault(segment, []).append((start, counts))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    reference = Reference(
+        model=name,
+        version="",
+        layout=layout.id,
+        pane_ms=pane_ms,
+        rows=n,
+        series={s: tuple(sorted(panes, key=lambda p: p[0])) for s, panes in sorted(series.items())},
+        source=f"{path.name} sha256:{digest}",
+        ordered_by="time" if timed else "rows",
+        skipped=len(dead),
+    )
+    return Prepared(layout=layout, reference=reference)
 
 
-def layout_from_raw(model: Model, counts: Counts) -> Layout:
-    """The first layout of a model, from merged counts under the raw layout."""
-    raise NotImplementedError
+def _events(rows: Any, piece: Piece, plan: Plan, layout: Layout | None) -> tuple[Batch, list[DeadLetter]]:
+    n = len(rows)
+    nowhen = np.zeros(n, np.int64)
+    return assemble(
+        rows, plan, layout, FUTURE_FREE, index=piece.numbers.tolist(), timestamps_ms=nowhen, offsets=piece.numbers
+    )
+
+
+def _as_far_as_there(model: Model, piece: Piece) -> Model:
+    """The model with those fields that the file has; a label in its own topic is looked for under its name there."""
+    rows, fields = piece.rows, model.fields
+
+    def there(path: str) -> str:
+        return path if path and rows.has(path) else ""
+
+    label = there(fields.label) or there(model.labels.fields.label if model.labels is not None else "")
+    features = fields.features or tuple(model.columns)
+    if isinstance(features, tuple):
+        features = tuple(f for f in features if f in model.columns or rows.has(f))
+        known = set(features)
+    else:
+        known = set(rows.feature_names())
+    return replace(
+        model,
+        fields=replace(
+            fields,
+            id="",
+            version="",
+            latency_ms="",
+            time=there(fields.time),
+            prediction=there(fields.prediction),
+            score=there(fields.score),
+            label=label,
+            features=features,
+        ),
+        labels=None,
+        segments=tuple(s for s in model.segments if s in known or rows.has(s)),
+    )
+
+
+def _error(name: str, path: Path, message: str) -> ConfigError:
+    return ConfigError([Mistake(file=str(path), line=0, path=f"models.{name}.reference.file", message=message)])
+
+
+def _unusable(name: str, path: Path, good: int, dead: list[DeadLetter]) -> ConfigError:
+    """Most rows cannot be read: say which reasons are the most frequent, with an example each."""
+    if not dead:
+        return _error(name, path, "has no rows")
+    reasons = Counter(letter.reason for letter in dead).most_common(3)
+    first = {letter.reason: letter for letter in reversed(dead)}
+    why = "; ".join(f"{n} {reason} (row {first[reason].index}: {first[reason].detail})" for reason, n in reasons)
+    return _error(name, path, f"{len(dead)} of {good + len(dead)} rows cannot be read: {why}")
+
+
+def _columns(rows: Any) -> str:
+    names = list(rows.table.column_names) if hasattr(rows, "table") else sorted({k for m in rows.messages for k in m})
+    return " ".join(names[:50])
+
+
+def _words(of: Column) -> dict[str, int]:
+    counts = np.bincount(of.codes[of.codes >= 0], minlength=len(of.words)) if len(of.codes) else np.zeros(0, np.int64)
+    return dict(zip(of.words, counts.tolist(), strict=True)) if len(counts) else {}
+
+
+def _numbers(of: Column) -> Any:
+    return of.numbers[of.kinds == NUMBER] if len(of.numbers) else of.numbers
+
+
+def _learn(of: Column, rows: Any, plan: Plan) -> ColumnLayout:
+    """The layout of a feature."""
+    declared = plan.model.columns.get(of.name)
+    learnt = learning.from_values(numbers=_numbers(of), words=_words(of), declared=declared)
+    if isinstance(learnt, CategoricalLayout) and declared is None:  # numbers among the texts are categories then
+        return learning.categorical(_words(rows.feature(of.name, "categorical")))
+    return learnt
+
+
+def _in_order(model: Model, features: dict[str, ColumnLayout]) -> dict[str, ColumnLayout]:
+    """Features as the configuration lists them, else by name."""
+    listed = model.fields.features if isinstance(model.fields.features, tuple) else ()
+    order = [n for n in (listed or sorted(features)) if n in features]
+    return {n: features[n] for n in [*order, *sorted(set(features) - set(order))]}
+
+
+def _predictions(model: Model, batch: Batch) -> dict[str, ColumnLayout]:
+    """Layouts of prediction and score; one that the file lacks gets what its task allows."""
+    layouts: dict[str, ColumnLayout] = {}
+    if model.fields.prediction:
+        source = batch.prediction if batch.prediction is not None else batch.label
+        layouts["prediction"] = (
+            learning.from_values(numbers=_numbers(source), words=_words(source), declared=None)
+            if source is not None
+            else _unseen("prediction", model)
+        )
+    if model.fields.score:
+        layouts["score"] = (
+            learning.numeric(_numbers(batch.score)) if batch.score is not None else _unseen("score", model)
+        )
+    return layouts
+
+
+def _unseen(name: str, model: Model) -> ColumnLayout:
+    if name == "score" and model.task in ("binary", "multiclass"):
+        return NumericLayout(edges=tuple(i / 20 for i in range(21)))
+    if model.task == "binary" and not isinstance(model.positive, str):
+        return NumericLayout(edges=(0.0, 1.0, 2.0))
+    return NumericLayout(edges=())
+
+
+def layout_from_raw(model: Model, counts: Counts, *, pane_ms: int = 0) -> Layout:
+    """The first layout of a model, from merged counts under the raw layout; `pane_ms` 0 keeps the raw pane."""
+    seen = learning.raw_columns(counts)
+    features, declared = model.fields.features, dict(model.columns)
+    names = {name[2:] for name in seen if name.startswith("f:")} | set(declared)
+    if isinstance(features, tuple):
+        names |= set(features)
+    predictions = {}
+    for name, path in (("prediction", model.fields.prediction), ("score", model.fields.score)):
+        if path:
+            of = seen.get(f"p:{name}")
+            predictions[name] = learning.from_raw(of, None) if of is not None else _unseen(name, model)
+    return Layout(
+        pane_ms=pane_ms or raw_pane_ms(model),
+        features=_in_order(model, {n: learning.from_raw(seen.get(f"f:{n}"), declared.get(n)) for n in sorted(names)}),
+        predictions=predictions,
+    )

@@ -34,7 +34,7 @@ def named(names: set[str]) -> list[str]:
 
 
 class DictRows:
-    """Rows of mappings. `outside`: keys that are no features when a flat file has no feature object."""
+    """Rows of mappings."""
 
     def __init__(self, messages: Sequence[Mapping[str, Any]], plan: Plan | None = None, *, flat: bool = False) -> None:
         self.messages = messages
@@ -43,6 +43,14 @@ class DictRows:
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    def has(self, path: str) -> bool:
+        """Whether any row has something at `path`."""
+        return any(v is not None for v in self.values(path))
+
+    def planned(self, plan: Plan) -> DictRows:
+        """The same rows, read by another plan."""
+        return DictRows(self.messages, plan, flat=self.flat)
 
     def values(self, path: str) -> list[Any]:
         if self.flat and "." in path:
@@ -70,7 +78,7 @@ class DictRows:
 
     def feature_names(self) -> list[str]:
         assert self.plan is not None
-        outside = outside_features(self.plan) if self.flat else frozenset()
+        outside = self.plan.outside if self.flat else frozenset()
         names: set[str] = set()
         for message, of in zip(self.messages, self._objects(), strict=True):
             names.update(of if of is not message else (k for k in of if k not in outside))
@@ -87,12 +95,3 @@ class DictRows:
 
     def take(self, keep: Mask) -> DictRows:
         return DictRows(list(compress(self.messages, keep.tolist())), self.plan, flat=self.flat)
-
-
-def outside_features(plan: Plan) -> frozenset[str]:
-    """Names in a flat file that are other parts of an event, and no features."""
-    fields, labels = plan.model.fields, plan.model.labels
-    names = {fields.id, fields.time, fields.version, fields.prediction, fields.score, fields.label, fields.latency_ms}
-    if labels is not None:
-        names |= {labels.fields.id, labels.fields.time, labels.fields.label}
-    return frozenset(names | {name.split(".")[0] for name in names})
