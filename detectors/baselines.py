@@ -22,13 +22,13 @@ class Baseline:
 
     `values` has one value per window that had enough rows, each compared with the rest of the reference; `rows` is
     the median number of rows (outcome: labels) of these windows; `total` is all of them together (window metrics:
-    their mean rows).
+    their mean rows; column metrics without a window: None).
     """
 
     metric: Metric
     values: tuple[float, ...]
     rows: float
-    total: ColumnCounts | OutcomeCounts | float
+    total: ColumnCounts | OutcomeCounts | float | None
     bounds: Bounds
     p: float
 
@@ -43,7 +43,7 @@ class Baseline:
             return self.bounds
         above, below = self.bounds.above, self.bounds.below
         least, most = self.metric.limits
-        if self.metric.noise is not None:
+        if self.metric.noise is not None and self.total is not None:
             low, high = self.metric.noise(self.total, rows, self.p)
             usual_low, usual_high = self.metric.noise(self.total, self.rows, self.p)
             up, down = _less(high, usual_high), _less(usual_low, low)
@@ -80,7 +80,7 @@ def baseline(
     p = exceedance(metric.worse, windows_between_false_alarms, share)
     enough = [w for w in windows if size(w) >= min_rows]
     rows = float(np.median([size(w) for w in enough])) if enough else 0.0
-    total: ColumnCounts | OutcomeCounts | float
+    total: ColumnCounts | OutcomeCounts | float | None
     if metric.needs == "window":
         numbers = [float(w) for w in enough if isinstance(w, int | float)]
         total = math.fsum(numbers) / len(numbers) if numbers else 0.0
@@ -91,13 +91,12 @@ def baseline(
         values = [metric.function(w) for w in outcomes]
     else:
         columns = [w for w in enough if isinstance(w, ColumnCounts)]
-        if not columns:
-            columns = [w for w in windows if isinstance(w, ColumnCounts)][:1]
-        total = together(columns)
-        values = [metric.function(w, rest) for w, rest in zip(columns, rests(columns, total), strict=True)]
-        values = values if enough else []
-    known = metric.noise is not None and bool(enough)
-    floor = metric.noise(total, rows, p) if metric.noise is not None and known else None
+        total = together(columns) if columns else None
+        values = []
+        if total is not None:
+            others = columns if metric.reference_free else rests(columns, total)
+            values = [metric.function(w, rest) for w, rest in zip(columns, others, strict=True)]
+    floor = metric.noise(total, rows, p) if metric.noise is not None and enough else None
     bounds = calibrate(
         values,
         worse=metric.worse,
@@ -106,7 +105,7 @@ def baseline(
         floor=floor,
         limits=metric.limits,
     )
-    return Baseline(metric=metric, values=tuple(float(v) for v in values), rows=rows, total=total, bounds=bounds, p=p)
+    return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=bounds, p=p)
 
 
 def size(window: ColumnCounts | OutcomeCounts | float) -> float:
@@ -142,7 +141,8 @@ def together_outcomes(windows: Sequence[OutcomeCounts]) -> OutcomeCounts:
 
 def rests(windows: Sequence[ColumnCounts], total: ColumnCounts) -> list[ColumnCounts]:
     """For each window the sum of all others."""
-    low, high = np.array([w.low for w in windows]), np.array([w.high for w in windows])
+    low, second_low = _two_least([w.low for w in windows])
+    high, second_high = _two_least([-w.high for w in windows])
     return [
         ColumnCounts(
             layout=total.layout,
@@ -153,10 +153,10 @@ def rests(windows: Sequence[ColumnCounts], total: ColumnCounts) -> list[ColumnCo
             nonfinite=total.nonfinite - w.nonfinite,
             unparseable=total.unparseable - w.unparseable,
             sum=total.sum - w.sum,
-            low=float(np.min(np.delete(low, i), initial=np.inf)),
-            high=float(np.max(np.delete(high, i), initial=-np.inf)),
+            low=second_low if w.low == low else low,
+            high=-second_high if -w.high == high else -high,
         )
-        for i, w in enumerate(windows)
+        for w in windows
     ]
 
 
@@ -169,6 +169,12 @@ def _sum(windows: Sequence[ColumnCounts]) -> float:
         return math.fsum(w.sum for w in windows)
     except (OverflowError, ValueError):  # beyond the doubles, or inf - inf
         return float("nan")
+
+
+def _two_least(values: Sequence[float]) -> tuple[float, float]:
+    """The least value and the least of the others."""
+    least = [*sorted(values)[:2], math.inf, math.inf]
+    return least[0], least[1]
 
 
 def _less(a: float, b: float) -> float:

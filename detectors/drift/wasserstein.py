@@ -21,7 +21,7 @@ def wasserstein(window: ColumnCounts, reference: ColumnCounts) -> float:
     of width times the greater of the two shares. What lies in the open first and last bin follows from the means,
     which are exact, unless the two tails stray to different sides: then they too are taken as straight, up to the least
     and greatest value seen. So a shift as a whole has no error, however far it goes. Missing values are not drift here:
-    missing_rate. nan without a valid value on either side.
+    missing_rate. nan without a valid value on either side, or when values are so far apart that no double says how far.
     Vallender 1974, Theory Probab. Appl. 18.
 
     >>> from detectors.layouts import NumericLayout
@@ -34,9 +34,11 @@ def wasserstein(window: ColumnCounts, reference: ColumnCounts) -> float:
     """
     n, m = int(window.counts.sum()), int(reference.counts.sum())
     if n == 0 or m == 0:
-        return float("nan")
+        return math.nan
     towards = reference.sum / m - window.sum / n  # the area between the functions, with its sign
     points = _points(window.layout, min(window.low, reference.low), max(window.high, reference.high))
+    if not (math.isfinite(towards) and math.isfinite(float(points[-1]) - float(points[0]))):
+        return math.nan
     gap = (np.cumsum(window.counts)[:-1] / n) - (np.cumsum(reference.counts)[:-1] / m)
     if not len(gap):
         return abs(towards)
@@ -57,6 +59,8 @@ def wasserstein_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[f
     if rows <= 0 or m == 0:
         return -math.inf, math.inf
     points = _points(reference.layout, reference.low, reference.high)
+    if not math.isfinite(float(points[-1]) - float(points[0])):
+        return -math.inf, math.inf
     below = np.concatenate([[0.0], np.cumsum(reference.counts) / m])
     spread = np.sqrt(below * (1 - below))
     area = math.fsum(((spread[:-1] + spread[1:]) / 2 * np.diff(points)).tolist())

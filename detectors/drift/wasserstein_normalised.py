@@ -40,7 +40,11 @@ def _deviation(reference: ColumnCounts) -> float:
     m = int(reference.counts.sum())
     if m == 0:
         return float("nan")
+    range_ = reference.high - reference.low
+    if range_ == 0 or not math.isfinite(range_):
+        return 0.0
     points = np.clip(_points(reference.layout, reference.low, reference.high), reference.low, reference.high)
-    share, middle, width = reference.counts / m, (points[:-1] + points[1:]) / 2, np.diff(points)
+    at = (points - reference.low) / range_  # 0 to 1: squares of large values would leave the doubles
+    share, middle, width = reference.counts / m, (at[:-1] + at[1:]) / 2, np.diff(at)
     mean = math.fsum((share * middle).tolist())
-    return math.sqrt(math.fsum((share * ((middle - mean) ** 2 + width * width / 12)).tolist()))
+    return range_ * math.sqrt(math.fsum((share * ((middle - mean) ** 2 + width * width / 12)).tolist()))

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from detectors import METRICS, Bounds, baseline, calibrate
+from detectors.baselines import rests, together
 from detectors.calibration import effective
 from tests.detectors.build import binary, categorical, nothing, numeric, regression
 
@@ -149,6 +150,14 @@ def test_each_window_is_compared_with_the_rest() -> None:
     assert values[0] == values[1] == METRICS["ks"].function(PARTS[0], PARTS[1])
 
 
+def test_the_rest_is_the_sum_of_the_others() -> None:
+    for i, rest in enumerate(rests(PARTS[:5], together(PARTS[:5]))):
+        others = together([*PARTS[:i], *PARTS[i + 1 : 5]])
+        assert np.array_equal(rest.counts, others.counts)
+        assert (rest.rows, rest.low, rest.high) == (others.rows, others.low, others.high)
+        assert rest.sum == pytest.approx(others.sum, abs=1e-9)
+
+
 def test_every_kind_of_window_has_a_baseline() -> None:
     rng = np.random.default_rng(6)
     some: dict[str, list[Any]] = {
@@ -174,6 +183,8 @@ def test_windows_with_too_few_rows_are_left_out() -> None:
     assert len(base.values) == 10
     none = baseline(METRICS["psi"], PARTS[:10], windows_between_false_alarms=100, min_rows=1_000)
     assert (none.values, none.bounds.above) == ((), None)
+    nobody = baseline(METRICS["psi"], [], windows_between_false_alarms=100)
+    assert (nobody.total, nobody.at(50).above) == (None, None)
     assert baseline(METRICS["mae"], [nothing()], windows_between_false_alarms=100).bounds.above is None
 
 

@@ -79,6 +79,18 @@ def test_undefined_is_nan(metric: Metric) -> None:
 
 
 @EVERY
+def test_values_at_the_ends_of_the_doubles_do_no_harm(metric: Metric) -> None:
+    if metric.needs == "column" and "numeric" in metric.kinds:
+        huge, small = numeric([-1.7e308, 1.7e308, 0.5], EDGES), columns("numeric", 0.0)
+        for arguments in ((huge, small), (small, huge), (huge, huge)):
+            value = metric.function(*arguments)
+            assert math.isnan(value) or metric.limits[0] <= value <= metric.limits[1]
+            if metric.noise is not None:
+                low, high = metric.noise(arguments[1], 30, 0.01)
+                assert low <= high
+
+
+@EVERY
 def test_identical_counts_are_no_drift(metric: Metric) -> None:
     if metric.needs == "column" and not metric.reference_free:
         for kind in metric.kinds:
