@@ -28,7 +28,7 @@ from stream_monitor.interfaces import Catalog
 
 Key = tuple[str, str, str]  # model, version, segment
 
-_ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
+_ENCODER: Final = msgspec.msgpack.Encoder()  # keeps the order of dicts, which messages are made from
 
 
 class SourceState(msgspec.Struct, array_like=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,6 @@ from detectors.counts import columns, merge
 from detectors.layouts import Layout, NumericLayout
 from stream_monitor.closing import QUIET
 from stream_monitor.config import LabelFields, Labels, WindowSpec
-from stream_monitor.entries import PaneRecord
 from stream_monitor.states import Pane
 from stream_monitor.windows import Sums, first_start, starts_of
 from tests.fold.makers import LAYOUT, MODEL, SECOND, TIME, Event, Run, Tap, bodies, counts, seconds, spans, steady
@@ -220,16 +220,9 @@ def test_a_window_over_two_layouts_has_rows_and_labels_but_no_columns() -> None:
     run.catalog.add_layout(other)
     first = tap.block([Event(at=1000, right=True), Event(at=12_000)])
     second = tap.block([Event(at=2000, right=False)])
-    pane = second.panes[0]
-    recounted = PaneRecord(*(other.id if f == "layout" else getattr(pane, f) for f in pane.__struct_fields__))
-    window = bodies(run.feed(_with(first), _with(second, recounted)), "window")[-1]
+    recounted = msgspec.structs.replace(second.panes[0], layout=other.id)
+    window = bodies(run.feed(first, msgspec.structs.replace(second, panes=(recounted,))), "window")[-1]
     assert (window["rows"], window["labels"], window["columns"]) == (2, 2, {})
-
-
-def _with(bundle: Any, *panes: PaneRecord) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(bundle, panes=panes) if panes else bundle
 
 
 def test_events_before_the_configuration_are_not_lost() -> None:
