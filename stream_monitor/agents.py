@@ -15,7 +15,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic
 
@@ -25,6 +25,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.exceptions import ProducerSendError
 from faust.types import TP
+from mode.threads import WorkerThread
 
 from stream_monitor.config import Config
 from stream_monitor.errors import StateError
@@ -168,23 +169,23 @@ class FaustBus:
     def resume(self, topic: str, partition: int) -> None:
         self._app.consumer.resume_partitions({TP(topic, partition)})
 
-    def partitions(self) -> set[int]:
-        """Partitions of the panes topic that are assigned to us."""
-        return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._panes}
+    def partitions(self, topic: str) -> set[int]:
+        """Partitions of a topic that are assigned to us."""
+        return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == topic}
 
-    async def ends(self) -> dict[int, int]:
-        """The ends of the logs of our partitions, asked of the broker."""
-        tps = {TP(self._panes, p) for p in self.partitions()}
+    async def ends(self, topic: str) -> dict[int, int]:
+        """The ends of the logs of our partitions of a topic, asked of the broker."""
+        tps = {TP(topic, p) for p in self.partitions(topic)}
         found = await self._app.consumer.highwaters(*tps) if tps else {}
         return {tp.partition: int(end or 0) for tp, end in found.items()}
 
     async def spans(self) -> dict[int, Span]:
-        """Where the logs of our partitions begin and end, and what is committed."""
+        """Where the logs of our partitions of the panes topic begin and end, and what is committed."""
         consumer = self._app.consumer
         thread = consumer._thread
-        tps = {TP(self._panes, p) for p in self.partitions()}
+        tps = {TP(self._panes, p) for p in self.partitions(self._panes)}
         begins = await consumer.earliest_offsets(*tps) if tps else {}
-        ends = await self.ends()
+        ends = await self.ends(self._panes)
         spans = {}
         for tp, begin in begins.items():
             asked = TopicPartition(tp.topic, tp.partition)
@@ -231,8 +232,8 @@ class Shell(Generic[S]):
         self._failure: BaseException | None = None
         self._broker_error = ""
         self._ready_for = -1  # the generation whose states are derived
+        self._wanted: tuple[int, dict[Any, int]] = (-1, {})  # a generation, and how far its table must have been read
         self._recovered = 0
-        self._probed = 0.0
         faust_settings = settings(config, brokers, embedded=embedded)
         self._app = faust.App(datadir=os.path.join(tempfile.gettempdir(), group(config)), **faust_settings)
         self._bus = FaustBus(self._app, self._panes)
@@ -251,6 +252,7 @@ class Shell(Generic[S]):
         self._table = self._app.Table(
             TABLE, key_type=bytes, value_type=bytes, partitions=config.kafka.partitions, on_recover=self._on_recovered
         )
+        self._app.on_partitions_assigned.connect(self._on_assigned)
         raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
         self._app.agent(self._app.topic(self._panes, **raw), name="fold", concurrency=1)(self._fold_stream)
         if self.handover is not None:
@@ -268,10 +270,21 @@ class Shell(Generic[S]):
         async for events in stream.noack_take(BATCH, within=WITHIN_SECONDS):
             self.handover.take([_arrival(event) for event in events])
 
+    async def _on_assigned(self, app: Any, assigned: set[Any], **_: Any) -> None:
+        """A new generation, before its table is read: note how far that has to go."""
+        try:
+            ends = await self._bus.ends(self._changelog)
+            self._wanted = (self._bus.generation, ends)
+        except Exception as error:  # of whatever kind; without it there is no way on, and that is noticed
+            log.warning("the ends of %s are not known: %r", self._changelog, error)
+
     async def _on_recovered(self) -> None:
-        """The table has been read to its end, and no entry of the new generation has come yet."""
+        """A table has been read, and no entry of the new generation has come yet."""
         try:  # Faust drops what is raised here
             generation = self._bus.generation
+            if not self._is_whole(generation):
+                log.warning("generation %d: the table is not whole yet", generation)
+                return  # of an older generation: Faust reads on for this one and calls again
             info = await self._describe(self._panes)
             if info is None or self._info is None or info.id != self._info.id:
                 raise StateError(f"topic {self._panes} is not the one it was")
@@ -283,21 +296,35 @@ class Shell(Generic[S]):
         except Exception as error:
             self._failure = error
 
+    def _is_whole(self, generation: int) -> bool:
+        """Whether the table holds, of all our partitions, what was written before they became ours.
+
+        What is written after that comes from owners who are none any more, and nobody needs it.
+        """
+        wanted, ends = self._wanted
+        read = self._app.tables.recovery.active_offsets
+        return (
+            wanted == generation
+            and set(ends) == self._bus.partitions(self._panes) == self._bus.partitions(self._changelog)
+            and all((read.get(TP(self._changelog, p)) or 0) >= end - 1 for p, end in ends.items())
+        )
+
     # -- running
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; StateError if it cannot go on. A process that then does not end is ended hard."""
         await self._check_topics()
-        tasks = [asyncio.create_task(self._app.start(), name="faust")]
+        tasks = [
+            asyncio.create_task(self._app.start(), name="Faust's start"),
+            asyncio.create_task(self._tick(), name="checkpoints by time"),
+            asyncio.create_task(self._probe(), name="questions to the broker"),
+        ]
         if self.handover is not None:
             tasks.append(asyncio.create_task(self.handover.run(), name="hand-over"))
         try:
             await self._watch(stop, tasks)
-            await asyncio.wait_for(self.worker.finish(), self._pace.stop_seconds / 2)
-        except TimeoutError:
-            log.warning("no last checkpoint: the broker or the store did not answer in time")
         finally:
-            await self._stop(tasks)
+            await self._stop(tasks, orderly=stop.is_set())
 
     async def _check_topics(self) -> None:
         panes, changelog = await self._describe(self._panes), await self._describe(self._changelog)
@@ -321,35 +348,38 @@ class Shell(Generic[S]):
                 raise StateError(f"the states could not be derived: {self._failure!r}") from self._failure
             if self._app.crashed:
                 raise StateError(f"Faust crashed: {self._app.crash_reason!r}") from self._app.crash_reason
-            if time.monotonic() - self._probed >= self._pace.probe_seconds:
-                await self._probe()
             self._check_progress()
-            if self.ready:
-                await self.worker.tick()
             try:
                 await asyncio.wait_for(stop.wait(), 1.0)
             except TimeoutError:
                 pass
 
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            if self.ready:
+                await self.worker.tick()
+
     async def _probe(self) -> None:
         """Ask the broker, past Faust, whether it is there and the topic is the same; and how far the logs reach."""
-        try:
-            info = await asyncio.wait_for(self._describe(self._panes), 5.0)
-        except Exception as error:  # whatever the client says when the broker is away
-            self._broker_error = f"{type(error).__name__}: {error}"
-            self._probed = time.monotonic()
-            return
-        self._broker_error = ""
-        if info is not None and self._info is not None and info.id != self._info.id:
-            raise StateError(f"topic {self._panes} was deleted and made again")
-        try:
-            if self.ready:
-                for partition, end in (await asyncio.wait_for(self._bus.ends(), 5.0)).items():
-                    if (hold := self.worker.holds.get(partition)) is not None:
-                        hold.end = end
-        except Exception as error:  # counts as standing still, if it lasts
-            log.warning("the ends of the logs are not known: %r", error)
-        self._probed = time.monotonic()
+        while True:
+            await asyncio.sleep(self._pace.probe_seconds)
+            try:
+                info = await asyncio.wait_for(self._describe(self._panes), 5.0)
+            except Exception as error:  # whatever the client says when the broker is away
+                self._broker_error = f"{type(error).__name__}: {error}"
+                continue
+            self._broker_error = ""
+            if info is not None and self._info is not None and info.id != self._info.id:
+                raise StateError(f"topic {self._panes} was deleted and made again")
+            try:
+                ends = await asyncio.wait_for(self._bus.ends(self._panes), 5.0) if self.ready else {}
+            except Exception as error:  # counts as standing still, if it lasts
+                log.warning("the ends of the logs are not known: %r", error)
+                continue
+            for partition, end in ends.items():
+                if (hold := self.worker.holds.get(partition)) is not None:
+                    hold.end = end
 
     @property
     def ready(self) -> bool:
@@ -373,7 +403,7 @@ class Shell(Generic[S]):
             doing = f"{self.lag} entries to fold" if self.ready else "no assignment, or recovering"
             raise StateError(f"no progress for {still:.0f} s with {doing}")
 
-    async def _stop(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+    async def _stop(self, tasks: Sequence[asyncio.Task[Any]], *, orderly: bool) -> None:
         """Stop Faust in time, or leave a timer behind that ends the process: its threads cannot be ended otherwise."""
         axe = threading.Timer(self._pace.die_seconds, _die)
         axe.daemon = True
@@ -381,12 +411,25 @@ class Shell(Generic[S]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        try:
-            await asyncio.wait_for(self._app.stop(), self._pace.stop_seconds)
-        except Exception as error:  # TimeoutError or anything Faust meets on its way out
-            log.error("Faust does not stop: %r; the process ends within %.0f s", error, self._pace.die_seconds)
-            return
-        axe.cancel()
+        if orderly and not self.reason:
+            await self._in_time(self.worker.finish(), self._pace.stop_seconds / 2, "the last checkpoint")
+        stopped = await self._in_time(self._app.stop(), self._pace.stop_seconds, "Faust's stop")
+        # Why: Faust can say that it has stopped while its thread lives on, and keeps the process alive.
+        if stopped and not any(isinstance(thread, WorkerThread) for thread in threading.enumerate()):
+            axe.cancel()
+
+    async def _in_time(self, doing: Coroutine[Any, Any, None], seconds: float, what: str) -> bool:
+        """Whether it ended within the time; what does not even let itself be cancelled is left behind."""
+        task = asyncio.ensure_future(doing)
+        await asyncio.wait([task], timeout=seconds)
+        if not task.done():
+            task.cancel()
+            log.error("%s takes more than %.0f s: not waited for", what, seconds)
+            return False
+        if (error := task.exception()) is not None:
+            log.error("%s: %r", what, error)
+            return False
+        return True
 
     # -- telling
 

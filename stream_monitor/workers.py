@@ -119,8 +119,8 @@ class Pace:
     stall_seconds: float = 30.0  # lag or recovery without progress for so long ends the process
     start_seconds: float = 60.0  # the same, before the first assignment
     probe_seconds: float = 3.0  # between two questions to the broker
-    stop_seconds: float = 10.0  # for an orderly stop
-    die_seconds: float = 18.0  # from the beginning of the stop to the hard end of a process that hangs
+    stop_seconds: float = 6.0  # for an orderly stop
+    die_seconds: float = 14.0  # from the beginning of the stop to the hard end of a process that hangs
 
 
 @dataclass(slots=True, kw_only=True)

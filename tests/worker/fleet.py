@@ -148,7 +148,7 @@ class Fleet:
                 consumer.assign([place])
                 at = 0
                 while at < end:
-                    for m in consumer.consume(1000, 5):
+                    for m in consumer.consume(500, 0.3):
                         assert m.error() is None, m.error()
                         headers = dict(m.headers() or [])
                         found[headers["ce_id"].decode()].add(m.value() or b"")

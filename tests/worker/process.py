@@ -6,6 +6,7 @@ Prints its status as a JSON line every half second. Exits with 0 when told to st
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import signal
 import sys
@@ -117,6 +118,7 @@ async def main(bootstrap: str, name: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)
     logs.setup()
     try:
         asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 1.0))
