@@ -23,6 +23,8 @@ from typing import Any, Final
 from stream_monitor.blocks import Assigned, Counted, Counting, Terms
 from stream_monitor.brokers import Group, Logs, Message, Partition, Polled, Publisher
 from stream_monitor.bundles import PART_BYTES, bundles
+from stream_monitor.config import Config
+from stream_monitor.counting import roles
 from stream_monitor.entries import pack
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
 from stream_monitor.intents import Look, Opening, came_later, from_metadata, take_up, to_metadata
@@ -56,6 +58,16 @@ class Rules:
     prefix: str = "stream-monitor."
     start: str = "earliest"  # earliest | latest | RFC 3339 time: where a group without commits begins
     idle_after_ms: int = 30_000
+
+    @classmethod
+    def of(cls, config: Config) -> Rules:
+        """As configured: all topics of all models."""
+        return cls(
+            topics=tuple(sorted(roles(config))),
+            prefix=config.kafka.prefix,
+            start=config.kafka.start,
+            idle_after_ms=config.time.idle_after,
+        )
 
 
 class Tap:
