@@ -47,9 +47,7 @@ class Counts:
         return (
             isinstance(other, Counts)
             and (self.rows, self.names, self.words) == (other.rows, other.names, other.words)
-            and all(
-                np.array_equal(getattr(self, f), getattr(other, f)) for f in ("cells", "values", "low", "high")
-            )
+            and all(np.array_equal(getattr(self, f), getattr(other, f)) for f in ("cells", "values", "low", "high"))
         )
 
     def __hash__(self) -> int:
