@@ -47,7 +47,7 @@ def roles(config: Config) -> dict[str, list[Role]]:
 class BlockCounting:
     """Counting (see blocks.py) with the decoders, the pane counts and the label store.
 
-    `layouts` gives model -> layout id as of now; a model that is not there is counted raw until `learnt` says otherwise.
+    `layouts` gives model -> layout id as of now; a model that is not there is counted raw until `learnt` tells of one.
     The configuration and the layouts must be published before a block names them: another tap may have to count it.
     """
 

@@ -27,7 +27,7 @@ from stream_monitor.config import Config
 from stream_monitor.counting import roles
 from stream_monitor.entries import pack
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
-from stream_monitor.intents import Look, Opening, came_later, from_metadata, take_up, to_metadata
+from stream_monitor.intents import BEYOND_END, Look, Opening, came_later, from_metadata, take_up, to_metadata
 from stream_monitor.reports import Report
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Limits:
     bytes: int = 64 << 20
     flush_seconds: tuple[float, float] = (1.0, 5.0)  # the interval grows within these with what a flush costs
     backoff_seconds: float = 0.5  # before what failed is tried again
+    patience_seconds: float = 5.0  # before a log that ends too early is believed
     silence_seconds: float = 2.0  # how often a silent partition sends an empty block
     part_bytes: int = PART_BYTES
 
@@ -178,6 +179,7 @@ class Tap:
     # -- assignment
 
     def _on_assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        patience = self._clock() + self._limits.patience_seconds
         while True:
             try:
                 looks = self._logs.look(partitions)
@@ -185,6 +187,8 @@ class Tap:
                     if (topic, number) not in looks:
                         raise Unreachable(f"{topic}/{number} does not exist")
                 opened = [self._open(p, looks[p]) for p in partitions]
+                if self._clock() < patience and any(a.alarm == BEYOND_END and not a.intent for a in opened):
+                    raise Unreachable("a log ends before what was read from it; its leader may not know its end yet")
                 break
             except Unreachable as error:
                 self._report.fails("assignment", error)
