@@ -118,20 +118,27 @@ def found(messages: Mapping[bytes, bytes], topic_id: str) -> Iterator[Found]:
 
     What is not ours, is torn or belongs to a panes topic that is no more is passed over.
     """
-    heads: list[tuple[Key, Head]] = []
-    for raw, value in messages.items():
+    for key in sorted(heads(messages), reverse=True):
         try:
-            key = _KEY.decode(raw)
-            if key.kind == "h":
-                head = _HEAD.decode(value)
-                if head.format == FORMAT and head.topic_id == topic_id:
-                    heads.append((key, head))
+            head = _HEAD.decode(messages[_encode(key)])
         except msgspec.DecodeError:
             continue
-    for key, head in sorted(heads, key=lambda pair: pair[0], reverse=True):
+        if head.format != FORMAT or head.topic_id != topic_id:
+            continue
         records = _records(messages, key.partition, head.segments)
         if records is not None:
             yield Found(at=head.at, state=head.state, records=records)
+
+
+def heads(messages: Iterable[bytes]) -> list[Key]:
+    """The keys of heads among these keys, whatever the heads say."""
+    keys = []
+    for raw in messages:
+        try:
+            keys.append(_KEY.decode(raw))
+        except msgspec.DecodeError:
+            continue
+    return [key for key in keys if key.kind == "h"]
 
 
 def _records(messages: Mapping[bytes, bytes], partition: int, segments: Sequence[Part]) -> Records | None:

@@ -91,7 +91,9 @@ class Owner(Generic[S]):
         self.state = self._restored(messages, topic_id, span) or fold.empty(partition, partitions)
 
     def _restored(self, messages: Mapping[bytes, bytes], topic_id: str, span: Span) -> S | None:
-        reason = "no checkpoint is whole" if messages else "the checkpoints are gone"
+        # A segment without any head is of an owner who died before its first checkpoint was whole: nothing is lost.
+        begun = bool(checkpoints.heads(messages))
+        reason = "no checkpoint of this log is whole" if begun else "the checkpoints are gone"
         for candidate in checkpoints.found(messages, topic_id):
             if not span.begin <= candidate.at <= span.end:
                 reason = f"the checkpoint is at {candidate.at}, the log holds [{span.begin}, {span.end})"
@@ -104,7 +106,7 @@ class Owner(Generic[S]):
                 continue
             self.at = self.checkpoint_at = candidate.at
             return state
-        if messages or span.committed is not None:
+        if begun or span.committed is not None:
             self.alarm = f"partition {self.partition} is rebuilt from offset {span.begin} on: {reason}"
         return None
 

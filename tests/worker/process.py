@@ -96,7 +96,9 @@ async def main(bootstrap: str, name: str, seconds: float) -> None:
     stop = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
-    pace = Pace(checkpoint_seconds=seconds, checkpoint_entries=400, full_every=4)
+    pace = Pace(
+        checkpoint_seconds=seconds, checkpoint_entries=400, full_every=4, probe_seconds=1, stop_seconds=4, die_seconds=9
+    )
     handed: list[str] = []
 
     async def deliver(kind: str, id: str, body: Mapping[str, Any], origin: tuple[str, int, int]) -> None:

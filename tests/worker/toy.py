@@ -1,11 +1,12 @@
 """A fold that is small enough to be understood at a glance, with the same demands as the real one.
 
-It adds up numbers by key. Every entry names its source and number; a repeated one is dropped, a gap stops it.
+It adds up numbers by key. Every entry is a block: it names its source, its number and its offsets; a repeated one is
+dropped, a gap or an overlap stops the partition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from stream_monitor.owners import Fold
 
 
 class Head(msgspec.Struct):
-    applied: dict[str, int] = {}
+    applied: dict[str, tuple[int, int]] = {}  # source -> (n, to)
     entries: int = 0
     duplicates: int = 0
     stopped: str = ""
@@ -70,19 +71,19 @@ def step(state: ToyState, entry: Entry, catalog: Catalog) -> tuple[ToyState, lis
     assert isinstance(entry, Command)
     body, head = entry.body, state.head_state
     head.entries += 1
-    source, n = str(body["source"]), int(body["n"])
-    applied = head.applied.get(source)
-    if applied is not None and n <= applied:
+    source, n, start, to = str(body["source"]), int(body["n"]), int(body["from"]), int(body["to"])
+    applied = head.applied.get(source, (0, 0))
+    if n <= applied[0]:
         head.duplicates += 1
         return state, []
-    if applied is not None and n != applied + 1:
-        head.stopped = f"{source}: {n} after {applied}"
+    if (n, start) != (applied[0] + 1, applied[1]):
+        head.stopped = f"{source}: block {n} from {start} after block {applied[0]} to {applied[1]}"
         return state, []
-    head.applied[source] = n
-    total = state.add(str(body["key"]), int(body["value"]))
-    outputs = [_output("window", source, n, {"key": body["key"], "total": total, "end": "2026-01-01T00:00:00Z"})]
+    head.applied[source] = (n, to)
+    total = sum(state.add(key, value) for key, value in body["adds"].items())
+    outputs = [_output("window", source, n, {"total": total, "end": "2026-01-01T00:00:00Z"})]
     if n % 5 == 0:
-        outputs.append(_output("verdict", source, n, {"key": body["key"], "total": total}))
+        outputs.append(_output("verdict", source, n, {"total": total}))
     if n % 20 == 0:
         outputs.append(_output("alert", source, n, {"id": f"{source}-{n}", "state": "firing", "total": total}))
     return state, outputs
@@ -97,18 +98,25 @@ def _output(kind: Any, source: str, n: int, body: dict[str, Any]) -> Output:
 FOLD: Fold[ToyState] = Fold(empty=ToyState.empty, step=step, restore=ToyState.restore)
 
 
-def entry(source: str, n: int, key: str, value: int) -> Command:
-    body = {"source": source, "n": n, "key": key, "value": value}
+def block(source: str, n: int, start: int, to: int, adds: Mapping[str, int]) -> Command:
+    """Block n of a source, with the sums of its events by key."""
+    body = {"source": source, "n": n, "from": start, "to": to, "adds": dict(adds)}
     return Command(f"{source}-{n}", "retrain", n, "test", body)
 
 
-def totals(entries: list[Command]) -> dict[str, int]:
-    """The oracle: each numbered entry once."""
+def entry(source: str, n: int, key: str, value: int) -> Command:
+    """The block of the n-th event of a source, alone."""
+    return block(source, n, n - 1, n, {key: value})
+
+
+def totals(entries: Iterable[Command]) -> dict[str, int]:
+    """The oracle: each block once."""
     seen: set[tuple[str, int]] = set()
     sums: dict[str, int] = {}
     for e in entries:
         place = (e.body["source"], e.body["n"])
         if place not in seen:
             seen.add(place)
-            sums[e.body["key"]] = sums.get(e.body["key"], 0) + e.body["value"]
+            for key, value in e.body["adds"].items():
+                sums[key] = sums.get(key, 0) + value
     return {k: v for k, v in sums.items() if v}
