@@ -20,6 +20,7 @@ from stream_monitor.moments import epoch_ms, rfc3339
 
 CHUNK: Final = 250  # documents read from the store at once while filtering
 MOST_SCANNED: Final = 50_000  # documents looked at for one answer; beyond it comes a cursor with what was found
+MOST_PASSED: Final = 2_000  # documents looked at for the last few that are wanted
 STARTS: Final = {"window": "start", "verdict": "start", "alert": "started_at", "retrain-request": "requested_at"}
 
 FIRING: Final = ("id", "version", "segment", "group", "state", "severity", "started_at", "updated_at", "reason")
@@ -191,9 +192,19 @@ async def find(store: StatusStore, kind: str, id: str) -> tuple[str, Body] | Non
     return None
 
 
-async def latest(store: StatusStore, kind: str, scope: str, count: int) -> list[Body]:
-    """The last `count` of a list, the last one first."""
-    return [msgspec.json.decode(d.body) for d in await store.page(kind, scope, limit=count, backwards=True)]
+async def latest(store: StatusStore, kind: str, scope: str, count: int, wanted: Filter | None = None) -> list[Body]:
+    """The last `count` of a list that are wanted, the last one first. Gives up after MOST_PASSED documents."""
+    found: list[Body] = []
+    after, passed = "", 0
+    chunk = count if wanted is None else max(count, 40)
+    while passed < MOST_PASSED:
+        page = await store.page(kind, scope, after=after, limit=chunk, backwards=True)
+        bodies = [msgspec.json.decode(d.body) for d in page]
+        found += [body for body in bodies if wanted is None or wanted.admits(body, kind)]
+        if len(found) >= count or len(page) < chunk:
+            break
+        after, passed = position(page[-1]), passed + len(page)
+    return found[:count]
 
 
 async def model_names(store: StatusStore, config: Config) -> list[str]:

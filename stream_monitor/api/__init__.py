@@ -16,7 +16,7 @@ from stream_monitor.api.manuals import manual_page
 from stream_monitor.api.problems import add_problems
 from stream_monitor.api.services import PrepareFile, Probe, Service
 from stream_monitor.config import Config
-from stream_monitor.interfaces import CommandLog, StatusStore
+from stream_monitor.interfaces import Catalog, CommandLog, StatusStore
 from stream_monitor.keys import access_of
 from stream_monitor.orders import Desk
 
@@ -30,13 +30,15 @@ def create_api(
     *,
     probe: Probe,
     prepare_file: PrepareFile | None = None,
+    catalog: Catalog | None = None,
     dashboard: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """The application, to be served by uvicorn. ConfigError if `api` says what may not be.
 
-    `probe` raises when the broker cannot be reached. `prepare_file` reads a reference file and publishes it. At most
-    one application with a `dashboard` per process, since NiceGUI has one set of pages.
+    `probe` raises when the broker cannot be reached. `prepare_file` reads a reference file and publishes it.
+    `catalog` has the references that the page compares with. At most one application with a `dashboard` per process,
+    since NiceGUI has one set of pages.
     """
     access = access_of(config.api)
     app = FastAPI(
@@ -62,7 +64,7 @@ def create_api(
     if dashboard:
         from stream_monitor.dashboard import add_dashboard  # NiceGUI takes a second to import
 
-        add_dashboard(app, store, config, unready=service.unready, now_ms=service.now_ms)
+        add_dashboard(app, store, config, unready=service.unready, now_ms=service.now_ms, catalog=catalog)
     app.add_middleware(Gate, access=access)
     return app
 

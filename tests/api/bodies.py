@@ -15,11 +15,19 @@ def document(kind: str, scope: str, body: dict[str, Any], *, order: str = "", re
     return Document(kind=kind, scope=scope, id=id, order=order or id, revision=revision, body=msgspec.json.encode(body))
 
 
-def window(n: int, *, model: str = "fraud", version: str = "3", segment: str = "all", revision: int = 1) -> Document:
+def window(
+    n: int,
+    *,
+    model: str = "fraud",
+    version: str = "3",
+    segment: str = "all",
+    revision: int = 1,
+    layout: str = "l1",
+) -> Document:
     start = rfc3339(n * 60_000)
     column = {
         "type": "numeric",
-        "layout": "l1",
+        "layout": layout,
         "edges": [10.0, 100.0],
         "counts": [50 + n, 30, 20],
         "missing": 1,
@@ -89,7 +97,9 @@ def verdict(n: int, *, level: str = "ok", column: str | None = "amount", group: 
     return document("verdict", "fraud", body, order=f"{start}|3|all")
 
 
-def alert(id: str, *, model: str = "fraud", state: str = "firing", at_ms: int = 0, **more: Any) -> Document:
+def alert(
+    id: str, *, model: str = "fraud", state: str = "firing", at_ms: int = 0, revision: int = 1, **more: Any
+) -> Document:
     body = {
         "id": id,
         "model": model,
@@ -110,10 +120,10 @@ def alert(id: str, *, model: str = "fraud", state: str = "firing", at_ms: int = 
         "annotations": {"summary": "fraud 3: drift in amount"},
         **more,
     }
-    return document("alert", model, body, order=f"{rfc3339(at_ms)}|{id}")
+    return document("alert", model, body, order=f"{rfc3339(at_ms)}|{id}", revision=revision)
 
 
-def model(name: str = "fraud", **more: Any) -> Document:
+def model(name: str = "fraud", *, revision: int = 1, **more: Any) -> Document:
     body = {
         "model": name,
         "levels": {"drift": "drift", "performance": "ok", "quality": "warning", "stream": "unknown"},
@@ -137,7 +147,7 @@ def model(name: str = "fraud", **more: Any) -> Document:
         "firing": ["a1"],
         **more,
     }
-    return document("model", name, body)
+    return document("model", name, body, revision=revision)
 
 
 def counters(partition: int = 0, **more: Any) -> Document:

@@ -1,0 +1,174 @@
+"""The page, in a real browser without a window."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from connectors.memory import MemoryStatusStore
+from stream_monitor.catalogs import MemoryCatalog
+from stream_monitor.comparisons import compare, reference_body
+from stream_monitor.dashboard.views import Watcher
+from tests.api import bodies, scene
+from tests.servers import need_program, wait_until
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[scene.Scene]:
+    """Served once: NiceGUI has one set of pages per process."""
+    made = scene.Scene(scene.config())
+    made.start()
+    wait_until(lambda: _answers(made.url), 60, "the api")
+    yield made
+    made.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    program = need_program("chromium", "chromium chromium-driver")
+    driver = need_program("chromedriver", "chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,1500",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    made = webdriver.Chrome(options=options, service=Service(driver))
+    yield made
+    made.quit()
+
+
+def _text(browser: webdriver.Chrome) -> str:
+    return str(browser.find_element(By.TAG_NAME, "body").text)
+
+
+def test_the_page_changes_while_documents_change(stage: scene.Scene, browser: webdriver.Chrome) -> None:
+    browser.get(stage.url)
+    wait_until(lambda: "no tap is alive" in _text(browser), 60, "the empty page")
+    assert "NOT WORKING" in _text(browser)
+    assert "nothing needs you" in _text(browser)
+    assert "No window has closed yet" in _text(browser)
+
+    scene.busy(stage)
+    wait_until(lambda: "Alerts: 1 firing" in _text(browser), 30, "the alert")
+    wait_until(lambda: "working" in _text(browser), 30, "the service being ready")
+    wait_until(lambda: "reference" in _text(browser), 30, "the comparison")
+    assert browser.title == "(1) stream-monitor"
+    assert "drift for 2 windows: amount: psi 0.41, threshold 0.2" in _text(browser)
+    assert scene.HOSTILE in _text(browser)  # shown as text, not run
+    if "SCREENSHOTS" in os.environ:
+        browser.save_screenshot(f"{os.environ['SCREENSHOTS']}/busy.png")
+
+    stage.put(bodies.window(14, layout=scene.LAYOUT.id), bodies.model(revision=2, rows=7_654))
+    stage.put(bodies.alert("a1", state="resolved", revision=2))
+    wait_until(lambda: "1970-01-01 00:14:00" in _text(browser), 30, "the new window")
+    wait_until(lambda: "firing" not in _text(browser), 30, "the alert being resolved")
+    assert browser.title == "stream-monitor"
+
+    browser.find_element(By.XPATH, "//h2[.='Models']/..//td[.='churn']").click()
+    wait_until(lambda: "No column is past its threshold." in _text(browser), 30, "the other model")
+
+    problems = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+    assert problems == []
+    asked = set()
+    for entry in browser.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            asked.add(message["params"]["request"]["url"])
+    elsewhere = {url for url in asked if not url.startswith((stage.url, "data:", "blob:"))}
+    assert elsewhere == set()
+
+
+def test_the_page_leaves_the_api_its_errors(stage: scene.Scene) -> None:
+    with httpx.Client(base_url=stage.url, trust_env=False) as client:
+        for path, method, code in (
+            ("/v1/nothing", "GET", 404),
+            ("/nothing", "GET", 404),
+            ("/v1/models", "DELETE", 405),
+        ):
+            answer = client.request(method, path)
+            assert (answer.status_code, answer.headers["content-type"]) == (code, "application/problem+json")
+        page = client.get("/")
+        assert (page.status_code, page.headers["x-content-type-options"]) == (200, "nosniff")
+        assert "https://" not in page.text
+
+
+def test_a_reference_is_compared_with_what_has_its_layout() -> None:
+    catalog = MemoryCatalog()
+    body = reference_body(catalog, scene.reference(catalog))
+    assert body["rows"] == 100
+    amount = body["columns"]["amount"]
+    now = {**amount, "counts": [50, 30, 20], "missing": 25}
+    found = compare(now, amount)
+    assert found.labels == ("< 10", "10 to 100", ">= 100", "missing")
+    assert found.reference == (25.0, 50.0, 25.0, 0.0)
+    assert found.current == (40.0, 24.0, 16.0, 20.0)
+    assert compare({**now, "layout": "another"}, amount).reference == ()
+    country = body["columns"]["country"]
+    assert compare({**country, "counts": [1, 3]}, country).labels == ("de", "fr<script>")
+    with pytest.raises(KeyError):
+        reference_body(catalog, "unknown")
+
+
+def test_many_bins_become_few_bars() -> None:
+    many = {
+        "type": "numeric",
+        "layout": "l",
+        "edges": [float(n) for n in range(100)],
+        "counts": [1] * 101,
+        "missing": 0,
+        "invalid": 0,
+        "other": 0,
+    }
+    found = compare(many, None)
+    assert len(found.labels) <= 20
+    assert sum(found.current) == pytest.approx(100, abs=0.1)
+    names = {**many, "type": "categorical", "categories": [f"c{n}" for n in range(101)]}
+    assert compare(names, None).labels[-1] == "81 more"
+
+
+def test_a_store_that_goes_away_leaves_the_last_view_and_says_so() -> None:
+    import asyncio
+
+    store = MemoryStatusStore()
+    now = [1_000_000]
+
+    async def unready() -> list[str]:
+        return ["store: gone"]
+
+    async def gone(kind: str) -> list[str]:
+        raise ConnectionError("redis: refused")
+
+    async def check() -> None:
+        watcher = Watcher(store, scene.config(), unready, lambda: now[0], None)
+        await store.put([bodies.model(), bodies.alert("a1")])
+        assert [m["model"] for m in (await watcher.view()).models] == ["fraud"]
+        store.scopes = gone  # type: ignore[method-assign]
+        assert (await watcher.view()).error == ""  # fresh enough
+        now[0] += 1000
+        view = await watcher.view()
+        assert view.error == "The status store cannot be read: redis: refused"
+        assert [a["id"] for a in view.alerts] == ["a1"]
+
+    asyncio.run(check())
