@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -63,15 +63,15 @@ def json_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def encode_words(words: Sequence[str | None]) -> tuple[Codes, tuple[str, ...]]:
-    """Texts as codes into the distinct ones, in order of appearance; -1 for None."""
+def encode_words(words: Sequence[str | None], name: Callable[[str], str] = safe) -> tuple[Codes, tuple[str, ...]]:
+    """Texts as codes into the distinct ones, called by `name`, in order of appearance; -1 for None."""
     distinct = dict.fromkeys(words)
     distinct.pop(None, None)
     codes: dict[str | None, int] = {}
     known: dict[str, int] = {}
     for word in distinct:
         assert word is not None
-        codes[word] = known.setdefault(safe(word), len(known))
+        codes[word] = known.setdefault(name(word), len(known))
     codes[None] = -1
     return np.fromiter(map(codes.__getitem__, words), np.int32, len(words)), tuple(known)
 

@@ -293,10 +293,12 @@ def _batch(
     versions: tuple[str, ...] = ("",)
     codes = np.zeros(n, np.int32)
     if "version" in values:
-        codes, versions = encode_words([name_of(json_text(v)) for v in values["version"]])
+        codes, versions = encode_words(_texts(values["version"]), name_of)
     ids = None
     if model.labels is not None and "id" in values:
-        ids = [v if type(v) is str and v.isascii() else safe(json_text(v)) for v in values["id"]]
+        ids = _texts(values["id"])
+        if not "".join(ids).isascii():
+            ids = [safe(v) for v in ids]
     return Batch(
         times_ms=times_ms,
         offsets=offsets,
@@ -312,6 +314,11 @@ def _batch(
         latency=column("latency_ms", values["latency_ms"], "numeric") if "latency_ms" in values else None,
         segments=segments,
     )
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    """Texts as they are, numbers as JSON writes them."""
+    return list(values) if set(map(type, values)) <= {str} else [json_text(v) for v in values]
 
 
 def _segment(rows: Rows, plan: Plan, dimension: str) -> Sequence[Any]:

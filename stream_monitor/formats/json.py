@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, Column, DeadLetter, LabelBatch, Mode, Records
@@ -28,6 +28,7 @@ from stream_monitor.formats.rows import DictRows, named, walk
 MAX_DEPTH: Final = 500
 _DIGITS: Final = 4300  # json.loads refuses longer integers
 _PLAIN: Final = 2 * MAX_DEPTH  # bytes: a shorter text can be neither too deep nor hold too long an integer
+_TURNED: Final = 256
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (_DIGITS + 1))
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BOM: Final = b"\xef\xbb\xbf"
@@ -109,26 +110,6 @@ class Shape:
         self.root.build()
         self.read: Callable[[bytes], Any] = msgspec.json.Decoder(self.root.type).decode
 
-    def getter(self, keys: Sequence[str]) -> Callable[[Sequence[Any]], list[Any]]:
-        """A function from rows to the values at `keys`."""
-        node = self.root
-        attributes: list[str] = []
-        for depth, key in enumerate(keys):
-            if node.leaf:  # read whole, because something above is needed itself: walk the rest
-                rest = keys[depth:]
-                whole = attrgetter(".".join(attributes))
-                return lambda rows: [walk(whole(row), rest) for row in rows]
-            attributes.append(f"f{list(node.below).index(key)}")
-            node = node.below[key]
-        get = attrgetter(".".join(attributes))
-        return lambda rows: list(map(get, rows))
-
-    def node(self, keys: Sequence[str]) -> _Node:
-        node = self.root
-        for key in keys:
-            node = node.below[key]
-        return node
-
 
 _ROLES: Final = ("id", "time", "version", "prediction", "score", "label", "latency_ms")
 
@@ -153,25 +134,47 @@ def _paths(plan: Plan, layout: Layout | None) -> list[tuple[str, ...]]:
     return sorted(set(paths))
 
 
+def _turn(structs: Sequence[Any], fields: int) -> list[list[Any]]:
+    """The fields of structs as columns, a few structs at a time: those stay in the processor's cache."""
+    columns: list[list[Any]] = [[] for _ in range(fields)]
+    for first in range(0, len(structs), _TURNED):
+        for whole, part in zip(columns, zip(*map(astuple, structs[first : first + _TURNED]), strict=True), strict=True):
+            whole += part
+    return columns
+
+
 class StructRows:
-    """Rows of structs that msgspec made."""
+    """Rows of structs that msgspec made; a struct's fields are turned into columns all at once."""
 
     def __init__(self, rows: Sequence[Any], shape: Shape, plan: Plan | None) -> None:
         self.rows = rows
         self.shape = shape
         self.plan = plan
         self.at = tuple(plan.features.split(".")) if plan and isinstance(plan.features, str) and plan.features else None
+        self._turned: dict[tuple[str, ...], list[list[Any]]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def values(self, path: str) -> list[Any]:
-        return self.shape.getter(path.split("."))(self.rows)
+    def _get(self, keys: tuple[str, ...]) -> Sequence[Any]:
+        """The values (structs, where a place is not read whole) at `keys`."""
+        values, node = self.rows, self.shape.root
+        for depth, key in enumerate(keys):
+            if node.leaf:  # read whole, because something above is needed itself: walk the rest
+                return [walk(value, keys[depth:]) for value in values]
+            place = keys[:depth]
+            if place not in self._turned:
+                self._turned[place] = _turn(values, len(node.below))
+            values = self._turned[place][list(node.below).index(key)]
+            node = node.below[key]
+        return values
+
+    def values(self, path: str) -> Sequence[Any]:
+        return self._get(tuple(path.split(".")))
 
     def feature_state(self) -> tuple[Mask, Mask] | None:
         assert self.at is not None
-        found = self.shape.getter(self.at)(self.rows)
-        node = self._node()
+        found, node = self._get(self.at), self._node()
         if node is None:
             if set(map(type, found)) <= {dict}:
                 return None
@@ -194,17 +197,16 @@ class StructRows:
     def feature_names(self) -> list[str]:
         assert self.at is not None
         names: set[str] = set()
-        for of in self.shape.getter(self.at)(self.rows):
+        for of in self._get(self.at):
             names.update(of)
         return named(names)
 
-    def feature_values(self, name: str) -> list[Any]:
+    def feature_values(self, name: str) -> Sequence[Any]:
         if self.at is None:
             return self.values(name)
-        node = self._node()
-        if node is None:
-            return [of.get(name) for of in self.shape.getter(self.at)(self.rows)]
-        return self.shape.getter((*self.at, name))(self.rows)
+        if self._node() is None:
+            return [of.get(name) for of in self._get(self.at)]
+        return self._get((*self.at, name))
 
     def feature(self, name: str, mode: Mode) -> Column:
         return column(safe(name), self.feature_values(name), mode)
