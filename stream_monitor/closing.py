@@ -1,8 +1,7 @@
 """Which windows of a model are due, in the order of their ends, and what closing one of them looks like.
 
 A window closes when the model's watermark has passed its end. Late events re-open it: it closes again at once, with the
-next revision. A key sleeps, that is, closes no more empty windows, after QUIET of them in a row, or `retire_after` when
-a newer version of the model has events; the next event wakes it. So a gap of fifty years costs QUIET windows.
+next revision.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from detectors.layouts import RAW_ID
 from stream_monitor.config import Model
 from stream_monitor.interfaces import Catalog
 from stream_monitor.panes import raw_pane_ms
-from stream_monitor.states import Key, KeyState, Pane, State, WindowState
+from stream_monitor.states import Key, Pane, State, WindowState
 from stream_monitor.units import keys_of
-from stream_monitor.windows import Sums, Window, add_up, first_start, layout_of, unit_ms
+from stream_monitor.windows import Sums, Window, add_up, is_retired, layout_of, next_start, unit_ms
 
-QUIET: Final = 100  # empty windows in a row after which a key sleeps
 REMEMBERED: Final = 16  # starts of last windows kept per key, at least what `retire_after` asks for
 
 Due = tuple[int, Key, int]  # end, key, start
@@ -118,22 +116,5 @@ def close(state: State, window: Window) -> None:
         state.derived.pop(("pending", key), None)
         return
     own.empties = 0 if window.rows or window.labels else own.empties + 1
-    own.next_ms = window.start_ms + model.slide_ms
-    if own.empties >= QUIET or (own.empties >= model.alerts.retire_after and _retired(state, window)):
-        own.next_ms = _wake(state, key, own, model)
-
-
-def _retired(state: State, window: Window) -> bool:
-    """Whether a newer version had events when the window ended."""
-    versions = state.models[window.key[0]].versions
-    mine = versions.get(window.key[1])
-    return mine is not None and any(mine.first_ms < v.first_ms < window.end_ms for v in versions.values())
-
-
-def _wake(state: State, key: Key, own: KeyState, model: Model) -> int | None:
-    """Start of the next window with events already counted, None if there are none."""
-    assert own.next_ms is not None
-    later = [u for u in state.panes.get(key, {}) if u // model.slide_ms * model.slide_ms >= own.next_ms]
-    if not later:
-        return None
-    return max(own.next_ms, first_start(min(later), model.window.size, model.slide_ms))
+    retired = is_retired(state.models[key[0]].versions, key[1], window.end_ms)
+    own.next_ms = next_start(own, state.panes.get(key, {}), model, retired=retired)

@@ -18,7 +18,7 @@ from stream_monitor.entries import PaneRecord, Source, unpack_counts
 from stream_monitor.interfaces import Catalog
 from stream_monitor.panes import raw_pane_ms
 from stream_monitor.states import Key, KeyState, ModelState, Pane, State, VersionState
-from stream_monitor.windows import Sums, first_start, starts_of, unit_ms
+from stream_monitor.windows import Sums, first_start, is_retired, next_start, starts_of, unit_ms
 
 HISTORY: Final = 1024  # units of the segment `all` kept per version
 
@@ -65,6 +65,9 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
     state.touch("k", *key)
     if rows and record.segment == "all":
         _note_version(known, record)
+    if unit_ms(model) and own.closed_ms is not None:
+        retired = is_retired(known.versions, record.version, own.closed_ms + model.window.size)
+        own.next_ms = next_start(own, panes, model, retired=retired)
     if record.layout == RAW_ID:
         known.raw_until_ms = max(record.start_ms + pane_ms, known.raw_until_ms or 0)
     state.touch("m", name)
@@ -131,8 +134,9 @@ def _place_by_time(own: KeyState, model: Model, unit: int) -> list[int]:
     if first < own.first_ms:  # windows between, which had not begun to exist
         again = sorted({*again, *range(first, own.first_ms, slide)})
         own.first_ms = first
-    if own.next_ms is None and unit // slide * slide > own.closed_ms:
-        own.next_ms = max(first, own.closed_ms + slide)
+    last = unit // slide * slide
+    if last <= own.closed_ms:  # what was closed as empty is not
+        own.empties = min(own.empties, (own.closed_ms - last) // slide)
     return again
 
 

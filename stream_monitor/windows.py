@@ -24,10 +24,11 @@ from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge
 from detectors.layouts import LABELS, OUTCOME_CELLS, RAW_ID, Layout, NumericLayout
 from stream_monitor.config import Model
 from stream_monitor.moments import rfc3339
-from stream_monitor.states import Key, Pane
+from stream_monitor.states import Key, KeyState, Pane, VersionState
 
 ByLayout = Mapping[str, Counts]
 
+QUIET: Final = 100  # empty windows in a row after which a key sleeps
 LEVELS: Final = 40  # of partial sums; a window of 2**40 units is not one
 
 
@@ -57,6 +58,28 @@ def starts_of(unit_start_ms: int, size_ms: int, slide_ms: int) -> range:
     [10, 20]
     """
     return range(first_start(unit_start_ms, size_ms, slide_ms), unit_start_ms + 1, slide_ms)
+
+
+def next_start(own: KeyState, panes: Iterable[int], model: Model, *, retired: bool) -> int | None:
+    """Start of the window that a key with closed windows closes next; None while it sleeps.
+
+    A key sleeps, that is, closes no more empty windows, after QUIET of them in a row, or `retire_after` when its
+    version is `retired`: a newer one has events. Its next event (`panes` are starts of units) wakes it. So a gap of
+    fifty years costs QUIET windows.
+    """
+    assert own.closed_ms is not None
+    slide = model.slide_ms
+    following = own.closed_ms + slide
+    if own.empties < (min(QUIET, model.alerts.retire_after) if retired else QUIET):
+        return following
+    later = [u for u in panes if u // slide * slide >= following]
+    return max(following, first_start(min(later), model.window.size, slide)) if later else None
+
+
+def is_retired(versions: Mapping[str, VersionState], version: str, at_ms: int) -> bool:
+    """Whether a newer version had events before `at_ms`."""
+    mine = versions.get(version)
+    return mine is not None and any(mine.first_ms < v.first_ms < at_ms for v in versions.values())
 
 
 def add_up(parts: Iterable[ByLayout]) -> dict[str, Counts]:

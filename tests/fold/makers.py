@@ -21,6 +21,7 @@ from detectors.layouts import (
     NumericLayout,
 )
 from stream_monitor.config import Alerts, Config, Fields, Model, MonitorSpec, Time, WindowSpec
+from stream_monitor.config import Reference as FromFile
 from stream_monitor.config_plain import plain_config
 from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source, pack_counts
 from stream_monitor.fold import State, finish, step
@@ -35,6 +36,7 @@ MODEL = Model(
     topic=("t",),
     task="binary",
     fields=Fields(time="ts", features="features", label="label"),
+    reference=FromFile(file="given.csv"),  # so that none is learnt; tests may give one
     window=WindowSpec(size=10 * SECOND),
     min_rows=5,
     monitors=(MonitorSpec(metric="error_rate", threshold=0.5),),
