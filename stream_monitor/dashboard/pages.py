@@ -78,7 +78,8 @@ class Page:
             titles = ["state", "model", "version", "segment", "group", "since", "why"]
             with _table(titles).classes("sm-rows-click"):
                 for a in alerts:
-                    with ui.element("tr").on("click", lambda name=a.get("model"): self._choose(str(name))):
+                    name = str(a.get("model"))
+                    with ui.element("tr").on("click", lambda name=name: self._choose(name)):
                         with ui.element("td"):
                             _state(str(a.get("state")), str(a.get("severity")))
                         _cell(str(a.get("model")), "sm-name")
