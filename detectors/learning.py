@@ -84,7 +84,8 @@ def numeric(numbers: Floats) -> NumericLayout:
 
 def _after(values: Floats, whole: bool) -> Floats:
     """The end of a bin that holds one value alone: in a column of whole numbers the next whole number."""
-    return values + 1.0 if whole else np.nextafter(values, np.inf)
+    with np.errstate(over="ignore"):  # nothing comes after the greatest double; infinite edges are left out later
+        return values + 1.0 if whole else np.nextafter(values, np.inf)
 
 
 def _with_tails(inner: Floats, low: float, high: float, whole: bool) -> NumericLayout:
@@ -96,8 +97,8 @@ def _with_tails(inner: Floats, low: float, high: float, whole: bool) -> NumericL
         if whole:
             steps = np.ceil(steps)
         tails = np.concatenate([ends[0] - steps, ends[1] + steps])
-    edges = np.unique(np.concatenate([inner[: INNER - 2], ends, tails[np.isfinite(tails)]]) + 0.0)
-    return NumericLayout(edges=tuple(edges.tolist()))
+    edges = np.unique(np.concatenate([inner[: INNER - 2], ends, tails]) + 0.0)
+    return NumericLayout(edges=tuple(edges[np.isfinite(edges)].tolist()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ missing, a cell that reads as a number is one where a number is wanted, and its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -89,10 +89,19 @@ class File:
         try:
             if self.kind == "parquet":
                 return list(pq.read_schema(self.path).names)
-            with pa_csv.open_csv(self.path) as reader:
+            with self._csv(lambda _: "skip", None) as reader:
                 return list(reader.schema.names)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self.path, error) from None
+
+    def _csv(self, bad: Callable[[Any], str], types: dict[str, Any] | None) -> Any:
+        """A reader of a CSV file; `bad` is told of lines that are no rows."""
+        return pa_csv.open_csv(
+            self.path,
+            read_options=pa_csv.ReadOptions(use_threads=False),  # else bad lines are not numbered
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=bad),
+            convert_options=pa_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
+        )
 
     def tables(self, rows: int) -> Iterator[tuple[pa.Table, NDArray[np.int64], list[DeadLetter]]]:
         """Pieces of a Parquet or CSV file: rows, their numbers in the file, and lines of a CSV that are no rows."""
@@ -103,14 +112,7 @@ class File:
                     for batch in file.iter_batches(batch_size=min(rows, 1 << 30)):
                         yield pa.Table.from_batches([batch]), bad.number(batch.num_rows), []
                 return
-            with pa_csv.open_csv(
-                self.path,
-                read_options=pa_csv.ReadOptions(use_threads=False),  # else bad lines are not numbered
-                parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=bad),
-                convert_options=pa_csv.ConvertOptions(
-                    column_types={name: pa.string() for name in columns}, null_values=[""], strings_can_be_null=True
-                ),
-            ) as reader:
+            with self._csv(bad, {name: pa.string() for name in columns}) as reader:
                 for batch in reader:
                     for first in range(0, batch.num_rows, rows):
                         piece = batch.slice(first, rows)
@@ -139,7 +141,7 @@ class File:
         """Which of the columns `names` hold whole numbers in a floating-point type, as tables with gaps do."""
         if self.kind != "parquet":
             return frozenset()
-        schema = pq.read_schema(self.path)
+        schema = pq.read_schema(self.path) if set(names) & set(self.columns) else pa.schema([])
         floats = [n for n in names if n in schema.names and pa.types.is_floating(schema.field(n).type)]
         found = set()
         for name in floats:

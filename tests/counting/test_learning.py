@@ -1,0 +1,184 @@
+"""Layouts from values and from raw counts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detectors import learning
+from detectors.counts import Counts, columns
+from detectors.layouts import MAX_EDGES, CategoricalLayout, Layout, NumericLayout
+from stream_monitor.batches import Batch, Column
+from stream_monitor.columns import column
+from stream_monitor.config import Fields, Model
+from stream_monitor.references import layout_from_raw
+from stream_monitor.tallies import tally
+
+MODEL = Model(topic=("t",), task="binary", fields=Fields(features="f", prediction="p", score="s"))
+
+
+def batch_of(*features: Column, predictions: tuple[Column, ...] = ()) -> Batch:
+    n = len(features[0].kinds)
+    return Batch(
+        times_ms=np.zeros(n, np.int64), offsets=np.arange(n), versions=("",), version_codes=np.zeros(n, np.int32),
+        ids=None, features=features, predictions=predictions, prediction=None, score=None, class_scores=None,
+        label=None, latency=None, segments={},
+    )  # fmt: skip
+
+
+def counted(layout: Layout | None, *features: Column, predictions: tuple[Column, ...] = ()) -> Counts:
+    batch = batch_of(*features, predictions=predictions)
+    (counts,) = tally(batch, layout, MODEL, np.zeros((1, len(batch)), np.int32), 1)
+    return counts
+
+
+def masses(layout: NumericLayout, numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+    whole = Layout(pane_ms=1, features={"x": layout}, predictions={})
+    return columns(counted(whole, column("x", numbers.tolist(), "numeric")), whole)["features", "x"].counts
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=300))
+def test_edges_of_anything(values: list[float]) -> None:
+    layout = learning.numeric(np.array(values, np.float64))
+    edges = np.array(layout.edges)
+    assert len(edges) <= MAX_EDGES
+    assert np.isfinite(edges).all()
+    assert (np.diff(edges) > 0).all()
+    if values and max(map(abs, values)) < 1e300:
+        assert edges[0] < min(values)
+        assert edges[-1] > max(values)
+        assert any(e == min(values) for e in edges)  # out of range is told from in range
+    assert learning.numeric(np.array(values[::-1], np.float64)) == layout
+
+
+def test_masses_are_about_equal() -> None:
+    numbers = np.random.default_rng(1).normal(size=50_000)
+    found = masses(learning.numeric(numbers), numbers)
+    inside = found[found > 0]
+    assert len(inside) > 200
+    assert inside.max() < 1.1 * 50_000 / len(inside)
+
+
+def test_a_shared_value_has_a_bin_of_its_own() -> None:
+    numbers = np.concatenate([np.zeros(3000), np.random.default_rng(2).exponential(size=7000)])
+    layout = learning.numeric(numbers)
+    assert 3000 in masses(layout, numbers).tolist()
+    assert 0 in masses(layout, np.array([1e-300])).tolist()
+    assert masses(layout, np.array([1e-300])).tolist() != masses(layout, np.array([0.0])).tolist()
+
+
+def test_few_whole_numbers() -> None:
+    numbers = np.repeat([0.0, 1.0, 2.0, 7.0], [500, 300, 150, 50])
+    layout = learning.numeric(numbers)
+    assert [e for e in layout.edges if 0 <= e <= 8] == [0, 1, 2, 3, 7, 8]
+    assert [m for m in masses(layout, numbers).tolist() if m] == [500, 300, 150, 50]
+    assert all(float(e).is_integer() for e in layout.edges)
+
+
+def test_more_shared_values_than_bins() -> None:
+    numbers = np.repeat(np.random.default_rng(3).normal(size=400), 10)
+    assert len(learning.numeric(numbers).edges) <= MAX_EDGES
+
+
+def test_far_away_has_a_size() -> None:
+    numbers = np.random.default_rng(4).uniform(size=10_000)
+    layout = learning.numeric(numbers)
+    places = [int(np.flatnonzero(masses(layout, np.array([x])))[0]) for x in (1.5, 3.0, 10.0, 100.0, -2.0)]
+    assert len(set(places)) == 5
+
+
+def test_learning_is_deterministic_and_knows_nothing_of_zero_signs() -> None:
+    assert learning.numeric(np.array([-0.0, 0.0, 1.0])) == learning.numeric(np.array([1.0, 0.0, 0.0]))
+
+
+def test_most_frequent_categories() -> None:
+    words = {f"w{i:03}": 1000 - i // 2 for i in range(300)}
+    known = learning.categorical(words).categories
+    assert known == tuple(f"w{i:03}" for i in range(100))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_from_raw_counts_is_close_to_from_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for numbers in (rng.normal(size=20_000), rng.lognormal(sigma=2, size=20_000), rng.uniform(-5, 3, size=20_000)):
+        counts = counted(None, column("x", numbers.tolist(), "raw"))
+        layout = layout_from_raw(MODEL, counts).features["x"]
+        assert isinstance(layout, NumericLayout)
+        assert len(layout.edges) <= MAX_EDGES
+        found = masses(layout, numbers)
+        assert found.sum() == 20_000
+        assert found[0] == found[-1] == 0
+        assert found.max() < 3 * 20_000 / (found > 0).sum()  # mass within an eighth of an octave is not quite even
+        assert any(e == numbers.min() for e in layout.edges)
+    assert layout_from_raw(MODEL, counts) == layout_from_raw(MODEL, counts)
+
+
+def test_from_raw_zeros_and_ones() -> None:
+    numbers = np.repeat([0.0, 1.0], [700, 300])
+    layout = layout_from_raw(MODEL, counted(None, column("x", numbers.tolist(), "raw"))).features["x"]
+    assert isinstance(layout, NumericLayout)
+    assert [m for m in masses(layout, numbers).tolist() if m] == [700, 300]
+
+
+def test_categories_from_raw_counts() -> None:
+    rng = np.random.default_rng(5)
+    words = [f"category {i}" for i in range(60)]
+    values = [words[i] for i in np.minimum(rng.geometric(0.08, size=20_000) - 1, 59)]
+    of = layout_from_raw(MODEL, counted(None, column("x", values, "raw"))).features["x"]
+    assert isinstance(of, CategoricalLayout)
+    assert set(of.categories) == set(values)  # none is lost to a shared bucket
+    exact = sorted(words, key=lambda w: (-values.count(w), w))
+    assert of.categories[:10] == tuple(exact[:10])
+
+
+def test_kinds_from_raw_counts() -> None:
+    raw = counted(
+        None,
+        column("flag", [True, False, None, True], "raw"),
+        column("mixed", ["a", "b", 1, "c"], "raw"),
+        column("mostly", [1, 2, "x", 3], "raw"),
+        column("never", [None] * 4, "raw"),
+        column("bad", [[1], {}, math.nan, None], "raw"),
+        column("cut", ["w" * 100] * 4, "raw"),
+        predictions=(column("prediction", ["yes", "no", "no", "no"], "raw"), column("score", [0.5, None, 1, 0], "raw")),
+    )
+    layout = layout_from_raw(MODEL, raw)
+    assert {n: of.kind for n, of in layout.features.items()} == {
+        "bad": "numeric", "cut": "categorical", "flag": "categorical", "mixed": "categorical", "mostly": "numeric",
+    }  # fmt: skip
+    assert layout.features["flag"] == CategoricalLayout(categories=("true", "false"))
+    assert layout.features["cut"] == CategoricalLayout(categories=())  # its name was cut for display
+    assert layout.predictions["prediction"] == CategoricalLayout(categories=("no", "yes"))
+    assert layout.predictions["score"].kind == "numeric"
+    assert layout.pane_ms == 10_000
+    assert layout_from_raw(MODEL, raw, pane_ms=7).pane_ms == 7
+
+
+def test_declared_and_listed_columns_from_raw_counts() -> None:
+    model = Model(
+        topic=("t",), task="multiclass",
+        columns={"n": "numeric", "c": "categorical", "t": "text", "gone": "categorical"},
+        fields=Fields(features=("t", "n", "c", "other", "gone"), prediction="p", score="s"),
+    )  # fmt: skip
+    raw = counted(
+        None,
+        column("n", ["a", "b", 2.5], "numeric"),
+        column("c", [1, 2, 2], "categorical"),
+        column("t", ["a", "bcd", None], "text"),
+    )
+    layout = layout_from_raw(model, raw)
+    assert list(layout.features) == ["t", "n", "c", "other", "gone"]
+    assert layout.features["c"] == CategoricalLayout(categories=("2", "1"))
+    assert layout.features["gone"] == CategoricalLayout(categories=())
+    assert layout.features["other"] == NumericLayout(edges=())
+    assert isinstance(layout.features["n"], NumericLayout)
+    assert 2.5 in layout.features["n"].edges
+    assert isinstance(layout.features["t"], NumericLayout)
+    assert 3.0 in layout.features["t"].edges
+    assert layout.predictions["prediction"] == NumericLayout(edges=())
