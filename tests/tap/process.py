@@ -1,0 +1,41 @@
+"""A tap in a process of its own, to be killed and frozen: `python -m tests.tap.process BROKERS PREFIX TOPIC...`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+
+from connectors.kafka import KafkaGroup, KafkaPublisher
+from connectors.kafka_clients import Connection
+from stream_monitor.tap import Limits, Rules, Tap
+from tests.tap.counting import IDLE_AFTER_MS, TinyCounting
+
+WORKERS = 2
+OPTIONS = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
+
+
+def main() -> None:
+    brokers, prefix, *topics = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    connection = Connection(brokers=brokers, options=OPTIONS)
+    group, publisher = KafkaGroup(connection, prefix + "group"), KafkaPublisher(connection)
+    tap = Tap(
+        rules=Rules(topics=tuple(topics), prefix=prefix, idle_after_ms=IDLE_AFTER_MS),
+        group=group,
+        logs=group,
+        publisher=publisher,
+        counting=TinyCounting(),
+        worker_partitions=WORKERS,
+        limits=Limits(events=500, flush_seconds=(0.2, 1.0), silence_seconds=1),
+    )
+    tap.run(stop)
+    group.close()
+    publisher.close()
+
+
+if __name__ == "__main__":
+    main()
