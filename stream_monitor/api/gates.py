@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 import msgspec
+from starlette.exceptions import HTTPException
 
 from stream_monitor.keys import Access, Scope
 
@@ -95,14 +96,16 @@ class Gate:
 
 
 def _limited(receive: Receive) -> Receive:
-    """Bodies without a stated length are cut off: to the application it looks as if the client had gone."""
+    """Bodies without a stated length are refused once they are too long."""
     taken = 0
 
     async def limited() -> Message:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if taken > MOST_BODY_BYTES else message
+        if taken > MOST_BODY_BYTES:
+            raise HTTPException(413, f"at most {MOST_BODY_BYTES} bytes")
+        return message
 
     return limited
 

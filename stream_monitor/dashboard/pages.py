@@ -133,12 +133,12 @@ class Page:
                         _heading(f"{detail.column}: {detail.compared}")
                         ui.echart(bars(detail.comparison), renderer="svg").classes("sm-chart")
                         self._buttons(detail)
-                with ui.element("div"):
-                    _heading("Last windows")
-                    _windows(detail.windows)
                     if detail.history:
                         _heading(f"{detail.metric}: {detail.column}, window by window")
                         ui.echart(line(detail.history, detail.metric), renderer="svg").classes("sm-chart")
+                with ui.element("div"):
+                    _heading("Last windows")
+                    _windows(detail.windows)
 
     def _buttons(self, detail: Detail) -> None:
         """One for each column that can be compared."""
@@ -227,7 +227,7 @@ def _system(status: Mapping[str, Any]) -> None:
         "dead letters": dead,
         "late events": sum(status.get("late_events", {}).values()),
         "repeated blocks": status.get("duplicate_blocks", 0),
-        "overlapping blocks": status.get("overlap_blocks", 0),
+        "overlaps": status.get("overlap_blocks", 0),
     }
     with _card("Service"):
         with ui.element("div").classes("sm-facts"):

@@ -14,7 +14,7 @@ from stream_monitor.interfaces import Catalog, StatusStore
 
 MOST_MODELS: Final = 200
 MOST_ALERTS: Final = 20
-MOST_WINDOWS: Final = 12
+MOST_WINDOWS: Final = 20
 MOST_POINTS: Final = 60  # windows in the line of a metric's values
 MOST_REFERENCES: Final = 32  # added up and kept, of one segment each
 FRESH_MS: Final = 900

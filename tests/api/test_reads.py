@@ -269,6 +269,11 @@ def test_reads_on_another_address_need_a_key(house: House) -> None:
         assert house.ask(path, key="reader").status_code in (200, 404)
     for path in ("/healthz", "/metrics"):
         assert house.ask(path).status_code == 200
+    page = house.ask("/")
+    assert page.status_code == 401
+    assert page.headers["www-authenticate"].startswith("Basic ")  # what a browser asks a person for
+    assert house.ask("/", auth=("anybody", "reader")).status_code == 404  # let in; this api has no page
+    assert house.ask("/", auth=("anybody", "wrong")).status_code == 401
     assert house.ask("/readyz").status_code == 503
     house.api = Api(host="0.0.0.0", keys="reader read", read="open", metrics="key")
     assert house.ask("/v1/models").status_code == 200

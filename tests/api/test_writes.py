@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -194,5 +195,11 @@ def test_what_cannot_be_audited_is_not_done(house: House) -> None:
 def test_a_body_that_is_too_large_or_no_json(house: House) -> None:
     path = "/v1/silences"
     assert house.ask(path, method="POST", key="admin-key", content=b"x" * 70_000).status_code == 413
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(70):
+            yield b" " * 1_000
+
+    assert house.ask(path, method="POST", key="admin-key", content=pieces()).status_code == 413  # no length is stated
     answer = house.ask(path, method="POST", key="admin-key", content=b"{", headers={"content-type": "application/json"})
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
