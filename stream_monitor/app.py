@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from rich.console import Console
+
+from connectors import memory
+from connectors.embedded import PARTITIONS, EmbeddedBroker
+from connectors.kafka import KafkaGroup, KafkaPublisher
+from connectors.kafka_catalog import KafkaCatalog, KafkaCommandLog
+from connectors.kafka_clients import Connection
+from connectors.kafka_samples import sample, topics
+from connectors.kafka_topics import Topics, TopicSpec, service_topics
+from connectors.redis import RedisLabelStore, RedisOutbox, RedisStatusStore
 from connectors.sinks import SINKS
 from connectors.triggers import TRIGGERS
 from stream_monitor import logs
-from stream_monitor.check import check_outside, check_references, summary
-from stream_monitor.config_files import ConfigFile, known_tables, read_config
+from stream_monitor.catalogs import MemoryCatalog
+from stream_monitor.check import Outside, check_outside, check_references, summary
+from stream_monitor.config import Config, Kafka
+from stream_monitor.config_files import ConfigFile, check_role, known_tables, read_config
+from stream_monitor.config_values import choices, substitute
+from stream_monitor.counting import roles
+from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.interfaces import Sink, Trigger
 from stream_monitor.notices import TRIGGER, target_names
+from stream_monitor.processes import main
 from stream_monitor.references import prepare
+from stream_monitor.services import Process
+from stream_monitor.starts import read_references
 
-__all__ = ["SINKS", "TRIGGERS", "read"]
+__all__ = ["SINKS", "TRIGGERS", "check", "init", "read", "replay", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +52,8 @@ def read(file: str, formatter: logs.Formatter | None = None) -> ConfigFile:
     return found
 
 
-def targets(found: ConfigFile) -> Mapping[str, Sink | Trigger]:
+def targets(config: Config) -> dict[str, Sink | Trigger]:
     """The sinks and triggers of a configuration, by name."""
-    config = found.config
     made: dict[str, Sink | Trigger] = {}
     for name, target in zip(target_names(config.sinks), config.sinks, strict=True):
         made[name] = SINKS[target.kind](**target.options)
@@ -41,10 +62,193 @@ def targets(found: ConfigFile) -> Mapping[str, Sink | Trigger]:
     return made
 
 
+def status_store(config: Config) -> memory.MemoryStatusStore | RedisStatusStore:
+    """Where documents are kept."""
+    in_memory = config.store == "memory"
+    return memory.MemoryStatusStore() if in_memory else RedisStatusStore(config.store, config.kafka.prefix)
+
+
+def label_store(config: Config) -> memory.MemoryLabelStore | RedisLabelStore:
+    """Where predictions wait for their labels."""
+    in_memory = config.store == "memory"
+    return memory.MemoryLabelStore() if in_memory else RedisLabelStore(config.store, config.kafka.prefix)
+
+
+def outbox_of(config: Config) -> memory.MemoryOutbox | RedisOutbox:
+    """Where alerts wait for their delivery."""
+    return memory.MemoryOutbox() if config.store == "memory" else RedisOutbox(config.store, config.kafka.prefix)
+
+
+# -- init, check, replay
+
+
+def init(topic: str, brokers: str, reference: str | None, output: str, options: Sequence[str]) -> str:
+    """The text of a monitor.yaml for a topic."""
+    from stream_monitor.init import first_rows, label_topic, look, relative_to, render
+
+    written, filled = kafka_options(options)
+    connection = Connection.of(Kafka(brokers=brokers, options=filled))
+    known = topics(connection)
+    if topic not in known:
+        raise ConfigError([_wrong("--topic", f"the broker has no topic {topic!r}{choices(topic, sorted(known)[:50])}")])
+    near = label_topic(topic, sorted(known))
+    seen = look(
+        topic,
+        brokers,
+        sample(connection, topic),
+        labels=(near, sample(connection, near, records=200)) if near else None,
+        reference=(relative_to(reference, output), first_rows(reference)) if reference else None,
+        options=written,
+    )
+    return render(seen)
+
+
+def kafka_options(texts: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """NAME=VALUE as written, for the file, and with what stands for secrets filled in, for now."""
+    written: dict[str, str] = {}
+    filled: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        there, wrong = substitute(value, os.environ, Path())
+        if not equals or wrong:
+            raise ConfigError([_wrong("--kafka-option", wrong[0] if wrong else f"expected NAME=VALUE, not {name!r}")])
+        written[name], filled[name] = value, there
+    return written, filled
+
+
+def _wrong(option: str, message: str) -> Mistake:
+    return Mistake(file=option, line=0, path="", message=message)
+
+
 def check(file: str, connect: bool, formatter: logs.Formatter) -> str:
     """What `check` prints; ConfigError or Unreachable otherwise."""
     found = read(file, formatter)
     said = check_references(found, prepare)
     if connect:
-        said += check_outside(found, outside(found))
+        said += check_outside(found, _outside(found.config))
     return summary(found, said)
+
+
+def _outside(config: Config) -> Outside:
+    def asking(thing: Any) -> Callable[[], Awaitable[None]]:
+        async def ping() -> None:
+            try:
+                await thing.ping()
+            finally:
+                await thing.close()
+
+        return ping
+
+    def all_topics() -> Mapping[str, int]:
+        if config.kafka.brokers == "embedded":  # brings up whatever it is asked for
+            return dict.fromkeys(roles(config), PARTITIONS)
+        return topics(Connection.of(config.kafka))
+
+    made = {name: asking(target) for name, target in targets(config).items()}
+    return Outside(topics=all_topics, store=asking(status_store(config)), targets=made)
+
+
+def replay(file: str, model: str, events: str, labels: str | None, output: str, formatter: logs.Formatter) -> None:
+    """Run the pipeline over files and write what it gives into the folder `output`."""
+    from stream_monitor import replay as replaying
+    from stream_monitor.progress import progress
+    from stream_monitor.replay_files import Files
+
+    found = read(file, formatter)
+    if model not in found.config.models:
+        raise found.error("models", f"unknown model {model!r}{choices(model, found.config.models)}")
+    if not found.config.models[model].fields.time:
+        raise found.error(f"models.{model}.fields.time", "missing: rows of a file have no Kafka timestamp")
+    config = replaying.alone(found.config, model)
+    told = config.models[model].labels
+    if labels and (told is None or not told.fields.time):
+        raise found.error(f"models.{model}.labels.fields.time", "missing: rows of a file have no Kafka timestamp")
+    catalog = MemoryCatalog()
+    start = read_references(config, catalog)
+    files = Files(Path(output))
+    began = time.monotonic()
+    run: replaying.Run
+    store = memory.MemoryLabelStore(clock=lambda: run.at_ms / 1000)
+    run = replaying.Run(config, model, catalog=catalog, store=store, put=files.put)
+    try:
+        run.configure(start.command(config, 0, "replay"))
+        sources = replaying.feeds(config, model, events, labels)
+        total = replaying.count_rows(events) + (replaying.count_rows(labels) if labels else 0)
+        with progress("replaying", total) as steps:
+            replaying.play(run, *sources, steps)
+    finally:
+        files.close()
+    console = Console(stderr=True)
+    console.print(files.summary(run.tally, time.monotonic() - began))
+    console.print(f"written to {output}/", highlight=False)
+
+
+# -- tap, worker, api
+
+
+def serve(file: str, role: str, formatter: logs.Formatter, *, embedded: bool, http: int | None) -> None:
+    """Be a process of the service until told to stop. ConfigError, or StateError when it cannot go on."""
+    found = read(file, formatter)
+    if embedded:
+        kafka = replace(found.config.kafka, brokers="embedded")
+        found = replace(found, config=replace(found.config, kafka=kafka, store="memory"))
+    check_role(found, role)
+    check_references(found, prepare)
+    main(lambda stop: Process(found.config, role, Wires, http).run(stop))
+
+
+class Wires:
+    """The connectors of a process; see services.Ports."""
+
+    def __init__(self, config: Config) -> None:
+        self._broker = EmbeddedBroker() if config.kafka.brokers == "embedded" else None
+        self.embedded = self._broker is not None
+        address = self._broker.address if self._broker else ""
+        if self.embedded:
+            config = replace(config, kafka=replace(config.kafka, partitions=PARTITIONS))
+        self.config = config
+        self._connection = Connection.of(config.kafka, embedded_brokers=address)
+        self.brokers = self._connection.brokers
+        self.store = status_store(config)
+        self._topics: Topics | None = None
+
+    @property
+    def topics(self) -> Topics:
+        if self._topics is None:
+            self._topics = Topics(self._connection)
+        return self._topics
+
+    def create_topics(self, compacted: Sequence[str]) -> None:
+        kafka = self.config.kafka
+        specs = [*service_topics(kafka), *(TopicSpec.compacted(name, kafka.partitions) for name in compacted)]
+        if self.embedded:  # brings up whatever it is asked for
+            specs += [TopicSpec(name=topic, partitions=PARTITIONS) for topic in roles(self.config)]
+        self.topics.create(specs, kafka.replication)
+
+    def identify(self, topic: str) -> tuple[str, int] | None:
+        return self.topics.identify([topic]).get(topic)
+
+    def catalog(self) -> KafkaCatalog:
+        return KafkaCatalog(self._connection, self.config.kafka.prefix)
+
+    def commands(self, partitions: int) -> KafkaCommandLog:
+        return KafkaCommandLog(self._connection, self.config.kafka.prefix, partitions)
+
+    def group(self) -> KafkaGroup:
+        return KafkaGroup(self._connection, self.config.kafka.group)
+
+    def publisher(self) -> KafkaPublisher:
+        return KafkaPublisher(self._connection)
+
+    def labels(self) -> memory.MemoryLabelStore | RedisLabelStore:
+        return label_store(self.config)
+
+    def outbox(self) -> memory.MemoryOutbox | RedisOutbox:
+        return outbox_of(self.config)
+
+    def targets(self) -> Mapping[str, Sink | Trigger]:
+        return targets(self.config)
+
+    def close(self) -> None:
+        if self._broker is not None:
+            self._broker.close()

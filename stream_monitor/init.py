@@ -6,14 +6,20 @@ What cannot be seen is said in a comment at its place, never made up.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stream_monitor.config import Config, Model
 from stream_monitor.config_values import UNITS_MS
+from stream_monitor.fields import event_plan
+from stream_monitor.formats.files import File
+from stream_monitor.formats.tables import TableRows, cell_value
 from stream_monitor.guesses import Guess, guess, guess_labels
 
 _UNPRINTABLE = re.compile(
@@ -100,6 +106,29 @@ def look(
         labels=joined,
         options=options or {},
     )
+
+
+def first_rows(file: str, rows: int = 2_000) -> list[Mapping[str, Any]]:
+    """The first rows of a reference file as messages. ConfigError when it cannot be read."""
+    found = File(Path(file))
+    if found.kind == "jsonl":
+        return rows_of(next(found.lines(rows), []))
+    table = next(found.tables(rows))[0]
+    plan = event_plan("", Config(models={"": Model(topic=("",))}), flat=True)
+    read = TableRows(table, plan, texts=found.kind == "csv")
+    columns = {name: read.values(name) for name in table.column_names}
+    if found.kind == "csv":
+        columns = {n: [cell_value(v) if isinstance(v, str) else v for v in values] for n, values in columns.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def relative_to(file: str, output: str) -> str:
+    """The path of a file as it must be written in `output`, in whose folder it is looked for.
+
+    >>> relative_to("data/train.csv", "conf/monitor.yaml"), relative_to("/data/train.csv", "conf/monitor.yaml")
+    ('../data/train.csv', '/data/train.csv')
+    """
+    return file if Path(file).is_absolute() else os.path.relpath(file, Path(output).parent)
 
 
 def label_topic(topic: str, topics: Sequence[str]) -> str | None:

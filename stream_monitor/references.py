@@ -134,8 +134,11 @@ def reference_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def prepare(name: str, model: Model, base_dir: Path) -> Prepared:
-    """Layout and reference from `model.reference.file`, relative to `base_dir`; ConfigError when it cannot be used."""
+def prepare(name: str, model: Model, base_dir: Path, layout: Layout | None = None) -> Prepared:
+    """Layout and reference from `model.reference.file`, relative to `base_dir`; ConfigError when it cannot be used.
+
+    With a `layout` nothing is learnt: the file is counted as that says.
+    """
     if not model.reference.file:
         return Prepared(layout=None, reference=None)
     path = base_dir / model.reference.file
@@ -150,12 +153,13 @@ def prepare(name: str, model: Model, base_dir: Path) -> Prepared:
         raise _unusable(name, path, len(batch), dead)
     if not batch.features and not batch.predictions:
         raise _error(name, path, f"has no column of the model's fields; it has: {_columns(rows)}")
-    pane_ms = choose_pane(model, batch.times_ms) if timed else raw_pane_ms(model)
-    layout = Layout(
-        pane_ms=pane_ms,
-        features=_in_order(model, {c.name: _learn(c, rows, plan) for c in batch.features}),
-        predictions=_predictions(model, batch),
-    )
+    if layout is None:
+        layout = Layout(
+            pane_ms=choose_pane(model, batch.times_ms) if timed else raw_pane_ms(model),
+            features=_in_order(model, {c.name: _learn(c, rows, plan) for c in batch.features}),
+            predictions=_predictions(model, batch),
+        )
+    pane_ms = layout.pane_ms
     batch, _ = _events(rows, piece, plan, layout)
     n = len(batch)
     if timed:

@@ -1,0 +1,360 @@
+"""One process of the service, with one role or all: what its parts need, in which order they come up, what they tell.
+
+connect -> topics -> catalog -> references made known -> tap | worker and deliveries | api, and a heartbeat
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+from stream_monitor.brokers import Group, Logs, Publisher
+from stream_monitor.config import Config
+from stream_monitor.counting import BlockCounting, roles
+from stream_monitor.errors import StateError, Unreachable
+from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Sink, StatusStore, Trigger
+from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
+from stream_monitor.processes import Part, every, http, in_thread, now_ms, run_parts
+from stream_monitor.references import pack_reference, prepare
+from stream_monitor.starts import Shared, Start, make_known
+from stream_monitor.statuses import heartbeat
+from stream_monitor.summaries import counters_output
+from stream_monitor.tap import Rules, Tap
+from stream_monitor.telemetry import ProcessServer, Telemetry, tap_families, worker_families
+
+HEARTBEAT_SECONDS: Final = 2.0
+START_SECONDS: Final = 60.0  # for the broker to answer before a process gives up
+UNDELIVERABLE_SECONDS: Final = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Closes(Protocol):
+    """Lets go of what it holds."""
+
+    def close(self) -> None: ...
+
+
+class ClosesAsync(Protocol):
+    """Lets go of what it holds."""
+
+    async def close(self) -> None: ...
+
+
+class Membership(Group, Logs, Closes, Protocol):
+    """A member of the taps' group, which also knows the logs."""
+
+
+class ClosingPublisher(Publisher, Closes, Protocol):
+    """A publisher that can be let go."""
+
+
+class ClosingCommands(CommandLog, Closes, Protocol):
+    """A command log that can be let go."""
+
+
+class ClosingLabels(LabelStore, Closes, Protocol):
+    """A label store that can be let go."""
+
+
+class ClosingOutbox(Outbox, ClosesAsync, Protocol):
+    """An outbox that can be let go."""
+
+
+class ClosingStore(StatusStore, ClosesAsync, Protocol):
+    """A status store that can be let go."""
+
+
+class FollowedCatalog(Shared, Closes, Protocol):
+    """A catalog that reads what others publish."""
+
+    def load(self) -> None:
+        """Read up to now. Raises Unreachable."""
+
+    def follow(self) -> None:
+        """Go on reading in a thread."""
+
+    async def catch_up(self) -> None:
+        """Read up to now."""
+
+    async def announce(self, kind: str, id: str, model: str = "") -> None:
+        """Publish a layout or a reference."""
+
+
+class Ports(Protocol):
+    """The outside of a process. What connects may raise Unreachable."""
+
+    @property
+    def config(self) -> Config:
+        """With what the broker decides: the partitions of an embedded one."""
+
+    @property
+    def brokers(self) -> str: ...
+    @property
+    def embedded(self) -> bool: ...
+    @property
+    def store(self) -> ClosingStore: ...
+
+    def create_topics(self, compacted: Sequence[str]) -> None:
+        """Those of the contract, and compacted ones with as many partitions as the panes topic."""
+
+    def identify(self, topic: str) -> tuple[str, int] | None: ...
+    def catalog(self) -> FollowedCatalog: ...
+    def commands(self, partitions: int) -> ClosingCommands: ...
+    def group(self) -> Membership: ...
+    def publisher(self) -> ClosingPublisher: ...
+    def labels(self) -> ClosingLabels: ...
+    def outbox(self) -> ClosingOutbox: ...
+    def targets(self) -> Mapping[str, Sink | Trigger]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """What a role tells of itself."""
+
+    status: Callable[[], Mapping[str, Any]]
+    families: Callable[[], Iterable[Any]]
+
+
+class Process:
+    """One process with one or all roles, and what they share."""
+
+    def __init__(self, config: Config, role: str, ports: Callable[[Config], Ports], http_port: int | None) -> None:
+        self._config, self._role, self._http_port = config, role, http_port
+        self._make_ports = ports
+        self._id = f"{socket.gethostname()}:{os.getpid()}"
+        self._started_ms = now_ms()
+        self._telemetry = Telemetry()
+        self._closing = AsyncExitStack()
+        self._alive: dict[Literal["tap", "worker"], Alive] = {}
+        self._counters: Callable[[], list[Mapping[str, Any]]] = list
+        self._counted: list[Mapping[str, Any]] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; StateError or Unreachable when it cannot go on."""
+        async with self._closing:
+            self._ports = await asyncio.to_thread(self._make_ports, self._config)
+            self._later(self._ports.close)
+            self._closing.push_async_callback(self._ports.store.close)
+            if not await self._connect(stop):
+                return
+            parts: dict[str, Part] = {}
+            if self._role in ("tap", "run"):
+                parts |= self._tap()
+            if self._role in ("worker", "run"):
+                parts |= await self._worker()
+            if self._role in ("api", "run"):
+                parts |= self._api()
+            if self._alive:
+                parts["heartbeat"] = every(HEARTBEAT_SECONDS, "heartbeat", self._beat)
+            if self._http_port is not None:
+                self._serve_itself(self._http_port)
+            log.info("%s %s has begun; brokers: %s", self._role, self._id, self._ports.brokers)
+            await run_parts(parts, stop)
+            log.info("stopped")
+
+    def _later(self, close: Callable[[], None]) -> None:
+        self._closing.push_async_callback(lambda: asyncio.to_thread(close))
+
+    async def _connect(self, stop: asyncio.Event) -> bool:
+        """Whether all is ready; False if told to stop before."""
+        end = time.monotonic() + START_SECONDS
+        while not stop.is_set():
+            try:
+                await self._prepare()
+                return True
+            except Unreachable as error:
+                if time.monotonic() > end:
+                    raise
+                log.warning("%s; trying again", error)
+            try:
+                async with asyncio.timeout(1.0):
+                    await stop.wait()
+            except TimeoutError:
+                pass
+        return False
+
+    async def _prepare(self) -> None:
+        """Topics, catalog, references: what every role needs."""
+        ports, config = self._ports, self._ports.config
+        kafka = config.kafka
+        own = []
+        if self._role in ("worker", "run"):
+            from stream_monitor.agents import checkpoints_topic  # Faust takes a second to import
+
+            own.append(checkpoints_topic(config))
+        await asyncio.to_thread(ports.create_topics, own)
+        panes = f"{kafka.prefix}panes"
+        found = await asyncio.to_thread(ports.identify, panes)
+        if found is None:
+            raise Unreachable(f"{panes} does not show")
+        if found[1] != kafka.partitions:
+            log.warning("%s has %d partitions, not %d: that stays", panes, found[1], kafka.partitions)
+        self._config = replace(config, kafka=replace(kafka, partitions=found[1]))
+        catalog = ports.catalog()
+        try:
+            await asyncio.to_thread(catalog.load)
+            self._start = Start()
+            if self._role != "api":
+                self._start = await asyncio.to_thread(make_known, self._config, catalog)
+        except BaseException:
+            await asyncio.to_thread(catalog.close)
+            raise
+        self._catalog = catalog
+        self._later(catalog.close)
+        catalog.follow()
+        self._commands = ports.commands(found[1])
+        self._later(self._commands.close)
+
+    # -- the roles
+
+    def _tap(self) -> dict[str, Part]:
+        config, ports = self._config, self._ports
+        labels, publisher, group = ports.labels(), ports.publisher(), ports.group()
+        for thing in (labels, publisher, group):
+            self._later(thing.close)
+        tap = Tap(
+            rules=Rules(
+                topics=tuple(roles(config)),
+                prefix=config.kafka.prefix,
+                start=config.kafka.start,
+                idle_after_ms=config.time.idle_after,
+            ),
+            group=group,
+            logs=group,
+            publisher=publisher,
+            counting=BlockCounting(
+                config, catalog=self._catalog, label_store=labels, layouts=self._catalog.model_layouts
+            ),
+            worker_partitions=config.kafka.partitions,
+        )
+        self._alive["tap"] = Alive(status=tap.status, families=lambda: tap_families(tap.status(), now_ms()))
+        return {"tap": in_thread("tap", tap.run)}
+
+    async def _worker(self) -> dict[str, Part]:
+        from stream_monitor.agents import FaustWorker, TopicInfo
+        from stream_monitor.deliveries import deliver_forever
+        from stream_monitor.fold import State, step
+        from stream_monitor.owners import Fold
+
+        config, ports = self._config, self._ports
+        outbox = ports.outbox()
+        self._closing.push_async_callback(outbox.close)
+        sinks, triggers = target_names(config.sinks), target_names(config.triggers, TRIGGER)
+
+        async def describe(topic: str) -> TopicInfo | None:
+            found = await asyncio.to_thread(ports.identify, topic)
+            return None if found is None else TopicInfo(id=found[0], partitions=found[1])
+
+        async def deliver(kind: str, id: str, body: Mapping[str, Any], origin: tuple[str, int, int]) -> None:
+            if kind == "alert":
+                await outbox.add(alert_notices(id, body, sinks, now_ms(), origin))
+            else:
+                await outbox.add(retrain_notices(id, body, triggers, now_ms(), origin))
+
+        worker = FaustWorker(
+            config,
+            brokers=ports.brokers,
+            fold=Fold(empty=State.empty, step=step, restore=State.restore),
+            catalog=self._catalog,
+            store=ports.store,
+            describe=describe,
+            deliver=deliver,
+            watching=self._telemetry,
+            embedded=ports.embedded,
+        )
+        await self._commands.append("", self._start.command(config, now_ms(), f"start of {self._id}"))
+        self._alive["worker"] = Alive(status=worker.status, families=lambda: worker_families(self._counted))
+        self._counters = lambda: [counters_output(h.owner.state).body for h in worker.worker.holds.values()]
+        undeliverable = self._undeliverable()
+
+        async def deliveries(stop: asyncio.Event) -> None:
+            await deliver_forever(
+                outbox,
+                ports.targets(),
+                ports.store,
+                clock=now_ms,
+                count=self._telemetry.delivered,
+                undeliverable=undeliverable,
+                stop=stop,
+            )
+
+        return {"worker": worker.run, "deliveries": deliveries}
+
+    def _undeliverable(self) -> Callable[[Notice, str], Awaitable[None]]:
+        publisher = self._ports.publisher()
+        self._later(publisher.close)
+        topic = f"{self._config.kafka.prefix}dead-letters"
+
+        def publish(notice: Notice, detail: str) -> None:
+            key, value, headers = dead_letter(notice, detail)
+            publisher.send(topic, None, value, key, headers)
+            publisher.settle(UNDELIVERABLE_SECONDS, threading.Event())
+
+        return lambda notice, detail: asyncio.to_thread(publish, notice, detail)
+
+    def _api(self) -> dict[str, Part]:
+        from stream_monitor.api import create_api  # FastAPI and NiceGUI take seconds to import
+
+        config = self._config
+        app = create_api(config, self._ports.store, self._commands, probe=self._probe, prepare_file=self._prepare_file)
+
+        def listening(port: int) -> None:
+            host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
+            log.info("listening on http://%s:%d", host, port)
+
+        return {"api": http(app, config.api.host, config.api.port, listening)}
+
+    async def _probe(self) -> None:
+        """Raise if the broker does not answer."""
+        await asyncio.to_thread(self._ports.identify, f"{self._config.kafka.prefix}panes")
+
+    async def _prepare_file(self, name: str, version: str, file: str) -> str:
+        """Count a file as the model is counted now, and publish it as a reference of a version."""
+        model = self._config.models[name]
+        await self._catalog.catch_up()
+        id = self._catalog.model_layouts().get(name)
+        layout = self._catalog.layout(id) if id else None
+        there = replace(model, reference=replace(model.reference, file=file))
+        prepared = await asyncio.to_thread(prepare, name, there, Path(), layout)
+        assert prepared.reference is not None
+        reference = self._catalog.add_blob(pack_reference(replace(prepared.reference, version=version)))
+        await self._catalog.announce("reference", reference)
+        return reference
+
+    # -- telling
+
+    async def _beat(self) -> None:
+        self._counted = self._counters()
+        told = self._telemetry.snapshot()
+        documents = [
+            heartbeat(
+                kind, self._id, self._started_ms, now_ms(), {**alive.status(), "brokers": self._ports.brokers}, told
+            )
+            for kind, alive in self._alive.items()
+        ]
+        await self._ports.store.put(documents)
+
+    def _serve_itself(self, port: int) -> None:
+        def ready() -> str:
+            return "; ".join(str(r) for a in self._alive.values() if (r := a.status().get("reason")))
+
+        def families() -> Iterable[Any]:
+            return [family for alive in self._alive.values() for family in alive.families()]
+
+        try:
+            server = ProcessServer("127.0.0.1", port, self._telemetry, families, ready)
+        except OSError as error:
+            raise StateError(f"nothing can listen on port {port}: {error.strerror}") from error
+        self._later(server.close)
+        log.info("metrics on http://127.0.0.1:%d/metrics", server.port)
