@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from detectors.layouts import CategoricalLayout, Layout
-from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.batches import DeadLetter, Records
 from stream_monitor.errors import ConfigError, Mistake
-from stream_monitor.fields import FUTURE_FREE, LabelPlan, Plan, assemble, assemble_labels
+from stream_monitor.fields import LabelPlan, Plan
 from stream_monitor.formats import json as json_format
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.formats.tables import TableRows
@@ -31,7 +31,6 @@ from stream_monitor.formats.tables import TableRows
 PARQUET: Final = (".parquet", ".pq")
 CSV: Final = (".csv", ".csv.gz")
 JSONL: Final = (".jsonl", ".ndjson", ".json")
-ROWS: Final = 65_536  # events of one batch
 
 
 def unreadable(path: Path, why: object) -> ConfigError:
@@ -167,7 +166,7 @@ class Piece(NamedTuple):
 
 
 def pieces(file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int) -> Iterator[Piece]:
-    """The rows of a file, at most `rows` at a time."""
+    """The rows of a file, at most `rows` at a time, to be assembled by `plan`. ConfigError when it cannot be read."""
     events = plan if isinstance(plan, Plan) else None
     if file.kind == "jsonl":
         first = 0
@@ -196,32 +195,3 @@ def everything(path: Path, plan: Plan) -> Piece:
         return Piece(TableRows(whole, plan, texts=tables[0].texts, whole=tables[0].whole), numbers, dead)
     messages = [m for p in found if isinstance(p.rows, DictRows) for m in p.rows.messages]
     return Piece(DictRows(messages, plan, flat=True), numbers, dead)
-
-
-def read_events(
-    path: Path, plan: Plan, layout: Layout | None, *, at_ms: int = FUTURE_FREE, rows: int = ROWS
-) -> Iterator[tuple[Batch, list[DeadLetter]]]:
-    """The events of a file in its order; offsets, and the index of dead letters, are row numbers from 0.
-
-    Without `at_ms` nothing is in the future. Raises ConfigError when the file cannot be read.
-    """
-    plan = replace(plan, flat=True, cache={})
-    for piece in pieces(File(path), plan, layout, rows):
-        batch, refused = assemble(
-            piece.rows, plan, layout, at_ms,
-            index=piece.numbers.tolist(), timestamps_ms=np.full(len(piece.rows), -1), offsets=piece.numbers,
-        )  # fmt: skip
-        yield batch, sorted(piece.dead + refused, key=lambda d: d.index)
-
-
-def read_labels(
-    path: Path, plan: LabelPlan, *, at_ms: int = FUTURE_FREE, rows: int = ROWS
-) -> Iterator[tuple[LabelBatch, list[DeadLetter]]]:
-    """The label events of a file in its order, as `read_events` gives events."""
-    plan = replace(plan, flat=True, cache={})
-    for piece in pieces(File(path), plan, None, rows):
-        batch, refused = assemble_labels(
-            piece.rows, plan, at_ms,
-            index=piece.numbers.tolist(), timestamps_ms=np.full(len(piece.rows), -1), offsets=piece.numbers,
-        )  # fmt: skip
-        yield batch, sorted(piece.dead + refused, key=lambda d: d.index)

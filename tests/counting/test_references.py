@@ -22,7 +22,7 @@ from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, Wi
 from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import ConfigError
 from stream_monitor.fields import event_plan
-from stream_monitor.formats.files import everything
+from stream_monitor.formats.files import File, everything, pieces
 from stream_monitor.panes import count_block
 from stream_monitor.references import Prepared, _events, pack_reference, prepare, reference_id, unpack_reference
 
@@ -254,6 +254,28 @@ def test_lines_of_jsonl(tmp_path: Path) -> None:
     batch, dead = read(path, MODEL)
     assert dead == [(1, "not_json"), (2, "not_utf8"), (3, "not_an_object"), (5, "missing_field")]
     assert batch.offsets.tolist() == [0, 4, 6]
+
+
+@pytest.mark.parametrize("end", [".parquet", ".csv", ".jsonl"])
+def test_pieces_are_the_whole(tmp_path: Path, end: str) -> None:
+    events = rows(100)
+    events[50]["id"] = None
+    path = write(tmp_path / f"ref{end}", events)
+    plan = event_plan("m", Config(models={"m": MODEL}), flat=True)
+    whole, dead = read(path, MODEL)
+    assert dead == [(50, "missing_field")]
+    found, letters = [], []
+    for piece in pieces(File(path), plan, None, 7):
+        batch, refused = _events(piece.rows, piece, plan, None)
+        found.append(batch)
+        letters += [(d.index, d.reason) for d in refused + piece.dead]
+    assert [len(b) for b in found if len(b)] == [7] * 7 + [6] + [7] * 6 + [2]
+    assert letters == dead
+    assert np.concatenate([b.offsets for b in found]).tolist() == whole.offsets.tolist()
+    assert np.concatenate([b.times_ms for b in found]).tolist() == whole.times_ms.tolist()
+    assert (
+        np.concatenate([b.features[0].numbers for b in found if len(b)]).tolist() == whole.features[0].numbers.tolist()
+    )
 
 
 def mistake(path: Path, model: Model = MODEL) -> str:
