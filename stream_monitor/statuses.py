@@ -201,4 +201,6 @@ def unready(snapshot: Snapshot) -> list[str]:
             reasons.append(f"no {kind} is healthy: {'; '.join(said)}")
         elif not any(p.get(holds) for p in healthy):
             reasons.append(f"no {kind} has a partition yet")
-    return reasons
+    folds = [p for worker in snapshot.workers for p in worker.get("partitions") or ()] + list(snapshot.counters)
+    stopped = {int(p["partition"]): str(p["stopped"]) for p in folds if p.get("stopped")}
+    return reasons + [f"worker partition {n} has stopped: {why}" for n, why in sorted(stopped.items())]

@@ -35,6 +35,11 @@ def test_ready_when_all_is_there(house: House) -> None:
         (beats(worker={"healthy": False, "reason": "stalled"}), "no worker is healthy: stalled"),
         (beats(tap={"assigned": []}), "no tap has a partition yet"),
         (beats(worker={"partitions": []}), "no worker has a partition yet"),
+        (
+            beats(worker={"partitions": [{"partition": 2, "stopped": "overlap"}, {"partition": 3, "stopped": ""}]}),
+            "worker partition 2 has stopped: overlap",
+        ),
+        ([*beats(), bodies.counters(1, stopped="gap")], "worker partition 1 has stopped: gap"),
     ],
 )
 def test_not_ready_says_why(house: House, documents: list[Document], reason: str) -> None:
