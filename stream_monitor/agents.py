@@ -28,7 +28,7 @@ from faust.types import TP
 from mode.threads import WorkerThread
 
 from stream_monitor.config import Config
-from stream_monitor.errors import StateError
+from stream_monitor.errors import StateError, Unreachable
 from stream_monitor.handovers import Deliver, Handover
 from stream_monitor.interfaces import StatusStore
 from stream_monitor.owners import Fold, S, Span
@@ -195,17 +195,17 @@ class FaustBus:
 
 
 def _named(error: BaseException) -> Exception:
-    """An error of aiokafka's by what is to be done: ConnectionError try again, StateError do not."""
+    """An error of aiokafka's by what is to be done: Unreachable try again, StateError do not."""
     hopeless = isinstance(error, KafkaError) and not error.retriable and type(error).__name__ not in _PASSING
     text = f"{type(error).__name__}: {error}"
-    return StateError(f"the broker refuses: {text}") if hopeless else ConnectionError(text)
+    return StateError(f"the broker refuses: {text}") if hopeless else Unreachable(text)
 
 
 # Not marked as retriable by aiokafka, yet gone when the broker is back.
 _PASSING: Final = frozenset({"KafkaTimeoutError", "KafkaConnectionError", "RequestTimedOutError", "NodeNotReadyError"})
 
 
-class Shell(Generic[S]):
+class FaustWorker(Generic[S]):
     """One worker of the group. `run` it in any event loop; `status()` says how it does."""
 
     def __init__(
@@ -279,22 +279,28 @@ class Shell(Generic[S]):
             log.warning("the ends of %s are not known: %r", self._changelog, error)
 
     async def _on_recovered(self) -> None:
-        """A table has been read, and no entry of the new generation has come yet."""
-        try:  # Faust drops what is raised here
-            generation = self._bus.generation
-            if not self._is_whole(generation):
-                log.warning("generation %d: the table is not whole yet", generation)
-                return  # of an older generation: Faust reads on for this one and calls again
-            info = await self._describe(self._panes)
-            if info is None or self._info is None or info.id != self._info.id:
-                raise StateError(f"topic {self._panes} is not the one it was")
-            spans = await self._bus.spans()
-            await self.worker.assigned(generation, info.id, info.partitions, list(self._table.items()), spans)
-            self._ready_for = generation
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self._failure = error
+        """A table has been read, and no entry of the new generation has come yet. Faust drops what is raised here."""
+        generation = self._bus.generation
+        if not self._is_whole(generation):
+            log.info("generation %d: the table is not whole yet", generation)
+            return  # of an older generation: Faust reads on for this one and calls again
+        while generation == self._bus.generation and self._failure is None:
+            try:
+                await self._derive(generation)
+                return
+            except StateError as error:
+                self._failure = error
+            except Exception as error:  # whatever a client says without a broker; if it lasts, it ends the process
+                log.warning("generation %d: the states could not be derived: %r", generation, error)
+                await asyncio.sleep(1)
+
+    async def _derive(self, generation: int) -> None:
+        info = await self._describe(self._panes)
+        if info is None or self._info is None or info.id != self._info.id:
+            raise StateError(f"topic {self._panes} is not the one it was")
+        spans = await self._bus.spans()
+        await self.worker.assigned(generation, info.id, info.partitions, list(self._table.items()), spans)
+        self._ready_for = generation
 
     def _is_whole(self, generation: int) -> bool:
         """Whether the table holds, of all our partitions, what was written before they became ours.
@@ -306,7 +312,7 @@ class Shell(Generic[S]):
         return (
             wanted == generation
             and set(ends) == self._bus.partitions(self._panes) == self._bus.partitions(self._changelog)
-            and all((read.get(TP(self._changelog, p)) or 0) >= end - 1 for p, end in ends.items())
+            and all(_least(read.get(TP(self._changelog, p))) >= end - 1 for p, end in ends.items())
         )
 
     # -- running
@@ -345,7 +351,7 @@ class Shell(Generic[S]):
                 if task.done() and (error := task.exception()) is not None:
                     raise StateError(f"{task.get_name()} ended: {error!r}") from error
             if self._failure is not None:
-                raise StateError(f"the states could not be derived: {self._failure!r}") from self._failure
+                raise StateError(str(self._failure)) from self._failure
             if self._app.crashed:
                 raise StateError(f"Faust crashed: {self._app.crash_reason!r}") from self._app.crash_reason
             self._check_progress()
@@ -485,6 +491,10 @@ def _arrival(event: Any) -> Arrival:
     # Why: the event waits for its checkpoint; its bytes need not.
     m.value = event.value = None
     return arrival
+
+
+def _least(offset: int | None) -> int:
+    return -1 if offset is None else offset
 
 
 def _die() -> None:

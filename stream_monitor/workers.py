@@ -14,13 +14,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Generic, Protocol
 
 from stream_monitor import checkpoints
 from stream_monitor.entries import Bundle, Entry
-from stream_monitor.errors import StateError
+from stream_monitor.errors import StateError, Unreachable
 from stream_monitor.interfaces import Catalog, Document, StatusStore
 from stream_monitor.messages import document, message
 from stream_monitor.moments import epoch_ms
@@ -67,7 +68,7 @@ class Bus(Protocol):
         """Of the group, now."""
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
-        """Write all; returns once all are acknowledged. ConnectionError: try again; StateError: it never will work."""
+        """Write all; returns once all are acknowledged. Unreachable: try again; StateError: it never will work."""
 
     def ack(self, arrival: Arrival) -> None:
         """The entry need not come again; in offset order."""
@@ -85,8 +86,8 @@ class Announcing(Catalog, Protocol):
     async def catch_up(self) -> None:
         """Read what has been published up to now."""
 
-    async def announce(self, kind: str, id: str) -> None:
-        """Publish the "layout" or "reference" with that id; returns once it is acknowledged."""
+    async def announce(self, kind: str, id: str, model: str = "") -> None:
+        """Publish the "layout" (from now on the model's) or "reference" with that id; returns once it is written."""
 
 
 class Watching(Protocol):
@@ -188,7 +189,7 @@ class Worker(Generic[S]):
         spans: Mapping[int, Span],
     ) -> None:
         """These partitions are ours now (and no others): derive their states from the checkpoints topic's messages."""
-        await self._catalog.catch_up()
+        await self._until_reached(self._catalog.catch_up)
         apart = checkpoints.by_partition(messages)
         holds: dict[int, Hold[S]] = {}
         for partition, span in sorted(spans.items()):
@@ -275,7 +276,7 @@ class Worker(Generic[S]):
                 return
             if time.monotonic() > end:
                 raise StateError(f"not in the catalog: {', '.join(missing)}")
-            await self._catalog.catch_up()
+            await self._until_reached(self._catalog.catch_up)
             await asyncio.sleep(0.05)
 
     # -- outputs
@@ -284,7 +285,8 @@ class Worker(Generic[S]):
         outgoing = []
         for output, _ in outputs:
             if output.kind in ("layout", "reference"):
-                await self._catalog.announce(output.kind, str(output.body[output.kind]))
+                id = str(output.body[output.kind])
+                await self._until_reached(partial(self._catalog.announce, output.kind, id, output.model))
             if (m := message(output, self._source)) is not None:
                 outgoing.append(Outgoing(topic=self._prefix + m.topic, key=m.key, value=m.value, headers=m.headers))
             if (d := document(output)) is not None:
@@ -307,11 +309,15 @@ class Worker(Generic[S]):
         return f"/{self._prefix.rstrip('.') or 'stream-monitor'}"
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
-        while messages:
+        if messages:  # after a failure all of them again: their ids and bytes are the same
+            await self._until_reached(partial(self._bus.send, messages))
+
+    async def _until_reached(self, call: Callable[[], Awaitable[None]]) -> None:
+        while True:
             try:
-                await self._bus.send(messages)
-            except ConnectionError as error:  # all of them again: their ids and bytes are the same
-                log.warning("writing to the broker: %s; trying again", error)
+                await call()
+            except Unreachable as error:
+                log.warning("trying again: %s", error)
                 await asyncio.sleep(1)
             else:
                 self.progress = time.monotonic()

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from connectors.memory import MemoryStatusStore
 from detectors.layouts import Layout
 from stream_monitor import logs
-from stream_monitor.agents import Shell, TopicInfo
+from stream_monitor.agents import FaustWorker, TopicInfo
 from stream_monitor.config import Config, Kafka
 from stream_monitor.errors import StateError
 from stream_monitor.workers import Pace
@@ -44,7 +44,7 @@ class NoCatalog:
     async def catch_up(self) -> None:
         pass
 
-    async def announce(self, kind: str, id: str) -> None:
+    async def announce(self, kind: str, id: str, model: str = "") -> None:
         raise NotImplementedError
 
 
@@ -79,8 +79,8 @@ def config(name: str, partitions: int, options: Mapping[str, Any] | None = None)
     )
 
 
-def shell(bootstrap: str, name: str, partitions: int, pace: Pace, **more: Any) -> Shell[ToyState]:
-    return Shell(
+def shell(bootstrap: str, name: str, partitions: int, pace: Pace, **more: Any) -> FaustWorker[ToyState]:
+    return FaustWorker(
         config(name, partitions),
         brokers=bootstrap,
         fold=FOLD,
