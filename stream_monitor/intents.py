@@ -102,13 +102,18 @@ def came_later(partition: int, topic_id: str, sibling: Intent | None) -> bool:
     return sibling is not None and sibling.topic_id == topic_id and partition >= sibling.partitions_first
 
 
-def take_up(look: Look, now_ms: int) -> Intent | Opening:
+def take_up(look: Look, now_ms: int, known_id: str | None = None) -> Intent | Opening:
     """How to go on with a partition just assigned: the intent whose block is to be made again, or a new epoch.
+
+    `known_id` is the id that the topic had before, as far as this process has seen it: brokers forget the commits of a
+    topic that is deleted.
 
     Why an epoch is numbered by the clock: a group whose offsets were forgotten must not use a number again, or its
     blocks would be taken for repetitions.
     """
     if look.committed is None:
+        if known_id not in (None, look.topic_id):
+            return Opening(epoch=now_ms, offset=look.low, alarm=RECREATED)
         return Opening(epoch=now_ms, offset=None, alarm="")
     intent = from_metadata(look.metadata)
     if intent is None or intent.from_ != look.committed:

@@ -96,6 +96,7 @@ class Tap:
         self._now_ms, self._clock = now_ms, clock
         self._stop = threading.Event()
         self._assigned: dict[Partition, Assigned] = {}
+        self._ids: dict[str, str] = {}  # topic -> the id it has had
         self._joined = False
         self._flushed = clock()
         self._interval = self._limits.flush_seconds[0]
@@ -198,11 +199,12 @@ class Tap:
         self._report.works("assignment")
         self._report.works("group")
         self._assigned.update((a.partition, a) for a in opened)
+        self._ids.update((a.partition[0], a.topic_id) for a in opened)
         return {a.partition: a.position for a in opened}
 
     def _open(self, partition: Partition, look: Look) -> Assigned:
         now = self._now_ms()
-        how = take_up(look, now)
+        how = take_up(look, now, self._ids.get(partition[0]))
         if not isinstance(how, Opening):
             return Assigned.resumed(partition, how)
         offset = how.offset if how.offset is not None else self._first_offset(partition, look)
@@ -258,6 +260,7 @@ class Tap:
         facts = self._logs.identify(self._rules.topics)
         for topic in self._rules.topics:
             if topic in facts:
+                self._ids.setdefault(topic, facts[topic][0])
                 self._report.works(f"topic {topic}")
             else:
                 self._report.fails(f"topic {topic}", "does not exist")

@@ -73,6 +73,12 @@ def test_an_epoch_follows_the_one_it_knows_even_if_the_clock_went_back() -> None
     assert opening.epoch == NOW + 1_001
 
 
+def test_a_topic_made_anew_is_known_without_its_commits() -> None:
+    seen = look(committed=None, metadata=None, low=2, topic_id="id2")
+    assert take_up(seen, NOW, "id1") == Opening(epoch=NOW, offset=2, alarm=RECREATED)
+    assert take_up(seen, NOW, "id2") == Opening(epoch=NOW, offset=None, alarm="")
+
+
 def test_metadata_comes_back() -> None:
     for intent in (INTENT, msgspec.structs.replace(INTENT, max_event_ms=None, alarm=RECREATED, layouts={"é\n": "0"})):
         assert from_metadata(to_metadata(intent)) == intent

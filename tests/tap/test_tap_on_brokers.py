@@ -50,7 +50,8 @@ class Place:
             ]
         )
         self.workers = self.topics.identify([f"{self.prefix}panes"])[f"{self.prefix}panes"][1]
-        self.producer = Producer({"bootstrap.servers": connection.brokers, "linger.ms": 5})
+        settings = {"linger.ms": 5, "log_level": 0, "topic.metadata.refresh.interval.ms": 500}
+        self.producer = Producer({"bootstrap.servers": connection.brokers, **settings})
         self.truth: Counter[int] = Counter()
         self.stop = threading.Event()
         self.tap: Tap | None = None
@@ -101,7 +102,7 @@ class Place:
              "auto.offset.reset": "earliest", "enable.auto.commit": False}
         )  # fmt: skip
         consumer.assign([TopicPartition(topic, partition, 0)])
-        out = []
+        out: list[Any] = []
         while True:
             message = consumer.poll(20)
             assert message is not None
@@ -123,12 +124,13 @@ class Place:
                     out[pane.start_ms] += unpack_counts(pane.counts).rows
         return out
 
-    def settled(self) -> bool:
+    def assigned(self) -> list[dict[str, Any]]:
         assert self.tap is not None
-        status = self.tap.status()
-        return bool(status["assigned"]) and all(
-            a["lag"] == 0 and a["committed"] == a["position"] for a in status["assigned"]
-        )
+        return list(self.tap.status()["assigned"])
+
+    def settled(self) -> bool:
+        some = self.assigned()
+        return bool(some) and all(a["lag"] == 0 and a["committed"] == a["position"] for a in some)
 
     def wait_counted(self, seconds: float = 60) -> None:
         events = self.truth.total()
@@ -165,8 +167,8 @@ def test_events_dead_letters_restart_and_silence(place: Place) -> None:
     place.producer.flush(20)
     tap = place.start()
     place.wait_counted()
-    letters = [m for p in range(place.topics.identify([f"{place.prefix}dead-letters"])[f"{place.prefix}dead-letters"][1])
-               for m in place.read(f"{place.prefix}dead-letters", p)]  # fmt: skip
+    topic = f"{place.prefix}dead-letters"
+    letters = [m for p in range(place.topics.identify([topic])[topic][1]) for m in place.read(topic, p)]
     assert sorted((m.value() or b"", m.key() or b"") for m in letters) == sorted((v or b"", k or b"") for v, k in bad)
     for m in letters:
         headers = m.headers()
@@ -185,10 +187,8 @@ def test_events_dead_letters_restart_and_silence(place: Place) -> None:
     place.start()
     place.wait_counted()
     assert all(not b.alarm for w in range(place.workers) for b in place.bundles(w))
-    assert len({b.source for w in range(place.workers) for b in place.bundles(w)}) == len(
-        place.tap.status()["assigned"]
-    )  # type: ignore[union-attr]
-    wait_until(lambda: all(a["idle"] for a in place.tap.status()["assigned"]), 20, "idle")  # type: ignore[union-attr]
+    assert len({b.source for w in range(place.workers) for b in place.bundles(w)}) == len(place.assigned())
+    wait_until(lambda: all(a["idle"] for a in place.assigned()), 20, "idle")
     assert any(b.idle and not b.panes for b in place.bundles(0))
 
 
@@ -251,9 +251,9 @@ def test_partitions_that_are_added_are_read_from_their_beginning(on_kafka: Place
     admin = AdminClient({"bootstrap.servers": place.connection.brokers})
     admin.create_partitions([NewPartitions(place.source, 5)])[place.source].result(20)
     wait_until(lambda: place.topics.identify([place.source])[place.source][1] == 5, what="added")
-    time.sleep(1)  # the client learns of new partitions from the broker's metadata, later than its topic
+    wait_until(lambda: len(place.producer.list_topics(place.source, 5).topics[place.source].partitions) == 5)
     place.write(500, partitions=5)
-    wait_until(lambda: len(place.tap.status()["assigned"]) == 5, 40, "assigned")  # type: ignore[union-attr]
+    wait_until(lambda: len(place.assigned()) == 5, 40, "assigned")
     place.wait_counted()
     assert place.bundles(0)[-1].partitions == 5
 
@@ -262,13 +262,14 @@ def test_holes_at_the_end_of_a_log_are_passed(on_kafka: Place) -> None:
     """Markers of transactions take offsets and are no records; records of an aborted one are never seen."""
     place = on_kafka
     place.start()
-    settings = {"bootstrap.servers": place.connection.brokers, "transactional.id": place.name}
+    settings = {"bootstrap.servers": place.connection.brokers, "transactional.id": place.name, "log_level": 0}
     transactional = Producer(settings)
     transactional.init_transactions(20)
     for i in range(6):
         transactional.begin_transaction()
         for p in range(3):
             transactional.produce(place.source, b"1000", partition=p)
+        transactional.flush(20)
         if i % 2:
             transactional.abort_transaction()
         else:
