@@ -202,14 +202,14 @@ def _status(args: argparse.Namespace, formatter: logs.Formatter) -> None:
 def _list(args: argparse.Namespace, formatter: logs.Formatter) -> None:
     from stream_monitor import app, listing
 
-    rows = {
+    tables: dict[str, Callable[[], list[listing.Row]]] = {
         "metrics": listing.metrics,
         "detectors": listing.detectors,
         "formats": listing.formats,
         "sinks": lambda: listing.targets("sink", app.SINKS),
         "triggers": lambda: listing.targets("trigger", app.TRIGGERS),
-    }[args.what]()
-    listing.show(rows, Console())
+    }
+    listing.show(tables[args.what](), Console())
 
 
 def _wrong(message: str) -> ConfigError:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -118,34 +119,40 @@ class _Server(uvicorn.Server):
 
 
 def http(app: FastAPI, host: str, port: int, ready: Callable[[int], None]) -> Part:
-    """A part that serves the application; `ready` is told the port once it listens."""
+    """A part that serves the application; `ready` is told the port that it listens on."""
 
     async def part(stop: asyncio.Event) -> None:
         settings = uvicorn.Config(
-            app,
-            host=host.strip("[]"),
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3
         )
         server = _Server(settings)
-        serving = asyncio.create_task(server.serve())
-        stopping = asyncio.create_task(stop.wait())
-        while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
-            await asyncio.sleep(0.02)
-        if server.started:
-            ready(server.servers[0].sockets[0].getsockname()[1])
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        stopping.cancel()
-        try:
+        with _listen(host.strip("[]"), port) as listening:
+            ready(listening.getsockname()[1])
+            serving = asyncio.create_task(server.serve([listening]))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            stopping.cancel()
             await serving
-        except SystemExit as error:  # uvicorn's way to say that the port is taken
-            raise StateError(f"nothing can listen on {host}:{port}") from error
 
     return part
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # Why not uvicorn's own: it ends the process when the port is taken.
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind)
+    except OSError as error:
+        raise StateError(f"nothing can listen on {host}:{port}: {error.strerror}") from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise StateError(f"nothing can listen on {host}:{port}: {error.strerror}") from error
+    return listening
 
 
 def main(start: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from rich.console import Group
 from rich.table import Table
 
 from stream_monitor.documents import squeeze, unsqueeze
@@ -50,10 +51,10 @@ class Files:
         for file in self._files.values():
             file.close()
 
-    def summary(self, tally: Tally, seconds: float) -> Table:
+    def summary(self, tally: Tally, seconds: float) -> Group:
         """What was read and what came of it: verdicts by group and level, each window's last word only."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("group")
+        table.add_column("verdicts")
         for level in LEVELS:
             table.add_column(level, justify="right")
         by_group: dict[str, Counter[str]] = {}
@@ -62,14 +63,13 @@ class Files:
         for group in sorted(by_group):
             table.add_row(group, *(f"{by_group[group][level]:,}" for level in LEVELS))
         dead = ", ".join(f"{reason} {n:,}" for reason, n in sorted(tally.dead.items())) or "none"
-        table.title = (
-            f"{tally.events:,} events and {tally.labels:,} labels in {seconds:.1f} s; "
-            f"late: {tally.late:,}; dead: {dead}\n"
-            f"{len(self._windows):,} windows; alerts fired {self.transitions['firing']:,}, "
-            f"resolved {self.transitions['resolved']:,}; retrain requests {self.requests:,}"
+        return Group(
+            f"{tally.events:,} events, {tally.labels:,} labels in {seconds:.1f} s",
+            f"late: {tally.late:,}; dead letters: {dead}",
+            f"{len(self._windows):,} windows; alerts fired {self.transitions['firing']:,}, resolved "
+            f"{self.transitions['resolved']:,}; retrain requests {self.requests:,}",
+            table,
         )
-        table.title_justify = "left"
-        return table
 
     def _count(self, kind: str, body: Mapping[str, Any]) -> None:
         if kind == "verdict":

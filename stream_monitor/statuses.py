@@ -147,6 +147,8 @@ def status(snapshot: Snapshot, config: Config) -> dict[str, Any]:
     names = target_names(config.sinks) + target_names(config.triggers, TRIGGER)
     return {
         "at": rfc3339(snapshot.now_ms),
+        "brokers": next((p["brokers"] for p in [*snapshot.taps, *snapshot.workers] if p.get("brokers")), "")
+        or config.kafka.brokers,  # of an embedded one, its address
         "taps": [_without_telemetry(tap) for tap in snapshot.taps],
         "workers": [_without_telemetry(worker) for worker in snapshot.workers],
         "partitions": partitions,
