@@ -33,6 +33,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MAX_CATEGORIES: Final = 100
+_GREATEST: Final = float(np.finfo(np.float64).max)
 TAIL: Final = 15  # doubling bins on either side, the first an eighth of the range wide
 INNER: Final = MAX_EDGES - 2 * TAIL  # edges within the range seen
 MASSES: Final = (INNER - 2, 150, 100, 70)  # bins of equal mass: the first number that leaves room for the shared values
@@ -60,6 +61,9 @@ def categorical(words: Mapping[str, int]) -> CategoricalLayout:
 def numeric(numbers: Floats) -> NumericLayout:
     """Bins for a column with these finite values.
 
+    Edges lie midway between two values, so that a value's bin does not hang on its last digit (0.24 in single precision
+    is another double than 0.24); those of a column of whole numbers lie on them.
+
     >>> layout = numeric(np.array([0.0, 1.0] * 50))
     >>> [edge for edge in layout.edges if 0 <= edge <= 2]
     [0.0, 1.0, 2.0]
@@ -70,34 +74,44 @@ def numeric(numbers: Floats) -> NumericLayout:
         return NumericLayout(edges=())
     values, counts = np.unique(numbers + 0.0, return_counts=True)
     whole = bool((values == np.rint(values)).all() and np.abs(values).max() < 2**53)
+    starts, ends = _bounds(values, whole)
     total, below = int(counts.sum()), np.cumsum(counts)
     edges = np.zeros(0)
     for masses in MASSES:
         ranks = np.arange(1, masses, dtype=np.int64) * total // masses
-        quantiles = values[np.searchsorted(below, ranks, side="right")]
-        shared = values[(counts * masses >= total) & (counts > 2)]
-        edges = np.unique(np.concatenate([quantiles, shared, _after(shared, whole)]))
+        quantiles = starts[np.searchsorted(below, ranks, side="right")]
+        shared = (counts * masses >= total) & (counts > 2)
+        edges = np.unique(np.concatenate([quantiles, starts[shared], ends[shared]]))
         if len(edges) <= INNER - 2:
             break
-    return _with_tails(edges, float(values[0]), float(values[-1]), whole)
+    return _with_tails(edges, float(starts[0]), float(ends[-1]), whole)
 
 
-def _after(values: Floats, whole: bool) -> Floats:
-    """The end of a bin that holds one value alone: in a column of whole numbers the next whole number."""
-    with np.errstate(over="ignore"):  # nothing comes after the greatest double; infinite edges are left out later
-        return values + 1.0 if whole else np.nextafter(values, np.inf)
+def _bounds(values: Floats, whole: bool) -> tuple[Floats, Floats]:
+    """Where the bin of each of the sorted values would begin and end if it were alone in it."""
+    if whole:
+        return values, values + 1.0
+    between = values[:-1] / 2 + values[1:] / 2
+    between = np.where(between > values[:-1], between, values[1:])
+    low, high = _around(float(values[0]), float(values[-1]))
+    return np.concatenate([[low], between]), np.concatenate([between, [high]])
+
+
+def _around(low: float, high: float) -> tuple[float, float]:
+    """A range a millionth wider than [low, high], on either side."""
+    slack = max(high / 2**20 - low / 2**20, abs(low) / 2**20, abs(high) / 2**20) or 2.0**-20
+    return max(low - slack, -_GREATEST), min(high + slack, _GREATEST)
 
 
 def _with_tails(inner: Floats, low: float, high: float, whole: bool) -> NumericLayout:
-    """The edges within [low, high], those of the range itself, and the doubling ones outside."""
-    ends = np.array([low, _after(np.array([high]), whole)[0]])
+    """The edges within [low, high], the range itself, and the doubling edges outside."""
     with np.errstate(over="ignore"):
         span = high - low if high > low else max(abs(high), 1.0)
         steps = span * 2.0 ** np.arange(-3, TAIL - 3)
         if whole:
             steps = np.ceil(steps)
-        tails = np.concatenate([ends[0] - steps, ends[1] + steps])
-    edges = np.unique(np.concatenate([inner[: INNER - 2], ends, tails]) + 0.0)
+        tails = np.concatenate([low - steps, high + steps])
+    edges = np.unique(np.concatenate([inner[: INNER - 2], [low, high], tails]) + 0.0)
     return NumericLayout(edges=tuple(edges[np.isfinite(edges)].tolist()))
 
 
@@ -172,7 +186,7 @@ def numeric_from_raw(column: RawColumn) -> NumericLayout:
     at = np.minimum(np.searchsorted(below, ranks, side="right") - 1, len(counts) - 1)
     share = np.round(8 * (ranks - below[at]) / counts[at]) / 8  # at most 8 edges in one raw bin
     edges = left[at] + share * (right[at] - left[at])
-    return _with_tails(np.unique(edges), column.low, column.high, whole=False)
+    return _with_tails(np.unique(edges), *_around(column.low, column.high), whole=False)
 
 
 def from_raw(column: RawColumn | None, declared: str | None) -> ColumnLayout:
