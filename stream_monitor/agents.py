@@ -242,7 +242,6 @@ class FaustWorker(Generic[S]):
             catalog=catalog,
             store=store,
             bus=self._bus,
-            panes_topic=self._panes,
             checkpoints_topic=self._changelog,
             prefix=prefix,
             watching=watching,

@@ -151,7 +151,6 @@ class Worker(Generic[S]):
         catalog: Announcing,
         store: StatusStore,
         bus: Bus,
-        panes_topic: str,
         checkpoints_topic: str,
         prefix: str,
         watching: Watching | None = None,
@@ -169,7 +168,6 @@ class Worker(Generic[S]):
         self._catalog = catalog
         self._store = store
         self._bus = bus
-        self._panes = panes_topic
         self._checkpoints = checkpoints_topic
         self._prefix = prefix
         self._watching: Watching = watching or Unwatched()
