@@ -377,6 +377,35 @@ def test_joined_labels() -> None:
     assert count_joined([], [], LAYOUT, "m", model) == []
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, "1"]), st.floats(0, 1), st.sampled_from([0, 1, True]), st.integers(0, 9000)),
+        min_size=1, max_size=12,
+    ),
+    st.integers(0, 12),
+)  # fmt: skip
+def test_any_cut_of_joined_labels_gives_the_same(rows: list[Any], cut: int) -> None:
+    model = model_of()
+    events = [
+        {
+            "id": i,
+            "ts": NOW - 60_000,
+            "v": f"v{i % 2}",
+            "f": {"country": ("de", None)[i % 2]},
+            "prediction": p,
+            "score": s,
+        }
+        for i, (p, s, _, _) in enumerate(rows)
+    ]
+    pairs = join(model, events, [{"id": i, "ts": NOW - 60_000 + d, "y": y} for i, (*_, y, d) in enumerate(rows)])
+    offsets = list(range(len(pairs)))
+    for layout in (LAYOUT, None):
+        parts = count_joined(pairs[:cut], offsets[:cut], layout, "m", model)
+        parts += count_joined(pairs[cut:], offsets[cut:], layout, "m", model)
+        assert merged(parts) == merged(count_joined(pairs, offsets, layout, "m", model))
+
+
 def outcome_cells(model: Model, events: list[Any]) -> Any:
     events = [{"id": "a", "ts": NOW, "v": "", "f": {}, **e} for e in events]
     (record,) = count_block(read(model, events, None), None, "m", model, TIME, None).panes
