@@ -33,7 +33,6 @@ from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.interfaces import Sink, Trigger
 from stream_monitor.notices import TRIGGER, target_names
 from stream_monitor.processes import main
-from stream_monitor.references import prepare
 from stream_monitor.services import Process
 from stream_monitor.starts import read_references
 
@@ -123,7 +122,7 @@ def _wrong(option: str, message: str) -> Mistake:
 def check(file: str, connect: bool, formatter: logs.Formatter) -> str:
     """What `check` prints; ConfigError or Unreachable otherwise."""
     found = read(file, formatter)
-    said = check_references(found, prepare)
+    said = check_references(found)
     if connect:
         said += check_outside(found, _outside(found.config))
     return summary(found, said)
@@ -164,7 +163,10 @@ def replay(file: str, model: str, events: str, labels: str | None, output: str, 
     if labels and (told is None or not told.fields.time):
         raise found.error(f"models.{model}.labels.fields.time", "missing: rows of a file have no Kafka timestamp")
     catalog = MemoryCatalog()
-    start = read_references(config, catalog)
+    try:
+        start = read_references(config, catalog)
+    except ConfigError as error:
+        raise found.located(error) from None
     files = Files(Path(output))
     began = time.monotonic()
     run: replaying.Run
@@ -193,8 +195,10 @@ def serve(file: str, role: str, formatter: logs.Formatter, *, embedded: bool, ht
         kafka = replace(found.config.kafka, brokers="embedded")
         found = replace(found, config=replace(found.config, kafka=kafka, store="memory"))
     check_role(found, role)
-    check_references(found, prepare)
-    main(lambda stop: Process(found.config, role, Wires, http).run(stop))
+    try:
+        main(lambda stop: Process(found.config, role, Wires, http).run(stop))
+    except ConfigError as error:
+        raise found.located(error) from None
 
 
 class Wires:

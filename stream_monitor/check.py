@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from stream_monitor.config import Model
+from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config_files import ConfigFile
 from stream_monitor.config_values import choices
 from stream_monitor.errors import ConfigError, Mistake, Unreachable
-from stream_monitor.references import Prepared
+from stream_monitor.references import unpack_reference
+from stream_monitor.starts import read_references
 
 PING_SECONDS: Final = 10.0
-
-Prepare = Callable[[str, Model, Path], Prepared]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,26 +26,21 @@ class Outside:
     targets: Mapping[str, Callable[[], Awaitable[None]]]  # sinks and triggers by name: reach it, send nothing
 
 
-def check_references(read: ConfigFile, prepare: Prepare) -> list[str]:
-    """Open every reference file: a line for each; ConfigError with all that cannot be read."""
-    said: list[str] = []
-    mistakes: list[Mistake] = []
-    for name, model in read.config.models.items():
-        path = f"models.{name}.reference"
-        if not model.reference.file:
-            continue
-        try:
-            prepared = prepare(name, model, Path())
-        except ConfigError as error:
-            for mistake in error.mistakes:
-                where = mistake.path if mistake.path.startswith(f"models.{name}") else f"{path}.file"
-                mistakes += read.error(where, mistake.message).mistakes
-            continue
-        if prepared.reference is not None:
-            rows, panes = prepared.reference.rows, sum(1 for _ in prepared.reference.series.get("all", ()))
-            said.append(f"{name}: reference {model.reference.file}: {rows:,} rows in {panes:,} panes")
-    if mistakes:
-        raise ConfigError(mistakes)
+def check_references(read: ConfigFile) -> list[str]:
+    """Open every reference file: a line for each; ConfigError with all that cannot be used."""
+    catalog = MemoryCatalog()
+    try:
+        start = read_references(read.config, catalog)
+    except ConfigError as error:
+        raise read.located(error) from None
+    said = []
+    for name, id in start.references.items():
+        reference = unpack_reference(catalog.blob(id))
+        panes = len(reference.series.get("all", ()))
+        skipped = f", {reference.skipped:,} rows skipped" if reference.skipped else ""
+        said.append(
+            f"{name}: reference {reference.source.split()[0]}: {reference.rows:,} rows in {panes} panes{skipped}"
+        )
     return said
 
 

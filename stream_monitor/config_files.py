@@ -39,6 +39,10 @@ class ConfigFile:
         reader.wrong(path, message)
         return ConfigError(reader.mistakes)
 
+    def located(self, error: ConfigError) -> ConfigError:
+        """Mistakes with paths of the configuration but without lines, found later, at their lines in this file."""
+        return ConfigError([self.error(m.path, m.message).mistakes[0] if m.path else m for m in error.mistakes])
+
 
 def known_tables(**outside: Mapping[str, object]) -> Known:
     """The tables of this package; `outside` are `sinks` and `triggers`, which only the wiring knows."""

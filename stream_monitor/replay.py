@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pyarrow.parquet
 from numpy.typing import NDArray
 
 from detectors.layouts import Layout
@@ -27,7 +28,7 @@ from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source
 from stream_monitor.errors import StateError
 from stream_monitor.fields import LabelPlan, Plan, assemble, assemble_labels, event_plan, label_plan
 from stream_monitor.fold import State, finish, step
-from stream_monitor.formats.files import File, Piece, pieces
+from stream_monitor.formats.files import File, Piece, pieces, unreadable
 from stream_monitor.interfaces import Catalog, LabelStore
 from stream_monitor.labels import join, remember
 from stream_monitor.outputs import Output
@@ -275,10 +276,11 @@ def _day(at_ms: int) -> str:
 def count_rows(file: str) -> int:
     """About how many rows a file has, for a progress bar; ConfigError when it cannot be read."""
     found = File(Path(file))
-    if found.kind == "parquet":
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(file) as parquet:
-            return int(parquet.metadata.num_rows)
-    with Path(file).open("rb") as lines:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))
+    try:
+        if found.kind == "parquet":
+            with pyarrow.parquet.ParquetFile(file) as parquet:
+                return int(parquet.metadata.num_rows)
+        with Path(file).open("rb") as lines:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))
+    except (OSError, pyarrow.ArrowException) as error:
+        raise unreadable(Path(file), error) from None

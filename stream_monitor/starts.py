@@ -16,6 +16,7 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config import Config
 from stream_monitor.config_plain import config_id, plain_config
 from stream_monitor.entries import Command
+from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.interfaces import Catalog
 from stream_monitor.references import pack_reference, prepare
 
@@ -52,15 +53,23 @@ class Start:
 
 
 def read_references(config: Config, catalog: Catalog) -> Start:
-    """Read the reference files into the catalog. ConfigError when one cannot be used."""
+    """Read the reference files into the catalog. ConfigError with all that cannot be used, by path."""
     layouts, references = {}, {}
+    mistakes: list[Mistake] = []
     for name, model in config.models.items():
-        prepared = prepare(name, model, Path())
+        try:
+            prepared = prepare(name, model, Path())
+        except ConfigError as error:
+            path = f"models.{name}.reference.file"
+            mistakes += [Mistake(file=m.file, line=0, path=m.path or path, message=m.message) for m in error.mistakes]
+            continue
         if prepared.layout is not None:
             layouts[name] = catalog.add_layout(prepared.layout)
         if prepared.reference is not None:
             references[name] = catalog.add_blob(pack_reference(prepared.reference))
             log.info("%s: reference of %d rows from %s", name, prepared.reference.rows, model.reference.file)
+    if mistakes:
+        raise ConfigError(mistakes)
     return Start(layouts=layouts, references=references)
 
 
