@@ -129,8 +129,10 @@ def fraud_truth(records: Iterable[Record], now: float) -> Truth:
         segments = ["all"]
         if country is None or country is _ABSENT:
             segments.append("country=null")
-        elif isinstance(country, str) and country in ("de", "fr", "nl", "us"):
-            segments.append(f"country={country}")
+        elif isinstance(country, dict | list):
+            segments.append("country=other")
+        else:
+            segments.append(f"country={country if isinstance(country, str) else json.dumps(country)}")
         for segment in segments:
             window = truth.windows[event["version"], segment, _start(at)]
             window.rows += 1
@@ -193,7 +195,7 @@ def differences(served: Iterable[Mapping[str, Any]], truth: Truth, until: float)
     wrong, seen = [], set()
     for window in served:
         start = datetime.fromisoformat(window["start"]).timestamp()
-        if datetime.fromisoformat(window["end"]).timestamp() > until or window["segment"] == "country=other":
+        if datetime.fromisoformat(window["end"]).timestamp() > until:
             continue
         key = window["version"], window["segment"], start
         expected = truth.windows.get(key, WindowTruth())
