@@ -78,10 +78,10 @@ def merge(parts: Iterable[Counts]) -> Counts:
     if any(p.names != names for p in some):
         names = tuple(sorted({n for p in some for n in p.names}))
         some = [_renamed(p, names) for p in some]
-    cells, inverse = np.unique(np.concatenate([p.cells for p in some]), return_inverse=True)
-    values = np.zeros(len(cells), np.int64)
-    np.add.at(values, inverse, np.concatenate([p.values for p in some]))
-    keep = values != 0  # digits of sums may cancel; a zero is not stored, so that equal counts are equal bytes
+    dense = np.zeros(max((int(p.cells[-1]) + 1 for p in some if len(p.cells)), default=0), np.int64)
+    for p in some:
+        dense[p.cells] += p.values  # the cells of one part are all different
+    cells = np.flatnonzero(dense)  # digits of sums may cancel; a zero is not stored: equal counts are equal bytes
     width = max(len(p.low) for p in some)
     low, high = np.full(width, np.inf), np.full(width, -np.inf)
     for p in some:
@@ -93,8 +93,8 @@ def merge(parts: Iterable[Counts]) -> Counts:
             words[cell] = min(word, words.get(cell, word))
     return Counts(
         rows=sum(p.rows for p in some),
-        cells=cells[keep].astype(np.int32),
-        values=values[keep],
+        cells=cells.astype(np.int32),
+        values=dense[cells],
         low=low,
         high=high,
         names=names,
