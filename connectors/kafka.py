@@ -42,17 +42,21 @@ CLASSIC: Final = {
 
 
 class KafkaGroup:
-    """Group and Logs by one consumer."""
+    """Group and Logs by one consumer at a time.
+
+    Why joining anew takes another consumer: while a commit waits for a lost coordinator, librdkafka answers no other
+    question of the same consumer, and its Python binding holds the interpreter's lock while it asks.
+    """
 
     def __init__(self, connection: Connection, group: str) -> None:
         incremental = connection.options.get("group.protocol") == "consumer"
         defaults = {"fetch.wait.max.ms": 100, "allow.auto.create.topics": connection.embedded}
-        self._consumer: Consumer = connection.consumer(
-            {**FIXED, "group.id": group}, defaults if incremental else {**defaults, **CLASSIC}
-        )
+        self._settings = ({**FIXED, "group.id": group}, defaults if incremental else {**defaults, **CLASSIC})
         self._incremental = incremental or "cooperative" in str(
             connection.options.get("partition.assignment.strategy", "")
         )
+        self._connection = connection
+        self._consumer: Consumer = connection.consumer(*self._settings)
         self._topics = Topics(connection)
         self._held: frozenset[Partition] = frozenset()
         self._mine: set[Partition] = set()
@@ -67,6 +71,8 @@ class KafkaGroup:
         revoked: Callable[[Sequence[Partition]], None],
     ) -> None:
         def take(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            if consumer is not self._consumer:
+                return
             new = [(p.topic, p.partition) for p in partitions]
             starts = assigned(new) if new else {}
             self._held = frozenset()
@@ -80,13 +86,24 @@ class KafkaGroup:
             if placed:
                 consumer.resume(placed)  # a pause outlives the assignment it was made in
 
-        def drop(_: Consumer, partitions: list[TopicPartition]) -> None:
-            self._mine.difference_update((p.topic, p.partition) for p in partitions)
-            self._held = frozenset()
-            revoked([(p.topic, p.partition) for p in partitions])
+        def drop(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            if consumer is self._consumer:
+                self._forget([(p.topic, p.partition) for p in partitions])
+                revoked([(p.topic, p.partition) for p in partitions])
 
         self._subscription = (list(topics), {"on_assign": take, "on_revoke": drop, "on_lost": drop})
         with asking("joining the group"):
+            self._consumer.subscribe(self._subscription[0], **self._subscription[1])
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._mine.difference_update(partitions)
+        self._held = frozenset()
+
+    def rejoin(self) -> None:
+        self.close()
+        self._forget(list(self._mine))
+        with asking("joining the group"):
+            self._consumer = self._connection.consumer(*self._settings)
             self._consumer.subscribe(self._subscription[0], **self._subscription[1])
 
     def poll(self, records: int, seconds: float) -> Polled:
@@ -141,11 +158,6 @@ class KafkaGroup:
             raise StateError(text)
         raise CommitUnknown(text)
 
-    def rejoin(self) -> None:
-        with asking("leaving the group"):
-            self._consumer.unsubscribe()
-            self._consumer.subscribe(self._subscription[0], **self._subscription[1])
-
     # Logs
 
     def look(self, partitions: Sequence[Partition]) -> Mapping[Partition, Look]:
@@ -190,9 +202,10 @@ class KafkaGroup:
             return None
         return known[1] if known is not None and known[1] != OFFSET_INVALID else None
 
-    def close(self, seconds: float = 3.0) -> None:
+    def close(self, seconds: float = 2.0) -> None:
         """Leave the group. Without a broker it is left to the session timeout after so many seconds."""
-        closing = threading.Thread(target=self._consumer.close, daemon=True)
+        old, self._consumer = self._consumer, None
+        closing = threading.Thread(target=old.close, daemon=True)
         closing.start()
         closing.join(seconds)
 
@@ -261,7 +274,7 @@ class KafkaPublisher:
             hopeless = [e for e in failed if e.fatal() or e.code() in HOPELESS]
             raise in_our_words((hopeless or failed)[0], "writing")
 
-    def close(self, seconds: float = 2.0) -> None:
+    def close(self, seconds: float = 1.0) -> None:
         """Let go of it; what is not acknowledged by then may or may not be written."""
         self._producer.flush(seconds)
         self._producer.purge()

@@ -17,7 +17,7 @@ from stream_monitor.errors import StateError, Unreachable
 
 log = logging.getLogger("kafka")
 
-ANSWER_SECONDS: Final = 5.0  # how long any question may take
+ANSWER_SECONDS: Final = 4.0  # how long any question may take: less than half of an orderly stop
 LOG_EVERY_SECONDS: Final = 60.0  # a broker that is down is said once a minute, not a thousand times
 
 # What no waiting cures.
