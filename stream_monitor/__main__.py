@@ -37,7 +37,7 @@ ROLES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     args = parser().parse_args(argv)
-    formatter = logs.setup(args.log_format, args.log_level)
+    formatter = logs.setup(getattr(args, "log_format", "text"), getattr(args, "log_level", "info"))
     try:
         args.run(args, formatter)
     except ConfigError as error:
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All verbs and their options."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False)  # before and after the verb, so without defaults
     common.add_argument(
         "--log-format", choices=("text", "json"), default=argparse.SUPPRESS, help="one line each, on stderr"
     )
@@ -74,7 +74,6 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],
     )
-    top.set_defaults(log_format="text", log_level="info")
     top.add_argument("--version", action="version", version=f"stream-monitor {_version()}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 

@@ -23,7 +23,7 @@ from stream_monitor.counting import BlockCounting, roles
 from stream_monitor.errors import StateError, Unreachable
 from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Sink, StatusStore, Trigger
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
-from stream_monitor.processes import Part, every, http, in_thread, now_ms, run_parts
+from stream_monitor.processes import Part, every, in_thread, now_ms, run_parts
 from stream_monitor.references import pack_reference, prepare
 from stream_monitor.starts import Shared, Start, make_known
 from stream_monitor.statuses import heartbeat
@@ -305,6 +305,7 @@ class Process:
 
     def _api(self) -> dict[str, Part]:
         from stream_monitor.api import create_api  # FastAPI and NiceGUI take seconds to import
+        from stream_monitor.http_parts import http
 
         config = self._config
         app = create_api(config, self._ports.store, self._commands, probe=self._probe, prepare_file=self._prepare_file)

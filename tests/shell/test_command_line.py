@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,16 +15,6 @@ from detectors import DETECTORS, METRICS
 from stream_monitor.__main__ import main
 
 RIGHT = "kafka: {brokers: embedded}\nmodels: {m: {topic: t}}\n"
-
-
-@pytest.fixture(autouse=True)
-def _root_logger_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
 
 
 def run(*arguments: str) -> int:
