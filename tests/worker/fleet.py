@@ -82,7 +82,8 @@ class Process:
 class Fleet:
     """Topics of their own under a fresh name, workers, and what was sent."""
 
-    def __init__(self, folder: Path, bootstrap: str) -> None:
+    def __init__(self, folder: Path, bootstrap: str, *, embedded: bool = False) -> None:
+        self._embedded = embedded
         self.name = f"toy{uuid.uuid4().hex[:8]}"
         self.bootstrap = bootstrap
         self.entries: dict[int, list[Command]] = defaultdict(list)
@@ -97,12 +98,17 @@ class Fleet:
         topics = [NewTopic(f"{self.name}.panes", PARTITIONS, 1)]
         topics += [NewTopic(f"{self.name}-worker-checkpoints-changelog", PARTITIONS, 1, config=compacted)]
         topics += [NewTopic(f"{self.name}.{t}", 2, 1) for t in ("verdicts", "alerts", "retrain-requests")]
+        if self._embedded:  # they come up when they are asked for
+            for topic in topics:
+                admin.list_topics(topic.topic, timeout=10)
+            return
         for future in admin.create_topics(topics).values():
             future.result(30)
 
-    def start(self, seconds_between_checkpoints: float = 0.5) -> Process:
+    def start(self) -> Process:
         command = [sys.executable, "-m", "tests.worker.process", self.bootstrap, self.name]
-        worker = Process(self._folder, f"w{len(self.workers)}", [*command, str(seconds_between_checkpoints)])
+        command += ["embedded"] if self._embedded else []
+        worker = Process(self._folder, f"w{len(self.workers)}", command)
         self.workers.append(worker)
         return worker
 
@@ -142,7 +148,7 @@ class Fleet:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader", "enable.auto.commit": False})
         found: dict[str, set[bytes]] = defaultdict(set)
         try:
-            for partition in range(2):
+            for partition in range(4 if self._embedded else 2):
                 place = TopicPartition(f"{self.name}.{topic}", partition, 0)
                 end = consumer.get_watermark_offsets(place, timeout=20)[1]
                 consumer.assign([place])

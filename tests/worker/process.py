@@ -1,4 +1,4 @@
-"""A worker process of the toy fold: `python -m tests.worker.process BOOTSTRAP NAME [SECONDS BETWEEN CHECKPOINTS]`.
+"""A worker process of the toy fold: `python -m tests.worker.process BOOTSTRAP NAME [embedded]`.
 
 Prints its status as a JSON line every half second. Exits with 0 when told to stop, with 1 when it cannot go on.
 """
@@ -6,20 +6,18 @@ Prints its status as a JSON line every half second. Exits with 0 when told to st
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import json
 import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient
-
+from connectors.kafka_clients import Connection
+from connectors.kafka_topics import Topics
 from connectors.memory import MemoryStatusStore
 from detectors.layouts import Layout
 from stream_monitor import logs
-from stream_monitor.agents import FaustWorker, TopicInfo
+from stream_monitor.agents import Describe, FaustWorker, TopicInfo
 from stream_monitor.config import Config, Kafka
 from stream_monitor.errors import StateError
 from stream_monitor.workers import Pace
@@ -48,63 +46,46 @@ class NoCatalog:
         raise NotImplementedError
 
 
-class Topics:
-    """Asks the broker about topics."""
+def describing(bootstrap: str, embedded: bool) -> Describe:
+    """Asks the broker about topics, as the service does."""
+    topics = Topics(Connection(brokers=bootstrap, embedded=embedded))
 
-    def __init__(self, bootstrap: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    async def describe(name: str) -> TopicInfo | None:
+        found = (await asyncio.to_thread(topics.identify, [name])).get(name)
+        return None if found is None else TopicInfo(id=found[0], partitions=found[1])
 
-    async def __call__(self, name: str) -> TopicInfo | None:
-        return await asyncio.to_thread(self._ask, name)
-
-    def _ask(self, name: str) -> TopicInfo | None:
-        future = self._admin.describe_topics(TopicCollection([name]), request_timeout=4)[name]
-        try:
-            found = future.result(5)
-        except Exception as error:
-            if "UNKNOWN_TOPIC" in str(error):
-                return None
-            raise
-        return TopicInfo(id=str(found.topic_id), partitions=len(found.partitions))
+    return describe
 
 
-def config(name: str, partitions: int, options: Mapping[str, Any] | None = None) -> Config:
-    return Config(
-        kafka=Kafka(
-            prefix=f"{name}.",
-            group=name,
-            partitions=partitions,
-            options=options or {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000},
-        )
-    )
+def config(name: str, partitions: int) -> Config:
+    """Quick to notice a member that is gone."""
+    options = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
+    return Config(kafka=Kafka(prefix=f"{name}.", group=name, partitions=partitions, options=options))
 
 
-def shell(bootstrap: str, name: str, partitions: int, pace: Pace, **more: Any) -> FaustWorker[ToyState]:
-    return FaustWorker(
-        config(name, partitions),
-        brokers=bootstrap,
-        fold=FOLD,
-        catalog=NoCatalog(),
-        store=more.pop("store", None) or MemoryStatusStore(),
-        describe=more.pop("describe", None) or Topics(bootstrap),
-        pace=pace,
-        **more,
-    )
-
-
-async def main(bootstrap: str, name: str, seconds: float) -> None:
+async def main(bootstrap: str, name: str, embedded: bool) -> None:
     stop = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
     pace = Pace(
-        checkpoint_seconds=seconds, checkpoint_entries=400, full_every=4, probe_seconds=1, stop_seconds=4, die_seconds=9
+        checkpoint_seconds=0.5, checkpoint_entries=400, full_every=4, probe_seconds=1, stop_seconds=4, die_seconds=9
     )
     handed: list[str] = []
 
     async def deliver(kind: str, id: str, body: Mapping[str, Any], origin: tuple[str, int, int]) -> None:
         handed.append(id)
 
-    worker = shell(bootstrap, name, 4, pace, deliver=deliver)
+    worker: FaustWorker[ToyState] = FaustWorker(
+        config(name, 4),
+        brokers=bootstrap,
+        fold=FOLD,
+        catalog=NoCatalog(),
+        store=MemoryStatusStore(),
+        describe=describing(bootstrap, embedded),
+        deliver=deliver,
+        embedded=embedded,
+        pace=pace,
+    )
 
     async def tell() -> None:
         while True:
@@ -120,10 +101,9 @@ async def main(bootstrap: str, name: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    faulthandler.register(signal.SIGUSR1)
     logs.setup()
     try:
-        asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 1.0))
+        asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3:] == ["embedded"]))
     except StateError as error:
         print(f"cannot go on: {error}", file=sys.stderr)
         sys.exit(1)

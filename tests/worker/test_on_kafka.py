@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.embedded import EmbeddedBroker
 from deploy.kafka.node import Node
 from tests.servers import wait_until
 from tests.worker.fleet import PARTITIONS, Fleet, eventually, pause
@@ -85,6 +86,27 @@ def test_a_broker_that_comes_back(own_kafka: Node, tmp_path: Path) -> None:
         fleet.check_outputs()
     finally:
         fleet.stop()
+
+
+def test_the_embedded_broker(tmp_path: Path) -> None:
+    """One worker on librdkafka's mock cluster: folds, is killed, goes on from its checkpoint, stops."""
+    broker = EmbeddedBroker()
+    fleet = Fleet(tmp_path, broker.address, embedded=True)
+    worker = fleet.start()
+    try:
+        fleet.send(200)
+        fleet.settle()
+        pause(1)
+        worker.kill()
+        fleet.send(100)
+        fleet.settle()
+        assert worker.status["totals"]["rebuilds"] == 0
+        assert worker.status["totals"]["entries"] - worker.status["totals"]["repeated_entries"] < 4 * 300
+        assert fleet.stop() == [0]
+        fleet.check_outputs()
+    finally:
+        fleet.stop()
+        broker.close()
 
 
 def test_the_checkpoints_topic_is_missing(kafka: Node, tmp_path: Path) -> None:
