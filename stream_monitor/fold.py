@@ -72,7 +72,7 @@ def _bundle(state: State, bundle: Bundle, catalog: Catalog) -> list[Output]:
         outputs += _alarm(state, here, place, f"{place}: {arrival.block[0].alarm}")
     again: Again = {}
     for part in arrival.block:
-        _count_dead(state, part)
+        _count(state, here, part)
         for record in part.panes:
             _take(state, part.source, record, catalog, again)
     for name in here:
@@ -85,11 +85,15 @@ def _topics(state: State, name: str) -> list[str]:
     return [*model.topic, *([model.labels.topic] if model.labels is not None else [])]
 
 
-def _count_dead(state: State, part: Bundle) -> None:
-    of = state.head_state.counters.dead_letters
+def _count(state: State, here: list[str], part: Bundle) -> None:
+    """Dead letters, which the tap tells one worker partition of, and late labels, which have no panes."""
+    counters, topic = state.head_state.counters, part.source.topic
     for reason, events in part.dead.items():
-        reasons = of.setdefault(part.source.topic, {})
+        reasons = counters.dead_letters.setdefault(topic, {})
         reasons[reason] = reasons.get(reason, 0) + events
+    told = [n for n in here if topic not in state.model(n).topic]
+    if part.late and told:
+        counters.late[told[0]] = counters.late.get(told[0], 0) + part.late
 
 
 def _take(state: State, source: Source, record: PaneRecord, catalog: Catalog, again: Again) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from stream_monitor.entries import Bundle, Entry, PaneRecord, partition_of
+from detectors.counts import ZERO
+from stream_monitor.config import LabelFields, Labels
+from stream_monitor.entries import Bundle, Entry, PaneRecord, pack_counts, partition_of
 from stream_monitor.fold import State, step
-from tests.fold.makers import SECOND, Event, MemoryCatalog, Run, Tap, bodies, spans
+from tests.fold.makers import SECOND, Event, MemoryCatalog, Run, Tap, bodies, spans, steady
 
 
 def blocks(n: int) -> list[Bundle]:
@@ -121,3 +123,16 @@ def test_only_models_of_this_partition_are_kept() -> None:
     # But it knows the sources: their watermarks are in every partition.
     assert bodies(outputs, "counters")[-1]["watermarks"] == {"t": {"0": 11_000}}
     assert catalog.layouts == {}
+
+
+def test_late_events_are_counted_by_model_and_in_no_window() -> None:
+    """Late predictions come as panes without counts, late labels as a number."""
+    labels = Labels(topic="labels", fields=LabelFields(id="id", label="y"))
+    run, tap, told = Run(model=steady(labels=labels)), Tap(), Tap(topic="labels")
+    block = tap.block([Event(at=15_000), Event(at=SECOND)])
+    late = PaneRecord("m", "1", "all", 1000, block.panes[0].layout, (1, 2), 1, pack_counts(ZERO))
+    run.feed(msgspec.structs.replace(block, panes=(block.panes[1], late), late=1), told.block(late=3, at=20 * SECOND))
+    counters = bodies(run.outputs, "counters")[-1]
+    assert counters["late"] == {"m": 4}
+    assert counters["events"] == {"m": {"1": 2}}
+    assert list(run.state.panes["m", "1", "all"]) == [10_000]
