@@ -18,6 +18,7 @@ from stream_monitor.errors import StateError, Unreachable
 from stream_monitor.publications import TOPICS, Publications, Topic, blob_messages, config_blob, layout_messages
 
 LOAD_SECONDS: Final = 60.0
+SETTLING_SECONDS: Final = 5.0  # a topic just created may have no leader yet
 FIXED: Final = {
     "group.id": "none",  # a consumer must name one; nothing is committed
     "enable.auto.commit": False,
@@ -49,15 +50,8 @@ class KafkaCatalog(Publications):
     def load(self, seconds: float = LOAD_SECONDS) -> None:
         """Read up to the present ends of the topics. Raises Unreachable."""
         with self._reading:
-            if not self._positions:
-                self._assign()
-            ends = {}
-            with asking("reading the catalog"):
-                for partition in self._positions:
-                    ends[partition] = self._consumer.get_watermark_offsets(
-                        TopicPartition(*partition), timeout=ANSWER_SECONDS
-                    )[1]
             until = time.monotonic() + seconds
+            ends = self._ends(time.monotonic() + SETTLING_SECONDS)
             while any(self._positions[p] < end for p, end in ends.items()):
                 if time.monotonic() > until:
                     raise Unreachable(f"the catalog could not be read within {seconds:g} s")
@@ -71,6 +65,21 @@ class KafkaCatalog(Publications):
     async def catch_up(self) -> None:
         """Read what has been published up to now."""
         await asyncio.to_thread(self.load)
+
+    def _ends(self, until: float) -> dict[tuple[str, int], int]:
+        while True:
+            try:
+                if not self._positions:
+                    self._assign()
+                with asking("reading the catalog"):
+                    return {
+                        p: self._consumer.get_watermark_offsets(TopicPartition(*p), timeout=ANSWER_SECONDS)[1]
+                        for p in self._positions
+                    }
+            except Unreachable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
 
     def _assign(self) -> None:
         with asking("reading the catalog"):

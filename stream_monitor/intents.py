@@ -7,7 +7,7 @@ generation, without transactions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -44,7 +44,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     partitions_first: int  # of the topic when the epoch began
     part_bytes: int  # a bundle's greatest size before it is sent in parts
     config: str
-    layouts: dict[str, str] = field(default_factory=dict)  # model -> layout id; a model that is not here is counted raw
+    layouts: dict[str, str] = {}  # model -> layout id; a model that is not here is counted raw
     alarm: str = ""  # why the epoch began, if that is a reason to worry; in all of its first block's bundles
 
     def source(self, topic: str, partition: int) -> Source:
