@@ -16,6 +16,7 @@ from stream_monitor.outputs import Output
 from stream_monitor.states import Configured, GroupState, KeyState, ModelState, Silence, State
 from stream_monitor.summaries import model_output
 from stream_monitor.units import keys_of, unit_ends
+from stream_monitor.verdicts import monitors
 
 REMEMBERED: Final = 200  # commands of a model that act only once
 SILENCES: Final = 100  # silences kept of a model
@@ -92,8 +93,23 @@ def _configure(state: State, command: Command, catalog: Catalog) -> list[Output]
             known.layout = catalog.layout(layout).id
         if reference and reference != known.reference:
             set_reference(state, name, "", reference, catalog)
+        outputs += _end_unwatched(state, name)
         outputs.append(model_output(state, name))
     return outputs
+
+
+def _end_unwatched(state: State, name: str) -> list[Output]:
+    """Groups that no monitor is left of: nothing would ever resolve their alerts."""
+    watched = {m.metric.group for m in monitors(state, name)}
+    made = []
+    for key in keys_of(state, name):
+        groups = state.keys[key].groups
+        for group in [g for g in sorted(groups) if g not in watched]:
+            if groups[group].alert:
+                made.append(alerts.move(groups[group], "resolved", "no longer monitored", "", state.head_state.now_ms))
+            del groups[group]
+            state.touch("k", *key)
+    return [alert_output(state, a) for a in made]
 
 
 def _windows_changed(state: State, name: str, before: Model, config: Config) -> None:

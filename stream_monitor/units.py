@@ -3,7 +3,8 @@
     ... | history, for spans to promote | units of windows that may still re-open | watermark | open ...
                                         ^ watermark - allowed lateness - window
 
-Bounded: per key the units of windows that may still change, and for the segment `all` the last HISTORY units as well.
+Bounded: per key the units of windows that may still change, and for the segment `all` the last HISTORY units as well;
+of the last VERSIONS versions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from stream_monitor.states import Key, KeyState, ModelState, Pane, State, Versio
 from stream_monitor.windows import Sums, first_start, is_retired, next_start, starts_of, unit_ms
 
 HISTORY: Final = 1024  # units of the segment `all` kept per version
+VERSIONS: Final = 32  # versions kept of a model
 
 
 Gather = Callable[[State, Source, PaneRecord, Catalog], None]
@@ -158,6 +160,7 @@ def forget(state: State, name: str) -> None:
     assert state.config is not None
     if known.watermark_ms is None:
         return
+    forget_versions(state, name)
     final = known.watermark_ms - state.config.time.allowed_lateness
     for key in keys_of(state, name):
         own, panes = state.keys[key], state.panes.get(key, {})
@@ -172,6 +175,28 @@ def forget(state: State, name: str) -> None:
             sums = state.derived.get(("sums", key))
             if isinstance(sums, Sums):
                 sums.changed(unit)
+
+
+def forget_versions(state: State, name: str) -> None:
+    """Let go of all that is kept of the oldest versions, once there are too many and they have no alert."""
+    known = state.models[name]
+    excess = len(known.versions) - VERSIONS
+    for version in sorted(known.versions, key=lambda v: (known.versions[v].last_ms, v)):
+        keys = [k for k in keys_of(state, name) if k[1] == version]
+        if excess <= 0 or any(g.alert for k in keys for g in state.keys[k].groups.values()):
+            continue
+        excess -= 1
+        del known.versions[version]
+        known.references.pop(version, None)
+        for key in keys:
+            del state.keys[key]
+            state.touch("k", *key)
+            for unit in state.panes.pop(key, {}):
+                state.touch("p", *key, unit)
+            state.derived.pop(("sums", key), None)
+            state.derived.pop(("pending", key), None)
+        state.derived.pop(("keys", name), None)
+        state.touch("m", name)
 
 
 def unit_ends(state: State, key: Key, model: Model) -> int | None:

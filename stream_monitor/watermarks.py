@@ -31,7 +31,11 @@ def model_watermark(sources: Mapping[str, SourceState], topics: Iterable[str]) -
     heard: list[SourceState] = []
     for topic in topics:
         mine = [s for s in sources.values() if s.source.topic == topic]
-        if not mine or len(mine) < max(s.partitions for s in mine):
+        if not mine:
+            return None
+        present = max(mine, key=lambda s: s.source.epoch).source.topic_id  # not those of a topic that was deleted
+        mine = [s for s in mine if s.source.topic_id == present]
+        if len(mine) < max(s.partitions for s in mine):
             return None
         heard += mine
     busy = [s.watermark_ms for s in heard if not s.idle]

@@ -236,3 +236,11 @@ def test_the_model_document_tells_of_it() -> None:
     assert body["firing"] == [bodies(run.outputs, "alert")[-1]["id"]]
     assert bodies(run.outputs, "counters")[-1]["alerts_firing"] == {"m": {"performance": 1}}
     assert MODEL.alerts.for_ == 2
+
+
+def test_an_alert_whose_monitors_are_gone_resolves() -> None:
+    run = Run()
+    play("oDDo", run)
+    run.model = steady(monitors=(MonitorSpec(metric="missing_rate", threshold=0.5),))
+    told = bodies(run.feed(run.config()), "alert")
+    assert [(a["state"], a["reason"]) for a in told] == [("resolved", "no longer monitored")]

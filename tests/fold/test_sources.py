@@ -136,3 +136,13 @@ def test_late_events_are_counted_by_model_and_in_no_window() -> None:
     assert counters["late"] == {"m": 4}
     assert counters["events"] == {"m": {"1": 2}}
     assert list(run.state.panes["m", "1", "all"]) == [10_000]
+
+
+def test_partitions_of_a_topic_that_was_deleted_hold_nothing_back() -> None:
+    """Two partitions, then the topic is made again with one."""
+    run, a, b = Run(), Tap(partitions=2), Tap(partition=1, partitions=2)
+    run.feed(a.block([Event(at=SECOND)]), b.block([Event(at=SECOND)]))
+    again = Tap(epoch=2)
+    fresh = again.block([Event(at=12 * SECOND)])
+    made = run.feed(msgspec.structs.replace(fresh, source=msgspec.structs.replace(fresh.source, topic_id="other")))
+    assert spans(made) == [(0, 10, 0, 2)]

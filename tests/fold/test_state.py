@@ -94,7 +94,7 @@ def commands(run: Run) -> list[Entry]:
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.sampled_from(sorted(MODELS)), st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_state_that_was_restored_goes_on_as_if_nothing_had_happened(
     seed: int, cut: int, name: str, data: st.DataObject
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_state_that_was_restored_goes_on_as_if_nothing_had_happened(
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.sampled_from(["tumbling", "sliding"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_cut_into_blocks_and_any_interleaving_gives_the_same_windows_and_verdicts(
     seed: int, cut: int, name: str
 ) -> None:
@@ -145,7 +145,7 @@ def test_any_cut_into_blocks_and_any_interleaving_gives_the_same_windows_and_ver
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_windows_add_up_to_the_events(seed: int, cut: int) -> None:
     run = Run(model=MODELS["tumbling"])
     run.feed(*log(seed, 300, cut))
@@ -197,6 +197,17 @@ def test_what_was_put_out_does_not_change_afterwards() -> None:
     run = Run(model=MODELS["tumbling"])
     copies = [(made := run.feed(entry), packed(made)) for entry in log(3, 400, 4)]
     assert all(packed(made) == copy for made, copy in copies)
+
+
+def test_old_versions_are_forgotten() -> None:
+    run, tap = Run(model=MODEL), Tap()
+    for version in range(60):
+        events = [Event(at=(version * 50 + t) * SECOND, version=f"v{version:02}", right=True) for t in range(0, 50, 10)]
+        run.feed(tap.block(events))
+    versions = sorted(run.state.models["m"].versions)
+    assert 32 <= len(versions) <= 33
+    assert versions[-1] == "v59"
+    assert {k[1] for k in run.state.keys} == {k[1] for k in run.state.panes} == set(versions)
 
 
 def test_the_state_stays_small() -> None:
