@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stream_monitor.config import Alerts
+from stream_monitor.memories import GroupState, Key, Run, Silence
 from stream_monitor.moments import rfc3339
-from stream_monitor.states import GroupState, Key, Run, Silence
 
 ALERT_NAMES: Final[Mapping[str, str]] = {
     "drift": "ModelDrift",

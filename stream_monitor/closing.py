@@ -12,8 +12,9 @@ from typing import Final
 from detectors.layouts import RAW_ID
 from stream_monitor.config import Model
 from stream_monitor.interfaces import Catalog
+from stream_monitor.memories import Key, Pane, WindowState
 from stream_monitor.panes import raw_pane_ms
-from stream_monitor.states import Key, Pane, State, WindowState
+from stream_monitor.states import State
 from stream_monitor.units import keys_of
 from stream_monitor.windows import Sums, Window, add_up, is_retired, layout_of, next_start, unit_ms
 

@@ -10,10 +10,12 @@ from stream_monitor.config_plain import config_from_plain
 from stream_monitor.entries import Command, partition_of
 from stream_monitor.interfaces import Catalog
 from stream_monitor.learning import promote_span, set_reference
-from stream_monitor.lives import alert_output, ask, causes_of
+from stream_monitor.lives import alert_output
+from stream_monitor.memories import Configured, GroupState, KeyState, ModelState, Silence
 from stream_monitor.moments import epoch_ms
 from stream_monitor.outputs import Output
-from stream_monitor.states import Configured, GroupState, KeyState, ModelState, Silence, State
+from stream_monitor.retrainings import ask, causes_of
+from stream_monitor.states import State
 from stream_monitor.summaries import model_output
 from stream_monitor.units import keys_of, unit_ends
 from stream_monitor.verdicts import monitors

@@ -14,9 +14,10 @@ from stream_monitor.entries import Bundle, Entry, PaneRecord, Source, partition_
 from stream_monitor.interfaces import Catalog
 from stream_monitor.learning import gather, progress
 from stream_monitor.lives import alert_output, go_on
+from stream_monitor.memories import Early, Key
 from stream_monitor.outputs import Output
 from stream_monitor.sources import arrive
-from stream_monitor.states import Early, Key, State
+from stream_monitor.states import State
 from stream_monitor.summaries import counters_output, model_output
 from stream_monitor.units import apply
 

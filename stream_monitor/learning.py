@@ -15,10 +15,11 @@ from detectors.layouts import RAW_ID
 from stream_monitor.config import Model
 from stream_monitor.entries import PaneRecord, Source, unpack_counts
 from stream_monitor.interfaces import Catalog
+from stream_monitor.memories import ModelState, Pane
 from stream_monitor.moments import epoch_ms, rfc3339
 from stream_monitor.outputs import Output
 from stream_monitor.references import Reference, layout_from_raw, pack_reference, unpack_reference
-from stream_monitor.states import ModelState, Pane, State
+from stream_monitor.states import State
 from stream_monitor.units import keys_of
 
 FIRST: Final = 10_000  # rows of a reference, unless the configuration says otherwise

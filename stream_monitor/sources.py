@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stream_monitor.entries import Bundle
-from stream_monitor.states import SourceState, State
+from stream_monitor.memories import SourceState
+from stream_monitor.states import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,11 @@ from typing import Any, Final
 from stream_monitor.alerts import LEVELS
 from stream_monitor.config import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Budget
 from stream_monitor.learning import progress
+from stream_monitor.memories import GroupState, Key
 from stream_monitor.moments import rfc3339
 from stream_monitor.outputs import Output
 from stream_monitor.retrains import ACTIVE
-from stream_monitor.states import GroupState, Key, State
+from stream_monitor.states import State
 from stream_monitor.units import keys_of
 
 WORST: Final = 10  # columns in a model's document

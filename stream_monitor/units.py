@@ -17,8 +17,9 @@ from detectors.layouts import LABELS, RAW_ID
 from stream_monitor.config import Model
 from stream_monitor.entries import PaneRecord, Source, unpack_counts
 from stream_monitor.interfaces import Catalog
+from stream_monitor.memories import Key, KeyState, ModelState, Pane, VersionState
 from stream_monitor.panes import raw_pane_ms
-from stream_monitor.states import Key, KeyState, ModelState, Pane, State, VersionState
+from stream_monitor.states import State
 from stream_monitor.windows import Sums, first_start, is_retired, next_start, starts_of, unit_ms
 
 HISTORY: Final = 1024  # units of the segment `all` kept per version

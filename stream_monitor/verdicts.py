@@ -23,10 +23,11 @@ from detectors import Judgement, Level, Threshold
 from detectors.counts import ColumnCounts
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judges import Judge, Place, places_of
+from stream_monitor.memories import Key, KeyState, SeriesState
 from stream_monitor.moments import rfc3339
 from stream_monitor.monitors import Monitor, monitors_of, stated, warning_bounds
 from stream_monitor.references import unpack_reference
-from stream_monitor.states import Key, KeyState, SeriesState, State
+from stream_monitor.states import State
 from stream_monitor.units import keys_of
 from stream_monitor.windows import Window, unit_ms
 

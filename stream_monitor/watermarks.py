@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from stream_monitor.states import SourceState
+from stream_monitor.memories import SourceState
 
 
 def model_watermark(sources: Mapping[str, SourceState], topics: Iterable[str]) -> int | None:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome
 from detectors.layouts import LABELS, OUTCOME_CELLS, RAW_ID, Layout, NumericLayout
 from stream_monitor.config import Model
+from stream_monitor.memories import Key, KeyState, Pane, VersionState
 from stream_monitor.moments import rfc3339
-from stream_monitor.states import Key, KeyState, Pane, VersionState
 
 ByLayout = Mapping[str, Counts]
 

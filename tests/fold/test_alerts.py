@@ -8,7 +8,7 @@ import pytest
 
 from stream_monitor.alerts import Transition, decide, message_id, silenced, worst
 from stream_monitor.config import Alerts, MonitorSpec
-from stream_monitor.states import Silence
+from stream_monitor.memories import Silence
 from tests.fold.makers import MODEL, SECOND, Event, Run, Tap, bodies, seconds, steady
 
 RULES = Alerts(for_=2, resolve_after=3)

@@ -1,0 +1,235 @@
+"""The pieces of the fold's memory: what it keeps of sources, models, keys and units of event time.
+
+Field order is the stored form: fields are added at the end, with a default.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from detectors.counts import Counts, merge
+from stream_monitor.entries import PaneRecord, Source, pack_counts, unpack_counts
+
+Key = tuple[str, str, str]  # model, version, segment
+
+ENCODER: Final = msgspec.msgpack.Encoder()  # keeps the order of dicts, which messages are made from
+
+
+class SourceState(msgspec.Struct, array_like=True):
+    """A source partition as the log last told of it; `n` and `to` are the last applied block's."""
+
+    source: Source
+    n: int
+    to: int
+    watermark_ms: int | None
+    idle: bool
+    partitions: int
+    at_ms: int
+    active_ms: int  # `at` of its last block that was not idle
+
+
+class Counters(msgspec.Struct, array_like=True):
+    """Totals since the beginning of the log."""
+
+    events: dict[str, dict[str, int]] = {}
+    dead_letters: dict[str, dict[str, int]] = {}
+    late: dict[str, int] = {}
+    late_after_idle: dict[str, int] = {}
+    retrain_requests: dict[str, int] = {}
+    duplicate_blocks: int = 0
+    overlap_blocks: int = 0
+
+
+class Head(msgspec.Struct, array_like=True):
+    """The small part of the state, written with every checkpoint."""
+
+    partition: int
+    partitions: int
+    entries: int = 0  # folded so far; revision of the counters document
+    now_ms: int = 0  # the greatest `at` so far
+    stopped: str = ""  # why this partition can go no further: an overlap or a gap of blocks
+    sources: dict[str, SourceState] = {}  # "topic/partition"
+    counters: Counters = msgspec.field(default_factory=Counters)
+    counters_second: int = -1  # the second of `now_ms` in which the counters were last put out
+
+
+class Configured(msgspec.Struct, array_like=True):
+    """The configuration in force."""
+
+    plain: dict[str, Any]
+    layouts: dict[str, str]
+    references: dict[str, str]
+
+
+class Run(msgspec.Struct, array_like=True):
+    """How long a (monitor, column) has been DRIFT without a break; UNKNOWN windows neither count nor break."""
+
+    windows: int
+    since_ms: int  # start of the first of them
+
+
+class GroupState(msgspec.Struct, array_like=True):
+    """Where a monitor group of a key stands."""
+
+    level: int = -1
+    ok_windows: int = 0  # consecutive known windows that were OK
+    runs: dict[str, Run] = {}  # "monitor|column", those that are DRIFT
+    alert: dict[str, Any] = {}  # the alert that is not resolved; {}: none
+    alert_ok: int = 0  # consecutive windows in which everything the alert is about was OK
+    about: list[str] = []  # "monitor|column" that were DRIFT since the alert began
+    worst: list[dict[str, Any]] = []
+    onset_ms: int = 0  # start of the first DRIFT window of the alert
+    offsets: dict[str, tuple[int, int]] = {}  # "topic/partition" -> [from, to) of the version's events since then
+
+
+class VersionState(msgspec.Struct, array_like=True):
+    """A version of a model, for all segments together. Times are starts of units with events."""
+
+    first_ms: int
+    last_ms: int
+
+
+class Silence(msgspec.Struct, array_like=True):
+    """Alerts whose labels match every matcher are not delivered before `until_ms`."""
+
+    id: str
+    matchers: dict[str, str]
+    until_ms: int
+    comment: str
+    by: str
+
+
+class ModelState(msgspec.Struct, array_like=True):
+    """What is known of a model apart from its keys."""
+
+    layout: str = ""  # "" before there is one
+    reference: str = ""  # of the model; "" while it is being learnt
+    reference_facts: dict[str, Any] = {}  # what the model's document says of its reference
+    references: dict[str, str] = {}  # version -> reference promoted for it
+    watermark_ms: int | None = None
+    closed_end_ms: int | None = None  # end of the last window closed, of any key
+    raw_until_ms: int | None = None  # end of the last pane with events counted under the raw layout
+    learning_pane_ms: int = 0  # length of the panes gathered; grows with their number
+    versions: dict[str, VersionState] = {}
+    silences: list[Silence] = []
+    commands: list[str] = []  # ids of the last commands, so that one sent twice acts once
+    requested_ms: int | None = None  # event time of the last retrain request
+    trained_ms: int | None = None  # event time of the last promotion, or of the first events
+    answered: list[str] = []  # alerts that a retrain request was made for
+    waiting: str = ""  # why a wanted retrain request has not been made yet
+    stream: GroupState = msgspec.field(default_factory=GroupState)  # the alert about its sources
+    note: str = ""  # why the last command did nothing
+    documents: int = 0  # revision of the model document
+
+
+class WindowState(msgspec.Struct, array_like=True):
+    """A closed window that late events may still re-open."""
+
+    end_ms: int
+    revision: int
+
+
+class SeriesState(msgspec.Struct, array_like=True):
+    """A sequential detector's memory after all final windows, and the values of those that may still re-open."""
+
+    state: dict[str, Any]
+    tail: list[tuple[int, float]]  # (start of the window, value)
+
+
+class KeyState(msgspec.Struct, array_like=True):
+    """One model, version and segment."""
+
+    first_ms: int | None = None  # start of the first window
+    begin_ms: int | None = None  # no window begins before: the configuration's windows were others
+    closed_ms: int | None = None  # start of the last window closed
+    next_ms: int | None = None  # start of the next window to close; None: asleep until events come
+    empties: int = 0  # consecutive closed windows without events
+    windows: dict[int, WindowState] = {}
+    series: dict[str, SeriesState] = {}
+    groups: dict[str, GroupState] = {}
+    starts: list[int] = []  # of the last few windows
+    last: dict[str, Any] = {}  # summary of the last window
+    values: list[tuple[str, str, float]] = []  # (metric, column, value) of the last window
+
+
+class Early(msgspec.Struct, array_like=True):
+    """A pane that came before the configuration of its model."""
+
+    source: Source
+    record: PaneRecord
+
+
+class _StoredPane(msgspec.Struct, array_like=True):
+    layouts: dict[str, bytes]
+    offsets: dict[str, tuple[int, int]]
+    late: int
+
+
+class Pane:
+    """Counts of one unit of event time of one key, by layout; merged when they are read."""
+
+    __slots__ = ("_parts", "late", "offsets")
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Counts]] = {}
+        self.offsets: dict[str, tuple[int, int]] = {}  # "topic/partition" -> [from, to)
+        self.late = 0
+
+    def add(self, layout: str, counts: Counts) -> None:
+        """Count `counts` in."""
+        parts = self._parts.setdefault(layout, [])
+        parts.append(counts)
+        if len(parts) == 64:
+            self._parts[layout] = [merge(parts)]
+
+    @property
+    def rows(self) -> int:
+        """Events counted in."""
+        return sum(c.rows for parts in self._parts.values() for c in parts)
+
+    def rows_under(self, layout: str) -> int:
+        """Those under one layout."""
+        return sum(c.rows for c in self._parts.get(layout, ()))
+
+    @property
+    def layouts(self) -> list[str]:
+        """Ids of the layouts it has counts under, sorted."""
+        return sorted(self._parts)
+
+    def cover(self, place: str, start: int, stop: int) -> None:
+        """Note that these offsets of a source had a part in it."""
+        low, high = self.offsets.get(place, (start, stop))
+        self.offsets[place] = (min(low, start), max(high, stop))
+
+    def counts(self) -> dict[str, Counts]:
+        """Counts by layout id, sorted."""
+        for layout, parts in self._parts.items():
+            if len(parts) > 1:
+                self._parts[layout] = [merge(parts)]
+        return {layout: self._parts[layout][0] for layout in sorted(self._parts)}
+
+    def absorb(self, other: Pane) -> None:
+        """Take in all that `other` holds."""
+        for layout, counts in other.counts().items():
+            self.add(layout, counts)
+        for place, (start, stop) in other.offsets.items():
+            self.cover(place, start, stop)
+        self.late += other.late
+
+    def stored(self) -> bytes:
+        """Bytes of it; equal panes have equal bytes."""
+        return ENCODER.encode(
+            _StoredPane({i: pack_counts(c) for i, c in self.counts().items()}, self.offsets, self.late)
+        )
+
+    @classmethod
+    def restored(cls, data: bytes) -> Pane:
+        """The pane that was stored."""
+        stored = msgspec.msgpack.decode(data, type=_StoredPane)
+        pane = cls()
+        pane._parts = {i: [unpack_counts(c)] for i, c in stored.layouts.items()}
+        pane.offsets = dict(stored.offsets)
+        pane.late = stored.late
+        return pane
