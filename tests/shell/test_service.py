@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,10 @@ def watch_a_shift(url: str, brokers: str, topic: str) -> None:
     assert get(url, "/v1/alerts")["items"][0]["state"] == "firing"
 
 
+def counts_events(url: str) -> bool:
+    return 'stream_monitor_events_total{model="fraud"' in httpx.get(url, trust_env=False).text
+
+
 def stop(running: subprocess.Popen[bytes], how: signal.Signals) -> None:
     """In order."""
     running.send_signal(how)
@@ -155,8 +160,7 @@ def test_each_role_apart_on_kafka_and_redis(kafka: Node, redis_url: str, tmp_pat
         watch_a_shift(url, kafka.bootstrap, "apart-events")
         for role, port in ports.items():
             assert answers(f"http://127.0.0.1:{port}/readyz"), role
-            metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
-            assert 'stream_monitor_events_total{model="fraud"' in metrics, role
+            wait_until(partial(counts_events, f"http://127.0.0.1:{port}/metrics"), 30, f"counting in the {role}")
         assert f"{61 * 40}.0" in httpx.get(f"{url}/metrics", trust_env=False).text
         for one in running:
             stop(one, signal.SIGINT)
