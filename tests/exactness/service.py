@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,11 @@ class Role:
                 self._spawn()
             time.sleep(0.2)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9; it is started again."""
         assert self._process is not None
@@ -145,6 +150,15 @@ class Service:
         answer.raise_for_status()
         return answer.json()
 
+    def works(self, role: Role) -> bool:
+        """Whether the process that has the role now is at work on some partition, as the service itself says."""
+        try:
+            status = self.get("/v1/status")
+        except httpx.HTTPError:
+            return False
+        told = [p for p in (*status["taps"], *status["workers"]) if p["id"].endswith(f":{role.pid}")]
+        return any(p["healthy"] and (p.get("assigned") or p.get("partitions")) for p in told)
+
     def everything(self, path: str) -> list[dict[str, Any]]:
         """All items of a paged list."""
         items: list[dict[str, Any]] = []
@@ -168,11 +182,15 @@ def create_topics(brokers: str, topics: dict[str, int]) -> None:
     wait_until(lambda: topics.keys() <= admin.list_topics(timeout=10).topics.keys(), what="topics created")
 
 
-def publish(brokers: str, raws: Iterable[Raw], *, per_second: float | None = None) -> None:
-    """Publish in order, at a steady rate if one is given."""
+def publish(brokers: str, raws: Sequence[Raw], *, seconds: float, go_on: threading.Event) -> None:
+    """Publish in order: nine tenths at a steady rate over `seconds`, the rest once `go_on` is set."""
     producer = Producer({"bootstrap.servers": brokers, "linger.ms": 20, "enable.idempotence": True})
     begin, n = time.monotonic(), 0
+    per_second = 0.9 * len(raws) / seconds
     for n, raw in enumerate(raws, 1):
+        if n == len(raws) * 9 // 10:
+            producer.flush(120)
+            go_on.wait()
         while True:
             try:
                 producer.produce(raw.topic, raw.value, raw.key, partition=raw.partition)
@@ -181,7 +199,7 @@ def publish(brokers: str, raws: Iterable[Raw], *, per_second: float | None = Non
                 producer.poll(0.1)
         if n % 200 == 0:
             producer.poll(0)
-            if per_second and (ahead := n / per_second - (time.monotonic() - begin)) > 0:
+            if (ahead := n / per_second - (time.monotonic() - begin)) > 0:
                 time.sleep(ahead)
     if producer.flush(120):
         raise AssertionError(f"{n} events could not be published")
