@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from detectors.layouts import RAW_ID
 from stream_monitor import alerts
 from stream_monitor.config import Config, Model
 from stream_monitor.config_plain import config_from_plain
@@ -78,22 +79,24 @@ def _models(state: State, command: Command) -> list[str]:
 
 
 def _configure(state: State, command: Command, catalog: Catalog) -> list[Output]:
-    before = state.config
+    before, told = state.config, state.configured
     body = command.body
-    state.configured = Configured(body["config"], dict(body["layouts"]), dict(body["references"]))
-    state.config = config_from_plain(body["config"])
-    state.touch("c")
-    state.derived.clear()
+    fresh = Configured(body["config"], dict(body["layouts"]), dict(body["references"]))
+    if told != fresh:
+        state.configured, state.config = fresh, config_from_plain(body["config"])
+        state.touch("c")
+        state.derived.clear()
     outputs = []
     for name in configured_models(state):
         known = state.models.setdefault(name, ModelState())
         state.touch("m", name)
-        if before is not None and name in before.models:
+        if before is not None and name in before.models and state.config is not None:
             _windows_changed(state, name, before.models[name], state.config)
-        layout, reference = body["layouts"].get(name), body["references"].get(name)
-        if layout and layout != "0":
+        # Only what is new in the configuration: every restart repeats it, and what was promoted since is to stay.
+        layout, reference = fresh.layouts.get(name), fresh.references.get(name)
+        if layout and layout != RAW_ID and (told is None or told.layouts.get(name) != layout):
             known.layout = catalog.layout(layout).id
-        if reference and reference != known.reference:
+        if reference and (told is None or told.references.get(name) != reference):
             set_reference(state, name, "", reference, catalog)
         outputs += _end_unwatched(state, name)
         outputs.append(model_output(state, name))

@@ -191,6 +191,18 @@ def test_a_restart_keeps_what_was_learnt() -> None:
     assert run.state.models["m"].reference == before != ""
 
 
+def test_a_restart_keeps_what_was_promoted_and_takes_up_a_new_file() -> None:
+    run, tap = Run(model=steady(LEARNER, reference=Wanted(file="x")), reference=reference()), Tap()
+    traffic(run, tap, range(5))
+    run.command("promote", {"model": "m", "version": "", "from": "1970-01-01T00:00:10Z", "to": "1970-01-01T00:00:40Z"})
+    promoted = run.state.models["m"].reference
+    run.feed(run.config())
+    assert run.state.models["m"].reference == promoted
+    run.reference = reference(windows=20)
+    run.feed(run.config())
+    assert run.state.models["m"].reference not in ("", promoted)
+
+
 def test_gathered_panes_survive_a_restart() -> None:
     run, tap = Run(model=LEARNER), Tap()
     traffic(run, tap, range(3), rows=20)
