@@ -94,9 +94,9 @@ def _configure(state: State, command: Command, catalog: Catalog) -> list[Output]
             _windows_changed(state, name, before.models[name], state.config)
         # Only what is new in the configuration: every restart repeats it, and what was promoted since is to stay.
         layout, reference = fresh.layouts.get(name), fresh.references.get(name)
-        if layout and layout != RAW_ID and (told is None or told.layouts.get(name) != layout):
+        if layout and layout != RAW_ID and (not known.layout or told is None or told.layouts.get(name) != layout):
             known.layout = catalog.layout(layout).id
-        if reference and (told is None or told.references.get(name) != reference):
+        if reference and (not known.reference or told is None or told.references.get(name) != reference):
             set_reference(state, name, "", reference, catalog)
         outputs += _end_unwatched(state, name)
         outputs.append(model_output(state, name))
