@@ -73,6 +73,13 @@ def process(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
             assert json.loads(line)["level"]
 
 
+def command(*arguments: str) -> int:
+    """The exit code of a command that ends by itself."""
+    environment = {**os.environ, "API_KEY": KEY}
+    run = [sys.executable, "-m", "stream_monitor", *arguments]
+    return subprocess.run(run, check=False, env=environment, stdout=subprocess.DEVNULL).returncode
+
+
 def publish(brokers: str, topic: str, *, shift: float, start: float, seconds: int) -> None:
     """Forty events a second of event time, evenly over the partitions."""
     rng = random.Random(2)
@@ -146,10 +153,7 @@ def test_each_role_apart_on_kafka_and_redis(kafka: Node, redis_url: str, tmp_pat
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     for future in admin.create_topics([NewTopic("apart-events", 2, 1)]).values():
         future.result(20)
-    assert subprocess.run(
-        [sys.executable, "-m", "stream_monitor", "check", file, "--connect"], check=False,
-        env={**os.environ, "API_KEY": KEY}, stdout=subprocess.DEVNULL,
-    ).returncode == 0  # fmt: skip
+    assert command("check", file, "--connect") == 0
     ports = {"tap": free_port(), "worker": free_port()}
     with ExitStack() as roles:
         running = [
@@ -162,6 +166,13 @@ def test_each_role_apart_on_kafka_and_redis(kafka: Node, redis_url: str, tmp_pat
             assert answers(f"http://127.0.0.1:{port}/readyz"), role
             wait_until(partial(counts_events, f"http://127.0.0.1:{port}/metrics"), 30, f"counting in the {role}")
         assert f"{61 * 40}.0" in httpx.get(f"{url}/metrics", trust_env=False).text
+        written = tmp_path / "written" / "monitor.yaml"
+        written.parent.mkdir()
+        init = ["init", "--topic", "apart-events", "--brokers", kafka.bootstrap, "--output", str(written)]
+        assert command(*init, "--reference", str(tmp_path / "normal.csv")) == 0
+        assert command("check", str(written), "--connect") == 0
+        assert "score: score" in written.read_text()
+        assert command(*init) == 2  # it is there already
         for one in running:
             stop(one, signal.SIGINT)
 
