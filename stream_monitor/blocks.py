@@ -180,8 +180,8 @@ class Assigned:
         self.idle = counted.idle
         self.active_ms = intent.at_ms if counted.events else intent.active_ms
         self.settled = intent.from_ == intent.to
-        self.bytes -= sum(map(len, self.messages[:size]))
         del self.messages[:size]
+        self.bytes = sum(map(len, self.messages))
         self.intent = None
 
 

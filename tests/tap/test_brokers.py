@@ -76,17 +76,19 @@ class Real:
             self.broker.close()
 
 
-@pytest.fixture(params=["twin", "embedded", "kafka"])
+@pytest.fixture(params=["twin", "embedded", "kafka", "kafka, KIP-848"])
 def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     kind: Kind
     if request.param == "twin":
         kind = Twin()
     elif request.param == "embedded":
         broker = EmbeddedBroker()
-        kind = Real(Connection(brokers=broker.address, embedded=True), broker)
+        kind = Real(Connection(brokers=broker.address, options={"session.timeout.ms": 6000}, embedded=True), broker)
     else:
         node = request.getfixturevalue("kafka")
-        kind = Real(Connection(brokers=node.bootstrap, options={"session.timeout.ms": 6000}))
+        classic = request.param == "kafka"
+        options = {"session.timeout.ms": 6000} if classic else {"group.protocol": "consumer"}
+        kind = Real(Connection(brokers=node.bootstrap, options=options))
     yield kind
     kind.close()
 
@@ -230,7 +232,7 @@ def test_a_second_member_takes_its_share(kind: Kind) -> None:
 def test_a_member_that_was_thought_dead_commits_nothing(kind: Kind) -> None:
     """It did not poll while its session ended and another took over."""
     if isinstance(kind, Real):
-        pytest.skip("a real session ends with its process: test_tap_on_kafka.py freezes one")
+        pytest.skip("a real session ends with its process: test_tap_on_brokers.py freezes one")
     topic = fresh(kind)
     one, two = Reader(kind, topic), Reader(kind, topic)
     one.until(lambda: bool(one.assigned), "assigned")

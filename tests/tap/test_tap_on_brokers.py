@@ -142,7 +142,7 @@ class Place:
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     broker = EmbeddedBroker() if request.param == "embedded" else None
     if broker is not None:
-        connection = Connection(brokers=broker.address, embedded=True)
+        connection = Connection(brokers=broker.address, options=OPTIONS, embedded=True)
     else:
         connection = Connection(brokers=request.getfixturevalue("kafka").bootstrap, options=OPTIONS)
     place = Place(connection)
@@ -325,7 +325,7 @@ def test_processes_killed_and_frozen_lose_and_double_nothing(on_kafka: Place, fa
                 taps[i] = spawn()
             else:
                 taps[i].send_signal(signal.SIGSTOP)
-                for _ in range(10):  # past the session timeout
+                for _ in range(9):  # past the session timeout
                     place.write(300)
                     time.sleep(0.9)
                 taps[i].send_signal(signal.SIGCONT)
