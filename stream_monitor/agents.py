@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -118,6 +117,13 @@ def credentials(options: Mapping[str, Any]) -> Any:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context else None
+
+
+class _App(faust.App):  # type: ignore[misc]
+    """Faust's app, which keeps nothing on disk."""
+
+    def _create_directories(self) -> None:
+        pass
 
 
 class FaustBus:
@@ -234,8 +240,7 @@ class FaustWorker(Generic[S]):
         self._ready_for = -1  # the generation whose states are derived
         self._wanted: tuple[int, dict[Any, int]] = (-1, {})  # a generation, and how far its table must have been read
         self._recovered = 0
-        faust_settings = settings(config, brokers, embedded=embedded)
-        self._app = faust.App(datadir=os.path.join(tempfile.gettempdir(), group(config)), **faust_settings)
+        self._app = _App(**settings(config, brokers, embedded=embedded))
         self._bus = FaustBus(self._app, self._panes)
         self.worker: Worker[S] = Worker(
             fold=fold,

@@ -34,6 +34,7 @@ STORE_SECONDS: Final = 10.0  # how long one write to the store may take
 HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
 HELD_DOCUMENTS: Final = 20_000
 SEEK_SECONDS: Final = 2.0  # between two attempts to read a partition again
+WAIT_SECONDS: Final = 5.0  # for an entry that is in the log, before the partition is read again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,7 @@ class Hold(Generic[S]):
     stopped: str = ""
     checkpointed: float = field(default_factory=time.monotonic)
     sought: float = 0.0
+    stepped: float = field(default_factory=time.monotonic)
 
     @property
     def lag(self) -> int:
@@ -250,7 +252,7 @@ class Worker(Generic[S]):
         await self._known(entry)
         outputs = owner.step(arrival.offset, entry)
         self.totals["entries"] += 1
-        self.progress = time.monotonic()
+        self.progress = hold.stepped = time.monotonic()
         if owner.state.stopped:
             hold.stopped = owner.state.stopped
             self.alarms.append(f"partition {owner.partition} stopped at {owner.at - 1}: {hold.stopped}")
@@ -348,6 +350,10 @@ class Worker(Generic[S]):
         async with self._busy:
             await self._store_documents()
             await self._checkpoint_due()
+            for hold in self.holds.values():
+                waited = time.monotonic() - max(hold.stepped, hold.sought)
+                if hold.lag and not hold.stopped and self._ours(hold) and waited >= WAIT_SECONDS:
+                    await self._seek(hold)  # as when the group's offset is beyond what the checkpoints hold
 
     async def finish(self) -> None:
         """A last checkpoint of everything, so that the next owner need not fold it again."""

@@ -5,7 +5,7 @@ the next thing; who dies, freezes or wakes; which partition moves. Commits are f
 the checkpoints topic is compacted without lag; the panes topic loses what lies before the committed offset.
 
 The workers are the real owners and checkpoints; taps follow the intent commits of stream_monitor/intents.py in a few
-lines; the fold is the toy one, whose outputs are a function of the log as the real one's are.
+lines; the fold is the toy one or the real one, as the world's matter says.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from stream_monitor.entries import pack
-from stream_monitor.messages import message
-from stream_monitor.owners import Owner, Span
+import msgspec
+
+from stream_monitor.entries import Entry, pack
+from stream_monitor.interfaces import Catalog
+from stream_monitor.outputs import Output
+from stream_monitor.owners import Fold, Owner, Span
 from tests.worker.process import NoCatalog
-from tests.worker.toy import FOLD, ToyState, block
+from tests.worker.toy import FOLD, block
 
-CATALOG = NoCatalog()
 TOPIC_ID = "panes-1"
 
 
@@ -40,8 +43,8 @@ class Intent:
 class Source:
     """A source partition, and what the taps' group has committed for it."""
 
-    name: str
-    events: list[tuple[str, int]] = field(default_factory=list)
+    number: int
+    events: list[Any] = field(default_factory=list)
     committed: Intent | None = None
     generation: int = 0
 
@@ -56,7 +59,55 @@ class Partition:
     committed: int | None = None
     generation: int = 0
     checkpoints: dict[bytes, bytes] = field(default_factory=dict)
-    owner: Owner[ToyState] | None = None
+    owner: Owner[Any] | None = None
+
+
+class Matter(Protocol):
+    """What flows: events, the blocks they are counted into, the fold, and what its state must be at the end."""
+
+    fold: Fold[Any]
+    catalog: Catalog
+
+    def first(self) -> list[Entry]:
+        """What every log begins with."""
+
+    def events(self, random: random.Random, source: Source) -> list[Any]:
+        """The next few events of a source."""
+
+    def block(self, source: Source, intent: Intent) -> Entry:
+        """The block of an intent: a function of that and of the events."""
+
+    def check(self, world: World, partition: Partition) -> str:
+        """What is wrong with a partition whose owner has folded everything; ""."""
+
+
+class Sums:
+    """The toy fold: numbers added up by key."""
+
+    fold = FOLD
+    catalog: Catalog = NoCatalog()
+
+    def first(self) -> list[Entry]:
+        return []
+
+    def events(self, random: random.Random, source: Source) -> list[Any]:
+        return [(f"k{random.randrange(5)}", random.randint(-3, 3))] * random.randint(1, 3)
+
+    def block(self, source: Source, intent: Intent) -> Entry:
+        adds: dict[str, int] = defaultdict(int)
+        for key, value in source.events[intent.start : intent.to]:
+            adds[key] += value
+        return block(f"s{source.number}", intent.n, intent.start, intent.to, adds)
+
+    def check(self, world: World, partition: Partition) -> str:
+        oracle: dict[str, int] = defaultdict(int)
+        for source in world.sources:
+            for key, value in source.events:
+                oracle[key] += value
+        expected = {k: v for k, v in oracle.items() if v}
+        assert partition.owner is not None
+        totals = partition.owner.state.totals
+        return "" if totals == expected else f"the totals are {totals}, the oracle's {expected}"
 
 
 Steps = Iterator[None]
@@ -68,11 +119,14 @@ WorldOf = Callable[[int], "World"]
 class World:
     """Everything that survives a process, and the processes."""
 
-    def __init__(self, seed: int, worker: WorkerOf | None = None, tap: TapOf | None = None) -> None:
+    def __init__(
+        self, seed: int, worker: WorkerOf | None = None, tap: TapOf | None = None, matter: Matter | None = None
+    ) -> None:
         self.random = random.Random(seed)
-        self.sources = [Source(f"s{i}") for i in range(2)]
-        self.partitions = [Partition(i) for i in range(2)]
-        self.published: dict[str, set[bytes]] = defaultdict(set)
+        self.matter: Matter = matter or Sums()
+        self.sources = [Source(i) for i in range(2)]
+        self.partitions = [Partition(i, log=[pack(e) for e in self.matter.first()]) for i in range(2)]
+        self.published: dict[tuple[int, str, str, int], Output] = {}
         self._worker: WorkerOf = worker or honest_worker
         self._tap: TapOf = tap or honest_tap
         self._places: list[Source | Partition] = [*self.sources, *self.partitions]
@@ -88,10 +142,12 @@ class World:
         else:
             partition.checkpoints[key] = value
 
-    def publish(self, id: str, value: bytes) -> None:
-        self.published[id].add(value)
-        if len(self.published[id]) > 1:
-            raise WrongError(f"{id} has two contents")
+    def publish(self, partition: Partition, output: Output) -> None:
+        """One id and revision, one content, whoever puts it out."""
+        place = (partition.number, output.kind, output.id, output.revision)
+        before = self.published.setdefault(place, output)
+        if before is not output and msgspec.json.encode(before) != msgspec.json.encode(output):
+            raise WrongError(f"{place} has two contents")
 
     # -- the schedule
 
@@ -107,9 +163,8 @@ class World:
         place = self.random.choice(self._places)
         at = id(place)
         if dice < 0.06:
-            key = f"k{self.random.randrange(5)}"
             source = self.random.choice(self.sources)
-            source.events += [(key, self.random.randint(-3, 3))] * self.random.randint(1, 3)
+            source.events += self.matter.events(self.random, source)
         elif dice < 0.08:
             self._holders.pop(at, None)  # kill -9
         elif dice < 0.095 and at in self._holders:
@@ -142,36 +197,32 @@ class World:
         self._frozen.clear()
         self._zombies.clear()
         self._holders.clear()  # everything dies once more, and comes back
-        read: dict[str, int] = {}  # source -> number of the first block after its last event
+        read: dict[int, int] = {}  # source -> number of the first block after its last event
         for _ in range(10_000):
             for source in self.sources:
-                if source.committed is None or source.committed.n <= read.get(source.name, source.committed.n):
+                if source.committed is None or source.committed.n <= read.get(source.number, source.committed.n):
                     self._one(source)  # the next intent says that the last block is published
                 if source.committed is not None and source.committed.to == len(source.events):
-                    read.setdefault(source.name, source.committed.n)
+                    read.setdefault(source.number, source.committed.n)
             for partition in self.partitions:
                 self._one(partition)
             if self._quiet(read):
+                for partition in self.partitions * 50:
+                    self._one(partition)  # the outputs of the last entries
                 return
         raise WrongError("it never comes to rest")
 
-    def _quiet(self, read: dict[str, int]) -> bool:
-        taps = all(s.committed is not None and s.committed.n > read.get(s.name, s.committed.n) for s in self.sources)
+    def _quiet(self, read: dict[int, int]) -> bool:
+        taps = all(s.committed is not None and s.committed.n > read.get(s.number, s.committed.n) for s in self.sources)
         return taps and all(p.owner is not None and p.owner.at == len(p.log) for p in self.partitions)
 
     def _check(self) -> None:
-        oracle: dict[str, int] = defaultdict(int)
-        for source in self.sources:
-            for key, value in source.events:
-                oracle[key] += value
-        expected = {k: v for k, v in oracle.items() if v}
         for partition in self.partitions:
             assert partition.owner is not None
-            state = partition.owner.state
-            if state.stopped:
-                raise WrongError(f"partition {partition.number} stopped: {state.stopped}")
-            if state.totals != expected:
-                raise WrongError(f"partition {partition.number} says {state.totals}, the oracle {expected}")
+            stopped = partition.owner.state.stopped
+            wrong = f"stopped: {stopped}" if stopped else self.matter.check(self, partition)
+            if wrong:
+                raise WrongError(f"partition {partition.number}: {wrong}")
 
 
 def _goes_on(process: Steps) -> bool:
@@ -204,10 +255,7 @@ def honest_tap(world: World, source: Source, generation: int) -> Steps:
 
 def publish_block(world: World, source: Source, intent: Intent) -> Steps:
     """To every worker partition; it may die between any two of them."""
-    adds: dict[str, int] = defaultdict(int)
-    for key, value in source.events[intent.start : intent.to]:
-        adds[key] += value
-    data = pack(block(source.name, intent.n, intent.start, intent.to, adds))
+    data = pack(world.matter.block(source, intent))
     for partition in world.random.sample(world.partitions, len(world.partitions)):
         partition.log.append(data)
         yield
@@ -215,7 +263,7 @@ def publish_block(world: World, source: Source, intent: Intent) -> Steps:
 
 def honest_worker(world: World, partition: Partition, generation: int) -> Steps:
     """The order of workers.py: outputs, segment, head, commit, tombstones."""
-    owner = new_owner(partition)
+    owner = new_owner(world, partition)
     partition.owner = owner
     folded = 0
     while True:
@@ -242,11 +290,11 @@ def honest_worker(world: World, partition: Partition, generation: int) -> Steps:
             yield from fold_one(world, partition, owner)
 
 
-def new_owner(partition: Partition) -> Owner[ToyState]:
+def new_owner(world: World, partition: Partition) -> Owner[Any]:
     """As after an assignment: from what is in the topics now."""
     owner = Owner(
-        FOLD,
-        CATALOG,
+        world.matter.fold,
+        world.matter.catalog,
         partition=partition.number,
         partitions=2,
         topic_id=TOPIC_ID,
@@ -259,12 +307,10 @@ def new_owner(partition: Partition) -> Owner[ToyState]:
     return owner
 
 
-def fold_one(world: World, partition: Partition, owner: Owner[ToyState]) -> Steps:
+def fold_one(world: World, partition: Partition, owner: Owner[Any]) -> Steps:
     """One entry, and its outputs one by one."""
     if owner.at < partition.begin:
         return  # a zombie whose log has gone on without it
     for output in owner.step(owner.at, owner.read(partition.log[owner.at])):
-        sent = message(output, "/test")
-        if sent is not None:
-            yield
-            world.publish(f"{partition.number}/{output.id}", sent.value)
+        yield
+        world.publish(partition, output)

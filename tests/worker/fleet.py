@@ -97,7 +97,7 @@ class Fleet:
         compacted = {"cleanup.policy": "compact"}
         topics = [NewTopic(f"{self.name}.panes", PARTITIONS, 1)]
         topics += [NewTopic(f"{self.name}-worker-checkpoints-changelog", PARTITIONS, 1, config=compacted)]
-        topics += [NewTopic(f"{self.name}.{t}", 2, 1) for t in ("verdicts", "alerts", "retrain-requests")]
+        topics += [NewTopic(f"{self.name}.{t}", PARTITIONS, 1) for t in ("verdicts", "alerts", "retrain-requests")]
         if self._embedded:  # they come up when they are asked for
             for topic in topics:
                 admin.list_topics(topic.topic, timeout=10)
@@ -122,6 +122,15 @@ class Fleet:
                     self._producer.produce(f"{self.name}.panes", pack(sent[-1]), partition=partition)
                     self._producer.poll(0)
         assert self._producer.flush(60) == 0
+
+    def commit_ends(self) -> None:
+        """Commit the ends of the panes topic for the workers' group, as an admin tool can when none of them lives."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"{self.name}-worker"})
+        places = [TopicPartition(f"{self.name}.panes", partition) for partition in range(PARTITIONS)]
+        for place in places:
+            place.offset = consumer.get_watermark_offsets(place, timeout=20)[1]
+        consumer.commit(offsets=places, asynchronous=False)
+        consumer.close()
 
     def states(self) -> dict[int, dict[str, int]]:
         """The totals of every partition that has an owner with nothing left to fold, as far as the workers say."""
@@ -148,7 +157,7 @@ class Fleet:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader", "enable.auto.commit": False})
         found: dict[str, set[bytes]] = defaultdict(set)
         try:
-            for partition in range(4 if self._embedded else 2):
+            for partition in range(PARTITIONS):
                 place = TopicPartition(f"{self.name}.{topic}", partition, 0)
                 end = consumer.get_watermark_offsets(place, timeout=20)[1]
                 consumer.assign([place])

@@ -37,9 +37,9 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return runs
 
 
-def _app(folder: Path, **more: Any) -> Any:
+def _app(folder: Path) -> Any:
     made = settings(config(f"c{uuid.uuid4().hex[:6]}", 4), "127.0.0.1:1", embedded=False)
-    return faust.App(datadir=str(folder), **{**made, **more})
+    return faust.App(datadir=str(folder), **made)
 
 
 def _consumer(app: Any) -> Any:
@@ -271,6 +271,13 @@ def test_an_agent_that_fails_ends_the_app() -> None:
     assert mode.CrashingSupervisor is settings(config("x", 4), "b:1", embedded=False)["agent_supervisor"]
     assert "crash" in inspect.getsource(mode.CrashingSupervisor)
     assert {"crashed", "crash_reason", "rebalancing"} <= set(dir(faust.App))
+
+
+def test_an_app_makes_its_folders_in_one_place(tmp_path: Path) -> None:
+    """Which ours overrides."""
+    app = _app(tmp_path / "data")
+    app._create_directories()
+    assert app.conf.tabledir.is_dir()
 
 
 def test_faust_threads_keep_a_process_alive() -> None:

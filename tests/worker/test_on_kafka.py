@@ -47,7 +47,10 @@ def test_two_workers_killed_and_frozen(fleet: Fleet) -> None:
 
 
 def test_a_restart_goes_on_from_the_checkpoint(fleet: Fleet) -> None:
-    """After an orderly stop nothing is folded twice; the notices were handed over once."""
+    """Even when the group's offset is beyond it, as after a slip with an admin tool, and no new entry comes.
+
+    After an orderly stop nothing is folded twice; the notices were handed over once.
+    """
     first = fleet.start()
     fleet.send(100)
     fleet.settle()
@@ -55,9 +58,10 @@ def test_a_restart_goes_on_from_the_checkpoint(fleet: Fleet) -> None:
     assert fleet.stop() == [0]
     fleet.workers.clear()
     fleet.send(50)
+    fleet.commit_ends()
     second = fleet.start()
     fleet.settle()
-    assert second.status["totals"]["entries"] - second.status["totals"]["repeated_entries"] <= PARTITIONS * 55
+    assert second.status["totals"]["entries"] <= PARTITIONS * 53  # the 50, of which three came twice
     assert second.status["totals"]["rebuilds"] == 0
     fleet.check_outputs()
 
