@@ -196,7 +196,7 @@ def serve(file: str, role: str, formatter: logs.Formatter, *, embedded: bool, ht
         found = replace(found, config=replace(found.config, kafka=kafka, store="memory"))
     check_role(found, role)
     try:
-        main(lambda stop: Process(found.config, role, Wires, http).run(stop))
+        main(lambda stop: Process(found.config, role, Wires, http, Path(file).parent).run(stop))
     except ConfigError as error:
         raise found.located(error) from None
 

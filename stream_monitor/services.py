@@ -129,8 +129,11 @@ class Alive:
 class Process:
     """One process with one or all roles, and what they share."""
 
-    def __init__(self, config: Config, role: str, ports: Callable[[Config], Ports], http_port: int | None) -> None:
-        self._config, self._role, self._http_port = config, role, http_port
+    def __init__(
+        self, config: Config, role: str, ports: Callable[[Config], Ports], http_port: int | None, folder: Path
+    ) -> None:
+        """`folder`: what paths of files are relative to, which are named while it runs."""
+        self._config, self._role, self._http_port, self._folder = config, role, http_port, folder
         self._make_ports = ports
         self._id = f"{socket.gethostname()}:{os.getpid()}"
         self._started_ms = now_ms()
@@ -308,7 +311,14 @@ class Process:
         from stream_monitor.http_parts import http
 
         config = self._config
-        app = create_api(config, self._ports.store, self._commands, probe=self._probe, prepare_file=self._prepare_file)
+        app = create_api(
+            config,
+            self._ports.store,
+            self._commands,
+            probe=self._probe,
+            prepare_file=self._prepare_file,
+            catalog=self._catalog,
+        )
 
         def listening(port: int) -> None:
             host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
@@ -327,7 +337,7 @@ class Process:
         id = self._catalog.model_layouts().get(name)
         layout = self._catalog.layout(id) if id else None
         there = replace(model, reference=replace(model.reference, file=file))
-        prepared = await asyncio.to_thread(prepare, name, there, Path(), layout)
+        prepared = await asyncio.to_thread(prepare, name, there, self._folder, layout)
         assert prepared.reference is not None
         reference = self._catalog.add_blob(pack_reference(replace(prepared.reference, version=version)))
         await self._catalog.announce("reference", reference)

@@ -53,10 +53,11 @@ class Service:
         return int(self.clock() * 1000)
 
     async def unready(self) -> list[str]:
-        """Why the service cannot do its work; [] if it can. At most READY_FOR_SECONDS old."""
+        """Why the service cannot do its work; [] if it can. Looked at READY_FOR_SECONDS ago at the most."""
         async with self._looking:
             if self._readiness is None or not 0 <= self.clock() - self._readiness[0] < READY_FOR_SECONDS:
-                self._readiness = (self.clock(), await self._look())
+                found = await self._look()
+                self._readiness = (self.clock(), found)  # when it ended: those who waited for it need no other
             return self._readiness[1]
 
     async def _look(self) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
 from connectors.memory import MemoryStatusStore
@@ -62,8 +64,6 @@ def test_a_broker_that_is_gone(house: House) -> None:
 
 
 def test_a_store_that_is_gone_or_hangs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
     house.put(*beats())
     monkeypatch.setattr("stream_monitor.api.services.PROBE_SECONDS", 0.05)
 
@@ -91,3 +91,27 @@ def test_a_process_that_ended_is_missed_when_its_heartbeat_runs_out(house: House
     assert house.ask("/readyz").status_code == 200
     now[0] += 2
     assert house.ask("/readyz").json()["reasons"] == ["no tap is alive"]
+
+
+def test_those_who_ask_at_once_share_one_look(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes: else everybody who waits for a broker that hangs waits for all before him too."""
+    house.put(*beats())
+    looks = 0
+
+    async def ping() -> None:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0.02)
+        house.now += 4.0  # it took that long
+
+    monkeypatch.setattr(house.store, "ping", ping)
+
+    async def talk(client: httpx.AsyncClient) -> list[int]:
+        answers = await asyncio.gather(*(client.get("/readyz") for _ in range(5)))
+        return [a.status_code for a in answers]
+
+    assert house.run(talk) == [200] * 5
+    assert looks == 1
+    house.now += 1.0
+    assert house.ask("/readyz").status_code == 200
+    assert looks == 2
