@@ -148,7 +148,8 @@ def _describe(
         alert["worst"] = group.worst[:WORST]
         alert["verdicts"] = [v["id"] for v in verdicts if v["level"] == "drift"][:EVIDENCE]
     monitors = {n.rpartition("|")[0] for n in group.about}
-    alert["severity"] = "critical" if any(severities.get(m) == "critical" for m in monitors) else "warning"
+    if alert["state"] in ("", "pending"):  # from then on it is part of what the alert is known by outside
+        alert["severity"] = "critical" if any(severities.get(m) == "critical" for m in monitors) else "warning"
     columns = [w["column"] or w["metric"] for w in alert["worst"]]
     of = f"{key[0]} {key[1]}".strip() + ("" if key[2] == "all" else f" ({key[2]})")
     alert["annotations"] = {

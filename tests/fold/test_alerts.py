@@ -124,6 +124,20 @@ def test_one_alert_for_a_group_however_many_columns_and_one_thing_must_persist()
     assert (fired["group"], fired["state"], fired["severity"]) == ("quality", "firing", "critical")
 
 
+def test_an_alert_keeps_the_severity_it_fired_with() -> None:
+    """It is a label, so Alertmanager would take it for another alert, and never hear of the end of the first."""
+    monitors = (
+        MonitorSpec(metric="missing_rate", threshold=0.5, severity="warning"),
+        MonitorSpec(metric="missing_rate", threshold=0.9),
+    )
+    run, tap = Run(model=steady(monitors=monitors)), Tap()
+    for i, missing in enumerate([6, 6, 10, 0, 0, 0]):
+        events = [Event(at=(i * 10 + k) * SECOND, x=None if k < missing else 0.5) for k in range(10)]
+        run.feed(tap.block(events))
+    told = [(a["state"], a["severity"]) for a in bodies(run.outputs, "alert")]
+    assert told == [("pending", "warning"), ("firing", "warning"), ("resolved", "warning")]
+
+
 def test_a_superseded_version_resolves() -> None:
     """
     version 1   D D . . .      fires, then has no more events
