@@ -217,7 +217,7 @@ def read_all(brokers: str, topic: str) -> list[Any]:
             consumer.assign([TopicPartition(topic, p, low)])
             at = low
             while at < high:
-                for message in consumer.consume(5_000, 5):
+                for message in consumer.consume(min(5_000, high - at), 5):
                     if message.error():
                         raise AssertionError(message.error())
                     messages.append(message)
