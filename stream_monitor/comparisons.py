@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 from detectors.counts import merge
@@ -53,7 +54,7 @@ def compare(current: Body, reference: Body | None) -> Comparison:
     """
     if reference is not None and reference.get("layout") != current.get("layout"):
         reference = None
-    cells = _numeric_groups(current) if current["type"] == "numeric" else _categories(current, reference)
+    cells = _numeric_groups(current, reference) if current["type"] == "numeric" else _categories(current, reference)
     labels = [label for label, _ in cells]
     extra = [n for n in ("other", "missing", "invalid") if current.get(n) or (reference and reference.get(n))]
     shares = [
@@ -70,10 +71,20 @@ def _shares(counts: Sequence[int]) -> tuple[float, ...]:
     return tuple(round(100 * n / total, 3) if total else 0.0 for n in counts)
 
 
-def _numeric_groups(column: Body) -> list[Bar]:
-    edges, bins = column["edges"], len(column["counts"])
-    each = -(-bins // MOST_BARS)
-    groups = [range(first, min(first + each, bins)) for first in range(0, bins, each)]
+def _numeric_groups(current: Body, reference: Body | None) -> list[Bar]:
+    """Neighbouring bins together, each bar with about as much of both, so that what has moved far is seen where it is."""
+    edges, bins = current["edges"], len(current["counts"])
+    masses = [1.0] * bins
+    if bins > MOST_BARS:
+        both = [column["counts"] for column in (current, reference) if column is not None]
+        totals = [sum(counts) or 1 for counts in both]
+        found = [sum(counts[i] / total for counts, total in zip(both, totals, strict=True)) for i in range(bins)]
+        masses = found if any(found) else masses
+    bars = min(bins, MOST_BARS)
+    before = [0.0, *accumulate(masses)]
+    bar = [int(bars * mass / before[-1] + 1e-9) for mass in before[:-1]]
+    starts = [0, *(i for i in range(1, bins) if bar[i] > bar[i - 1])]
+    groups = [range(first, end) for first, end in zip(starts, [*starts[1:], bins], strict=True)]
     return [(_range_label(edges, group[0], group[-1]), group) for group in groups]
 
 

@@ -121,7 +121,8 @@ class Page:
             return
         model = detail.model
         with _card(str(model["model"])):
-            for told in (_learning(model), model.get("note"), (model.get("retrain") or {}).get("waiting")):
+            waiting = (model.get("retrain") or {}).get("waiting")
+            for told in (_learning(model), model.get("note"), f"A retrain request waits: {waiting}" if waiting else ""):
                 if told:
                     _soft(str(told))
             with ui.element("div").classes("sm-columns"):

@@ -143,8 +143,14 @@ def test_many_bins_become_few_bars() -> None:
         "other": 0,
     }
     found = compare(many, None)
-    assert len(found.labels) <= 20
+    assert len(found.labels) == 20
     assert sum(found.current) == pytest.approx(100, abs=0.1)
+    assert compare({**many, "counts": [0] * 101}, None).current == (0.0,) * 20
+
+    # What has moved into a corner is not one bar there.
+    moved = compare({**many, "counts": [0] * 91 + [7] * 10}, {**many, "counts": [1] * 91 + [0] * 10})
+    assert sum(share > 0 for share in moved.current) == sum(share > 0 for share in moved.reference) == 10
+    assert moved.labels[0] == "< 9"
     names = {**many, "type": "categorical", "categories": [f"c{n}" for n in range(101)]}
     assert compare(names, None).labels[-1] == "81 more"
 
