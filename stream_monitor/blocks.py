@@ -139,17 +139,21 @@ class Assigned:
         becomes_idle = not self.idle and now_ms - self.active_ms >= idle_after_ms
         return becomes_idle or now_ms - self.at_ms >= silence_ms
 
-    def cut(self, terms: Terms) -> Intent:
-        """The intent of the next block, which ends at the position; nothing is changed."""
+    def cut(self, terms: Terms, *, behind: bool = False) -> Intent:
+        """The intent of the next block, which ends at the position; nothing is changed.
+
+        `behind`: the log is known to go on beyond the position, so the source is not idle however long it was silent.
+        """
+        at_ms = max(terms.now_ms, self.at_ms)
         return Intent(
             topic_id=self.topic_id,
             epoch=self.epoch,
             n=self.n + 1,
             from_=self.to,
             to=self.position,
-            at_ms=max(terms.now_ms, self.at_ms),
+            at_ms=at_ms,
             max_event_ms=self.max_event_ms,
-            active_ms=self.active_ms,
+            active_ms=at_ms if behind else self.active_ms,
             partitions=terms.partitions,
             partitions_first=self.partitions_first,
             part_bytes=terms.part_bytes,

@@ -28,6 +28,13 @@ class SourceState(msgspec.Struct, array_like=True):
     partitions: int
     at_ms: int
     active_ms: int  # `at` of its last block that was not idle
+    marks: tuple[tuple[int, int | None], ...] = ()  # (`at`, watermark) of its last blocks that moved the watermark
+
+    def mark_at(self, at_ms: int) -> int | None:
+        """Its watermark as of `at_ms`, as far back as is remembered."""
+        if self.at_ms <= at_ms:
+            return self.watermark_ms
+        return next((mark for at, mark in reversed(self.marks) if at <= at_ms), None)
 
 
 class Counters(msgspec.Struct, array_like=True):

@@ -9,10 +9,13 @@ a higher epoch                                    takes the source's place and b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from stream_monitor.entries import Bundle
 from stream_monitor.memories import SourceState
 from stream_monitor.states import State
+
+MARKS: Final = 16  # blocks of a source whose watermark is remembered: more than come while another one is silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +51,13 @@ def arrive(state: State, bundle: Bundle) -> Arrival:
         state.touch("b", source.topic, source.partition, i)
     state.parts.pop((source.topic, source.partition), None)
     first = parts[0]
-    active = first.at_ms if known is None or new_epoch or not first.idle else known.active_ms
+    same = None if new_epoch else known
+    active = first.at_ms if same is None or not first.idle else same.active_ms
+    marks = () if same is None else same.marks
+    if same is None or first.watermark_ms != same.watermark_ms:
+        marks = (*marks[1 - MARKS :], (first.at_ms, first.watermark_ms))
     state.head_state.sources[place] = SourceState(
-        source, first.n, first.to, first.watermark_ms, first.idle, first.partitions, first.at_ms, active
+        source, first.n, first.to, first.watermark_ms, first.idle, first.partitions, first.at_ms, active, marks
     )
     return Arrival(block=tuple(parts[i] for i in sorted(parts)), new_epoch=new_epoch)
 

@@ -280,7 +280,7 @@ class Tap:
                 config=self._counting.config_id(),
                 layouts=self._counting.layouts(topic),
             )
-            intents.append((a, a.cut(terms)))
+            intents.append((a, a.cut(terms, behind=(self._logs.high(a.partition) or 0) > a.position)))
         if not intents:
             return False
         try:

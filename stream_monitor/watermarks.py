@@ -15,8 +15,10 @@ from stream_monitor.memories import SourceState
 def model_watermark(sources: Mapping[str, SourceState], topics: Iterable[str]) -> int | None:
     """Watermark over all partitions of `topics`, or None as long as one of them has not been heard of.
 
-    Idle partitions hold nothing back. When all are idle the greatest watermark goes on at the pace of the blocks' `at`
-    from the last block with events, so that silence closes windows.
+    Idle partitions hold nothing back, as of their last block: what the others have read since counts once the idle ones
+    have said again that they are idle. (Else, when traffic comes back to all partitions at once, the first block to
+    arrive would close the windows of all others.) When all are idle the greatest watermark goes on at the pace of the
+    blocks' `at` from the last block with events, so that silence closes windows.
 
     >>> from stream_monitor.entries import Source
     >>> def source(p: int, mark: int, idle: bool, at: int, active: int) -> SourceState:
@@ -25,8 +27,12 @@ def model_watermark(sources: Mapping[str, SourceState], topics: Iterable[str]) -
     True
     >>> model_watermark({"t/0": source(0, 100, False, 7, 7), "t/1": source(1, 40, False, 7, 7)}, ["t"])
     40
+    >>> model_watermark({"t/0": source(0, 100, False, 9, 9), "t/1": source(1, 40, True, 7, 2)}, ["t"]) is None
+    True
+    >>> model_watermark({"t/0": source(0, 100, False, 9, 9), "t/1": source(1, 40, True, 9, 2)}, ["t"])
+    100
     >>> model_watermark({"t/0": source(0, 100, True, 90, 60), "t/1": source(1, 40, True, 95, 20)}, ["t"])
-    135
+    130
     """
     heard: list[SourceState] = []
     for topic in topics:
@@ -38,7 +44,8 @@ def model_watermark(sources: Mapping[str, SourceState], topics: Iterable[str]) -
         if len(mine) < max(s.partitions for s in mine):
             return None
         heard += mine
-    busy = [s.watermark_ms for s in heard if not s.idle]
+    silent_until = min((s.at_ms for s in heard if s.idle), default=None)
+    busy = [s.watermark_ms if silent_until is None else s.mark_at(silent_until) for s in heard if not s.idle]
     if busy:
         known = [w for w in busy if w is not None]
         return min(known) if len(known) == len(busy) else None
@@ -46,4 +53,4 @@ def model_watermark(sources: Mapping[str, SourceState], topics: Iterable[str]) -
     if not leaders:
         return None
     watermark, active = max(leaders)
-    return watermark + max(0, max(s.at_ms for s in heard) - active)
+    return watermark + max(0, min(s.at_ms for s in heard) - active)

@@ -51,8 +51,9 @@ def test_a_partition_not_heard_of_holds_everything() -> None:
     assert spans(run.feed(a.block(events(1, 100)))) == []
     # An empty block of a partition that never had an event, and is not idle yet, says nothing of its time.
     assert spans(run.feed(b.block())) == []
-    # Once idle it holds nothing back.
-    assert spans(run.feed(b.block(idle=True)))[0] == (0, 10, 0, 1)
+    # Once idle, as of the time of what the other has read, it holds nothing back.
+    assert spans(run.feed(b.block(idle=True, at=99 * SECOND))) == []
+    assert spans(run.feed(b.block(idle=True, at=100 * SECOND)))[0] == (0, 10, 0, 1)
 
 
 def test_labels_have_a_watermark_of_their_own() -> None:
@@ -107,11 +108,38 @@ def test_a_partition_that_was_idle_too_long_finds_its_windows_gone() -> None:
     partition 1   1  idle ............      2   counted apart, in no window
     """
     run, a, b = Run(), Tap(partitions=2), Tap(partition=1, partitions=2)
-    run.feed(a.block(events(1)), b.block(events(1)), b.block(idle=True), a.block(events(200)))
+    run.feed(a.block(events(1)), b.block(events(1)), a.block(events(200)), b.block(idle=True, at=200 * SECOND))
     assert spans(run.feed(b.block(events(2)))) == []
     counters = bodies(run.outputs + run.feed(b.block(at=300 * SECOND, idle=True)), "counters")[-1]
     assert counters["late_after_idle"] == {"m": 1}
     assert counters["events"] == {"m": {"1": 4}}
+
+
+def test_when_traffic_comes_back_to_all_partitions_at_once_none_closes_the_windows_of_another() -> None:
+    """
+    at            0      40     41                  42
+    partition 0   1      idle   50 ... 200          201
+    partition 1   1      idle          50 ... 200
+    closes                             all before 200, with the events of both
+    """
+    run, a, b = Run(), Tap(partitions=2), Tap(partition=1, partitions=2)
+    run.feed(a.block(events(1), at=0), b.block(events(1), at=0))
+    run.feed(a.block(at=40 * SECOND, idle=True), b.block(at=40 * SECOND, idle=True))
+    burst = events(*range(50, 201, 10))
+    assert spans(run.feed(a.block(burst, at=41 * SECOND))) == []
+    made = run.feed(b.block(burst, at=41 * SECOND), a.block(events(201), at=42 * SECOND))
+    assert [w for w in spans(made) if w[0] >= 50] == [(s, s + 10, 0, 2) for s in range(50, 200, 10)]
+    assert bodies(run.outputs, "counters")[-1]["late_after_idle"] == {}
+
+
+def test_silent_partitions_of_two_taps_hold_nothing_up_for_long() -> None:
+    """Each speaks at its own times, and what was read before the last of them spoke can close."""
+    run, a = Run(), Tap(partitions=3)
+    b, c = Tap(partition=1, partitions=3), Tap(partition=2, partitions=3)
+    run.feed(b.block(idle=True, at=0), c.block(idle=True, at=0), a.block(events(1), at=0))
+    run.feed(b.block(idle=True, at=10 * SECOND), a.block(events(25), at=11 * SECOND))
+    assert spans(run.feed(b.block(idle=True, at=13 * SECOND), a.block(events(60), at=14 * SECOND))) == []
+    assert spans(run.feed(c.block(idle=True, at=15 * SECOND))) == [(0, 10, 0, 1), (10, 20, 0, 0)]
 
 
 def test_a_new_key_is_closed_from_its_first_window_on() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from stream_monitor.blocks import Assigned, Terms, is_idle
 from stream_monitor.errors import StateError
 from stream_monitor.intents import (
     BEYOND_END,
@@ -101,3 +102,12 @@ def test_a_partition_that_was_added_is_known_by_its_siblings(partition: int, lat
     assert came_later(partition, "id1", INTENT) is later
     assert not came_later(partition, "id2", INTENT)
     assert not came_later(partition, "id1", None)
+
+
+def test_a_source_that_is_behind_its_log_is_not_idle() -> None:
+    """Silent for a minute: idle if that is all there is, and not if the log is known to go on."""
+    look = Look(topic_id="id", partitions=1, low=0, high=0)
+    assigned = Assigned.opened(("t", 0), Opening(epoch=1, offset=0, alarm=""), look, 0, now_ms=0)
+    terms = Terms(now_ms=60_000, partitions=1, part_bytes=1, config="", layouts={})
+    assert is_idle(assigned.cut(terms), events=0, idle_after_ms=30_000)
+    assert not is_idle(assigned.cut(terms, behind=True), events=0, idle_after_ms=30_000)
