@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
 import threading
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic
 
 import faust
@@ -26,39 +23,33 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP
 from mode.threads import WorkerThread
 
+from stream_monitor.buses import (
+    TABLE,
+    Announcing,
+    Arrival,
+    Bus,
+    Describe,
+    Outgoing,
+    Pace,
+    TopicInfo,
+    Watching,
+    checkpoints_topic,
+    group,
+)
 from stream_monitor.config import Config
 from stream_monitor.errors import StateError, Unreachable
 from stream_monitor.handovers import Deliver, Handover
 from stream_monitor.interfaces import StatusStore
 from stream_monitor.owners import Fold, S, Span
-from stream_monitor.workers import Announcing, Arrival, Outgoing, Pace, Watching, Worker
+from stream_monitor.supervision import Supervision
+from stream_monitor.workers import Worker
+
+__all__ = ["FaustBus", "FaustWorker", "TopicInfo", "checkpoints_topic", "credentials", "settings"]
 
 log = logging.getLogger(__name__)
 
-TABLE: Final = "checkpoints"
 BATCH: Final = 200
 WITHIN_SECONDS: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicInfo:
-    """What the broker says of a topic. Where topics have no ids (the embedded broker), the id is the name."""
-
-    id: str
-    partitions: int
-
-
-Describe = Callable[[str], Awaitable[TopicInfo | None]]  # None: there is no such topic; raises without a broker
-
-
-def group(config: Config) -> str:
-    """The workers' consumer group, which is Faust's app id."""
-    return f"{config.kafka.group}-worker"
-
-
-def checkpoints_topic(config: Config) -> str:
-    """The compacted topic of the checkpoints: as many partitions as the panes topic, the name Faust gives a table's."""
-    return f"{group(config)}-{TABLE}-changelog"
 
 
 def settings(config: Config, brokers: str, *, embedded: bool) -> dict[str, Any]:
@@ -211,47 +202,30 @@ def _named(error: BaseException) -> Exception:
 _PASSING: Final = frozenset({"KafkaTimeoutError", "KafkaConnectionError", "RequestTimedOutError", "NodeNotReadyError"})
 
 
-class FaustWorker(Generic[S]):
-    """One worker of the group. `run` it in any event loop; `status()` says how it does."""
+class FaustMember(Generic[S]):
+    """A member of the workers' group: the app, its agents, and the states derived anew in every generation."""
 
     def __init__(
         self,
         config: Config,
         *,
         brokers: str,
-        fold: Fold[S],
-        catalog: Announcing,
-        store: StatusStore,
+        embedded: bool,
         describe: Describe,
-        deliver: Deliver | None = None,
-        watching: Watching | None = None,
-        embedded: bool = False,
-        pace: Pace | None = None,
+        worker: Callable[[Bus], Worker[S]],
+        deliver: Deliver | None,
     ) -> None:
         prefix = config.kafka.prefix
-        self._config = config
-        self._pace = pace or Pace()
         self._panes = f"{prefix}panes"
         self._changelog = checkpoints_topic(config)
         self._describe = describe
-        self._info: TopicInfo | None = None
+        self._topic_id: str | None = None
         self._failure: BaseException | None = None
-        self._broker_error = ""
         self._ready_for = -1  # the generation whose states are derived
-        self._wanted: tuple[int, dict[Any, int]] = (-1, {})  # a generation, and how far its table must have been read
-        self._recovered = 0
+        self._wanted: tuple[int, dict[int, int]] = (-1, {})  # a generation, and how far its table must have been read
         self._app = _App(**settings(config, brokers, embedded=embedded))
         self._bus = FaustBus(self._app, self._panes)
-        self.worker: Worker[S] = Worker(
-            fold=fold,
-            catalog=catalog,
-            store=store,
-            bus=self._bus,
-            checkpoints_topic=self._changelog,
-            prefix=prefix,
-            watching=watching,
-            pace=self._pace,
-        )
+        self.worker = worker(self._bus)
         self.handover = Handover(deliver, self._bus) if deliver else None
         self._table = self._app.Table(
             TABLE, key_type=bytes, value_type=bytes, partitions=config.kafka.partitions, on_recover=self._on_recovered
@@ -262,6 +236,43 @@ class FaustWorker(Generic[S]):
         if self.handover is not None:
             notices = self._app.topic(f"{prefix}alerts", f"{prefix}retrain-requests", **raw)
             self._app.agent(notices, name="hand-over", concurrency=1)(self._notice_stream)
+
+    # -- for the supervision
+
+    async def start(self) -> None:
+        """Returns once the first table has been read."""
+        await self._app.start()
+
+    async def stop(self) -> bool:
+        """Whether nothing of it is left. Faust can say that it has stopped while its thread lives on."""
+        await self._app.stop()
+        return not any(isinstance(thread, WorkerThread) for thread in threading.enumerate())
+
+    async def ends(self) -> dict[int, int]:
+        """The ends of the logs of our partitions, asked of the broker."""
+        return await self._bus.ends(self._panes)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why it can go no further, if it cannot."""
+        if self._failure is None and self._app.crashed:
+            return self._app.crash_reason or RuntimeError("Faust crashed")
+        return self._failure
+
+    @property
+    def generation(self) -> int:
+        """Of the group, now."""
+        return self._bus.generation
+
+    @property
+    def ready(self) -> bool:
+        """Whether the states of this generation's partitions are there."""
+        return self._ready_for == self._bus.generation and not self._app.rebalancing
+
+    @property
+    def recovered(self) -> int:
+        """A number that changes as long as a table is being read."""
+        return sum(v or 0 for v in self._app.tables.recovery.active_offsets.values())
 
     # -- inside Faust
 
@@ -300,7 +311,8 @@ class FaustWorker(Generic[S]):
 
     async def _derive(self, generation: int) -> None:
         info = await self._describe(self._panes)
-        if info is None or self._info is None or info.id != self._info.id:
+        self._topic_id = self._topic_id or (info.id if info else None)
+        if info is None or info.id != self._topic_id:
             raise StateError(f"topic {self._panes} is not the one it was")
         spans = await self._bus.spans()
         await self.worker.assigned(generation, info.id, info.partitions, list(self._table.items()), spans)
@@ -319,166 +331,57 @@ class FaustWorker(Generic[S]):
             and all(_least(read.get(TP(self._changelog, p))) >= end - 1 for p, end in ends.items())
         )
 
-    # -- running
+
+class FaustWorker(Generic[S]):
+    """One worker of the group. `run` it in any event loop; `status()` says how it does."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        brokers: str,
+        fold: Fold[S],
+        catalog: Announcing,
+        store: StatusStore,
+        describe: Describe,
+        deliver: Deliver | None = None,
+        watching: Watching | None = None,
+        embedded: bool = False,
+        pace: Pace | None = None,
+    ) -> None:
+        def worker(bus: Bus) -> Worker[S]:
+            return Worker(
+                fold=fold,
+                catalog=catalog,
+                store=store,
+                bus=bus,
+                checkpoints_topic=checkpoints_topic(config),
+                prefix=config.kafka.prefix,
+                watching=watching,
+                pace=pace,
+            )
+
+        member = FaustMember(
+            config, brokers=brokers, embedded=embedded, describe=describe, worker=worker, deliver=deliver
+        )
+        self.worker = member.worker
+        self._supervision = Supervision(
+            member,
+            member.worker,
+            describe=describe,
+            panes_topic=f"{config.kafka.prefix}panes",
+            checkpoints_topic=checkpoints_topic(config),
+            handover=member.handover,
+            pace=pace,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; StateError if it cannot go on. A process that then does not end is ended hard."""
-        await self._check_topics()
-        tasks = [
-            asyncio.create_task(self._app.start(), name="Faust's start"),
-            asyncio.create_task(self._tick(), name="checkpoints by time"),
-            asyncio.create_task(self._probe(), name="questions to the broker"),
-        ]
-        if self.handover is not None:
-            tasks.append(asyncio.create_task(self.handover.run(), name="hand-over"))
-        try:
-            await self._watch(stop, tasks)
-        finally:
-            await self._stop(tasks, orderly=stop.is_set())
-
-    async def _check_topics(self) -> None:
-        panes, changelog = await self._describe(self._panes), await self._describe(self._changelog)
-        missing = [name for name, info in ((self._panes, panes), (self._changelog, changelog)) if info is None]
-        if missing or panes is None or changelog is None:
-            raise StateError(f"no such topic: {', '.join(missing)}")
-        if panes.partitions != changelog.partitions:
-            raise StateError(
-                f"{self._panes} has {panes.partitions} partitions, {self._changelog} {changelog.partitions}: "
-                "they must be the same"
-            )
-        self._info = panes
-
-    async def _watch(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[Any]]) -> None:
-        self.worker.progress = time.monotonic()
-        while not stop.is_set():
-            for task in tasks:
-                if task.done() and (error := task.exception()) is not None:
-                    raise StateError(f"{task.get_name()} ended: {error!r}") from error
-            if self._failure is not None:
-                raise StateError(str(self._failure)) from self._failure
-            if self._app.crashed:
-                raise StateError(f"Faust crashed: {self._app.crash_reason!r}") from self._app.crash_reason
-            self._check_progress()
-            try:
-                await asyncio.wait_for(stop.wait(), 1.0)
-            except TimeoutError:
-                pass
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            if self.ready:
-                await self.worker.tick()
-
-    async def _probe(self) -> None:
-        """Ask the broker, past Faust, whether it is there and the topic is the same; and how far the logs reach."""
-        while True:
-            await asyncio.sleep(self._pace.probe_seconds)
-            try:
-                info = await asyncio.wait_for(self._describe(self._panes), 5.0)
-            except Exception as error:  # whatever the client says when the broker is away
-                self._broker_error = f"{type(error).__name__}: {error}"
-                continue
-            self._broker_error = ""
-            if info is not None and self._info is not None and info.id != self._info.id:
-                raise StateError(f"topic {self._panes} was deleted and made again")
-            try:
-                ends = await asyncio.wait_for(self._bus.ends(self._panes), 5.0) if self.ready else {}
-            except Exception as error:  # counts as standing still, if it lasts
-                log.warning("the ends of the logs are not known: %r", error)
-                continue
-            for partition, end in ends.items():
-                if (hold := self.worker.holds.get(partition)) is not None:
-                    hold.end = end
-
-    @property
-    def ready(self) -> bool:
-        """Whether the states of this generation's partitions are there."""
-        return self._ready_for == self._bus.generation and not self._app.rebalancing
-
-    @property
-    def lag(self) -> int:
-        """Entries not folded yet, of all our partitions that can go on."""
-        return sum(hold.lag for hold in self.worker.holds.values() if not hold.stopped)
-
-    def _check_progress(self) -> None:
-        recovered = sum(v or 0 for v in self._app.tables.recovery.active_offsets.values())
-        waiting = bool(self._broker_error or self.worker.store_error)  # not our doing, and it is said
-        if waiting or recovered != self._recovered or (self.ready and not self.lag):
-            self.worker.progress = time.monotonic()
-        self._recovered = recovered
-        allowed = self._pace.stall_seconds if self._ready_for >= 0 else self._pace.start_seconds
-        still = time.monotonic() - self.worker.progress
-        if still > allowed:
-            doing = f"{self.lag} entries to fold" if self.ready else "no assignment, or recovering"
-            raise StateError(f"no progress for {still:.0f} s with {doing}")
-
-    async def _stop(self, tasks: Sequence[asyncio.Task[Any]], *, orderly: bool) -> None:
-        """Stop Faust in time, or leave a timer behind that ends the process: its threads cannot be ended otherwise."""
-        axe = threading.Timer(self._pace.die_seconds, _die)
-        axe.daemon = True
-        axe.start()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if orderly and not self.reason:
-            await self._in_time(self.worker.finish(), self._pace.stop_seconds / 2, "the last checkpoint")
-        stopped = await self._in_time(self._app.stop(), self._pace.stop_seconds, "Faust's stop")
-        # Why: Faust can say that it has stopped while its thread lives on, and keeps the process alive.
-        if stopped and not any(isinstance(thread, WorkerThread) for thread in threading.enumerate()):
-            axe.cancel()
-
-    async def _in_time(self, doing: Coroutine[Any, Any, None], seconds: float, what: str) -> bool:
-        """Whether it ended within the time; what does not even let itself be cancelled is left behind."""
-        task = asyncio.ensure_future(doing)
-        await asyncio.wait([task], timeout=seconds)
-        if not task.done():
-            task.cancel()
-            log.error("%s takes more than %.0f s: not waited for", what, seconds)
-            return False
-        if (error := task.exception()) is not None:
-            log.error("%s: %r", what, error)
-            return False
-        return True
-
-    # -- telling
-
-    @property
-    def reason(self) -> str:
-        """Why it is not healthy, or ""."""
-        if self._broker_error:
-            return f"broker: {self._broker_error}"
-        if self.worker.store_error:
-            return f"store: {self.worker.store_error}"
-        if not self.ready:
-            return "waiting for an assignment, or recovering"
-        stopped = [f"partition {p} stopped: {h.stopped}" for p, h in self.worker.holds.items() if h.stopped]
-        return "; ".join(stopped)
+        await self._supervision.run(stop)
 
     def status(self) -> dict[str, Any]:
         """For the status document and readiness; all times in seconds."""
-        holds = sorted(self.worker.holds.items())
-        return {
-            "healthy": not self.reason,
-            "reason": self.reason,
-            "generation": self._bus.generation,
-            "lag": self.lag,
-            "idle_seconds": round(time.monotonic() - self.worker.progress, 1),
-            "partitions": [
-                {
-                    "partition": partition,
-                    "at": hold.owner.at,
-                    "end": hold.end,
-                    "lag": hold.lag,
-                    "checkpoint_at": hold.owner.checkpoint_at,
-                    "stopped": hold.stopped,
-                }
-                for partition, hold in holds
-            ],
-            "totals": dict(self.worker.totals),
-            "alarms": list(self.worker.alarms),
-            "waiting_notices": self.handover.waiting if self.handover else 0,
-        }
+        return self._supervision.status()
 
 
 def _arrival(event: Any) -> Arrival:
@@ -499,9 +402,3 @@ def _arrival(event: Any) -> Arrival:
 
 def _least(offset: int | None) -> int:
     return -1 if offset is None else offset
-
-
-def _die() -> None:
-    log.critical("the process did not end by itself: hard end")
-    logging.shutdown()
-    os._exit(1)

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from stream_monitor.buses import Arrival
 from stream_monitor.messages import read
-from stream_monitor.workers import Arrival
 
 log = logging.getLogger(__name__)
 

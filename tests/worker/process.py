@@ -17,10 +17,10 @@ from connectors.kafka_topics import Topics
 from connectors.memory import MemoryStatusStore
 from detectors.layouts import Layout
 from stream_monitor import logs
-from stream_monitor.agents import Describe, FaustWorker, TopicInfo
+from stream_monitor.agents import FaustWorker
+from stream_monitor.buses import Describe, Pace, TopicInfo
 from stream_monitor.config import Config, Kafka
 from stream_monitor.errors import StateError
-from stream_monitor.workers import Pace
 from tests.worker.toy import FOLD, ToyState
 
 

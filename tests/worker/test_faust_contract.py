@@ -24,8 +24,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.threads import WorkerThread
 
-from stream_monitor.agents import FaustBus, checkpoints_topic, credentials, settings
-from stream_monitor.workers import Outgoing
+from stream_monitor.agents import FaustBus, credentials, settings
+from stream_monitor.buses import Outgoing, checkpoints_topic
 from tests.worker.process import config
 
 
