@@ -69,8 +69,8 @@ def _bundle(state: State, bundle: Bundle, catalog: Catalog) -> list[Output]:
         return _alarm(state, here, place, f"stopped: {arrival.impossible}")
     if not arrival.block:
         return []
-    if arrival.block[0].alarm:
-        outputs += _alarm(state, here, place, f"{place}: {arrival.block[0].alarm}")
+    if arrival.alarm:
+        outputs += _alarm(state, here, place, f"{place}: {arrival.alarm}")
     again: Again = {}
     for part in arrival.block:
         _count(state, here, part)

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from stream_monitor.entries import Bundle
+from stream_monitor.intents import RECREATED
 from stream_monitor.memories import SourceState
 from stream_monitor.states import State
 
+FORGOTTEN: Final = "the group's committed offsets were lost"
 MARKS: Final = 16  # blocks of a source whose watermark is remembered: more than come while another one is silent
 
 
@@ -24,6 +26,7 @@ class Arrival:
 
     block: tuple[Bundle, ...] = ()  # all parts, in order
     new_epoch: bool = False
+    alarm: str = ""  # why the epoch began, where that is a reason to worry
     impossible: str = ""
 
 
@@ -59,7 +62,11 @@ def arrive(state: State, bundle: Bundle) -> Arrival:
     state.head_state.sources[place] = SourceState(
         source, first.n, first.to, first.watermark_ms, first.idle, first.partitions, first.at_ms, active, marks
     )
-    return Arrival(block=tuple(parts[i] for i in sorted(parts)), new_epoch=new_epoch)
+    alarm = first.alarm
+    if known is not None and new_epoch and not alarm:
+        # To a tap it looked like a first start: the broker forgets a group's commits with a deleted topic.
+        alarm = RECREATED if source.topic_id != known.source.topic_id else FORGOTTEN
+    return Arrival(block=tuple(parts[i] for i in sorted(parts)), new_epoch=new_epoch, alarm=alarm)
 
 
 def _gather(state: State, bundle: Bundle) -> dict[int, Bundle]:

@@ -59,6 +59,18 @@ def test_a_new_epoch_begins_with_a_block_one_from_anywhere_and_tells_why() -> No
     assert spans(made) == [(0, 10, 0, 4)]
 
 
+@pytest.mark.parametrize(
+    ("topic_id", "reason"), [("other", "topic recreated"), ("id", "the group's committed offsets were lost")]
+)
+def test_an_epoch_that_looked_like_a_first_start_to_the_tap_is_told_of(topic_id: str, reason: str) -> None:
+    run, log = Run(), blocks(1)
+    fresh = Tap(epoch=2).block([Event(at=4 * SECOND)])
+    made = run.feed(
+        *log, msgspec.structs.replace(fresh, source=msgspec.structs.replace(fresh.source, topic_id=topic_id))
+    )
+    assert bodies(made, "alert")[-1]["reason"] == f"t/0: {reason}"
+
+
 def test_the_alert_about_a_source_resolves_after_quiet_windows() -> None:
     run, tap = Run(), Tap()
     run.feed(tap.block([Event(at=SECOND)], alarm="offset expired"))
