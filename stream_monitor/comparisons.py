@@ -72,7 +72,7 @@ def _shares(counts: Sequence[int]) -> tuple[float, ...]:
 
 
 def _numeric_groups(current: Body, reference: Body | None) -> list[Bar]:
-    """Neighbouring bins together, each bar with about as much of both, so that what has moved far is seen where it is."""
+    """Neighbouring bins together, so that each bar has about as much of both: what moved far is seen where it is."""
     edges, bins = current["edges"], len(current["counts"])
     masses = [1.0] * bins
     if bins > MOST_BARS:
