@@ -18,7 +18,7 @@ from stream_monitor.config import Model
 from stream_monitor.entries import PaneRecord, Source, unpack_counts
 from stream_monitor.interfaces import Catalog
 from stream_monitor.memories import Key, KeyState, ModelState, Pane, VersionState
-from stream_monitor.panes import raw_pane_ms
+from stream_monitor.panes import NULL, OTHER, raw_pane_ms
 from stream_monitor.states import State
 from stream_monitor.windows import Sums, first_start, is_retired, next_start, starts_of, unit_ms
 
@@ -34,8 +34,8 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
 
     `gather` is told of every pane that was counted.
     """
-    name, key = record.model, (record.model, record.version, record.segment)
-    model, known = state.model(name), state.models[name]
+    name, model, known = record.model, state.model(record.model), state.models[record.model]
+    key = (name, record.version, _segment(state, model, record))
     counts = unpack_counts(record.counts) if record.counts else None
     rows = counts.rows if counts is not None else 0
     _count(state, model, source, record, rows)
@@ -76,6 +76,21 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
     state.touch("m", name)
     gather(state, source, record, catalog)
     return {(key, start) for start in again}
+
+
+def _segment(state: State, model: Model, record: PaneRecord) -> str:
+    """The segment it is counted under: its own, or `other` once its dimension has `max_segments` values.
+
+    Why first come, first kept: what is kept must be bounded whatever values come, and a value must not change its segment
+    while its windows are open. A block alone never brings more values than that either (panes.admitted).
+    """
+    dimension, equals, value = record.segment.partition("=")
+    if not equals or value in (NULL, OTHER) or (record.model, record.version, record.segment) in state.keys:
+        return record.segment
+    own = (record.model, record.version)
+    apart = (f"{dimension}={NULL}", f"{dimension}={OTHER}")
+    kept = sum(k[:2] == own and k[2].startswith(f"{dimension}=") and k[2] not in apart for k in state.keys)
+    return record.segment if kept < model.max_segments else f"{dimension}={OTHER}"
 
 
 def _count(state: State, model: Model, source: Source, record: PaneRecord, rows: int) -> None:

@@ -329,3 +329,15 @@ def test_counts_of_the_makers_are_right() -> None:
     assert dense.counts.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
     assert np.isclose(dense.sum, 0.15)
     assert TIME.allowed_lateness == 60 * SECOND
+
+
+def test_values_of_a_segment_beyond_the_limit_are_counted_together() -> None:
+    """Two values are kept; a third and a fourth go to `other`, in this window and in the next."""
+    run, tap = Run(model=steady(segments=("country",), max_segments=2)), Tap()
+    for second in (1, 11):
+        for value in ("de", "fr", "nl", "pl", "de", "null"):
+            run.feed(tap.block(events(second, segments=(f"country={value}",))))
+    run.feed(tap.block(events(21)))
+    rows = {(w["segment"], seconds(w["start"])): w["rows"] for w in bodies(run.outputs, "window")}
+    own = {"country=de": 2, "country=fr": 1, "country=other": 2, "country=null": 1, "all": 6}
+    assert rows == {(segment, start): n for segment, n in own.items() for start in (0, 10)}
