@@ -5,9 +5,9 @@ Its cells are the addresses of one flat vector of integers per pane (see counts.
 
     [outcome cells, the same for every layout | column 0 | column 1 | ...]
     a numeric column:     missing, nonfinite, unparseable, counts (len(edges) + 1), LIMBS digits of the exact sum
-    a categorical column: missing, nonfinite, unparseable, counts (one per category), BUCKETS hash buckets of the unknown
-    a raw column (layout 0, which needs no data): missing, nonfinite, unparseable, RAW_BINS (the sign, exponent and three
-        bits of mantissa of a number: the top 15 bits of the double), RAW_BUCKETS hash buckets of texts, LIMBS
+    a categorical column: missing, nonfinite, unparseable, counts (one per category), BUCKETS hash buckets of others
+    a raw column (layout 0, which needs no data): missing, nonfinite, unparseable, RAW_BINS (the sign, exponent and
+        three bits of mantissa of a number: the top 15 bits of the double), RAW_BUCKETS hash buckets of texts, LIMBS
 
 Under the raw layout a text counts once in each of RAW_HASHES rows of hash buckets, so that a category can be told from
 those it shares one bucket with (a count-min sketch), and `missing` is not stored: it is what the rows lack, since a

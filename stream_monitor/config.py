@@ -1,7 +1,7 @@
 """The configuration: frozen dataclasses onto which YAML maps key by key.
 
-A new option is a new field here and nothing else. Durations are integer milliseconds (`_ms` is left out of the YAML name
-only where the contract fixes it: the field's metadata says "duration"). Reading, checking and line numbers: config_files.py.
+A new option is a new field here and nothing else. Durations are integer milliseconds, marked by the field's metadata,
+as the names of the file have no units. Reading, checking and line numbers: config_files.py.
 """
 
 from __future__ import annotations

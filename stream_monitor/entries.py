@@ -44,8 +44,8 @@ class Bundle(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     """One block's panes on their way to one worker partition; sent to every worker partition, empty or not.
 
     Block n of its source covers offsets [from_, to). A bundle too large for one message is sent in `parts` parts,
-    applied together. `watermark_ms` is the source's after this block (None before its first event). `partitions` is how many partitions the
-    source's topic has. `at_ms` is the block's only clock: wall time of its intent.
+    applied together. `watermark_ms` is the source's after this block (None before its first event). `partitions` is
+    how many partitions the source's topic has. `at_ms` is the block's only clock: wall time of its intent.
     """
 
     source: Source
@@ -97,7 +97,8 @@ def pack(entry: Entry) -> bytes:
 
 def unpack(data: bytes) -> Entry:
     """The entry that was packed."""
-    return _DECODER.decode(data)
+    entry: Entry = _DECODER.decode(data)
+    return entry
 
 
 def partition_of(model: str, partitions: int) -> int:

@@ -29,7 +29,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """Block `n` of a source: offsets [from_, to), to be counted with this configuration and these layouts.
 
     `max_event_ms` is the greatest event time before the block (None: no event yet) and `active_ms` the `at_ms` of the
-    last block that held an event or was behind the log's end: what lateness and idleness follow from. `at_ms` is the block's only clock.
+    last block that held an event or was behind the log's end: what lateness and idleness follow from. `at_ms` is the
+    block's only clock.
     """
 
     topic_id: str

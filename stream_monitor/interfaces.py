@@ -99,7 +99,7 @@ class LabelStore(Protocol):
         """Remember each; where a label had been waiting for it, the pair."""
 
     def labels(self, model: str, rows: Sequence[Label], ttl_ms: int) -> list[LabelAnswer]:
-        """The pair where the prediction is known; else "waiting". A second label: "duplicate" if equal, else "conflict"."""
+        """The pair where the prediction is known, else "waiting"; a second label is a "duplicate" or a "conflict"."""
 
     def ping(self) -> None:
         """Raise if the store cannot be reached."""

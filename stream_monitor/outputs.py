@@ -13,8 +13,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     """One message or status document.
 
     verdict, alert, retrain-request: to their topics as CloudEvents and to the status store. layout (body {"model",
-    "layout": id}) and reference (body {"model", "version", "reference": id}): the object is in the catalog and goes to its
-    compacted topic. window, model, counters: to the status store only.
+    "layout": id}) and reference (body {"model", "version", "reference": id}): the object is in the catalog and goes to
+    its compacted topic. window, model, counters: to the status store only.
     """
 
     kind: OutputKind

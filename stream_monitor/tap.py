@@ -354,5 +354,5 @@ class Tap:
         self._status = self._report.status(self._assigned.values(), self._logs.high)
 
 
-class _Stopping(Exception):  # noqa: N818 - not an error
+class _Stopping(Exception):
     """The tap was told to stop while it waited in a callback."""
