@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
+from detectors import kernels
 from stream_monitor.brokers import Group, Logs, Publisher
 from stream_monitor.config import Config
 from stream_monitor.counting import BlockCounting, roles
@@ -153,6 +154,7 @@ class Process:
                 return
             parts: dict[str, Part] = {}
             if self._role in ("tap", "run"):
+                await asyncio.to_thread(kernels.warm)  # compiled before the first poll, not in the middle of a block
                 parts |= self._tap()
             if self._role in ("worker", "run"):
                 parts |= await self._worker()
@@ -363,9 +365,10 @@ class Process:
         def families() -> Iterable[Any]:
             return [family for alive in self._alive.values() for family in alive.families()]
 
+        host = self._config.api.host  # where this configuration lets itself be asked, in a container for one
         try:
-            server = ProcessServer("127.0.0.1", port, self._telemetry, families, ready)
+            server = ProcessServer(host, port, self._telemetry, families, ready)
         except OSError as error:
             raise StateError(f"nothing can listen on port {port}: {error.strerror}") from error
         self._later(server.close)
-        log.info("metrics on http://127.0.0.1:%d/metrics", server.port)
+        log.info("metrics on http://%s:%d/metrics", host, server.port)

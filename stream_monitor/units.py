@@ -81,8 +81,8 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
 def _segment(state: State, model: Model, record: PaneRecord) -> str:
     """The segment it is counted under: its own, or `other` once its dimension has `max_segments` values.
 
-    Why first come, first kept: what is kept must be bounded whatever values come, and a value must not change its segment
-    while its windows are open. A block alone never brings more values than that either (panes.admitted).
+    Why first come, first kept: what is kept must be bounded whatever values come, and a value must not change its
+    segment while its windows are open. A block alone never brings more values than that either (panes.admitted).
     """
     dimension, equals, value = record.segment.partition("=")
     if not equals or value in (NULL, OTHER) or (record.model, record.version, record.segment) in state.keys:

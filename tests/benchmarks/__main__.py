@@ -1,7 +1,7 @@
 """`make bench`: events/s of the tap end to end beside consuming alone, in one run, on a real Kafka.
 
-Prints JSON lines on stdout. Per core = events / max(seconds, cpu_seconds), cpu_seconds being user + system of the measured
-process with all its threads.
+Prints JSON lines on stdout. Per core = events / max(seconds, cpu_seconds), cpu_seconds being user + system of the
+measured process with all its threads.
 """
 
 from __future__ import annotations
