@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,15 +16,13 @@ from typing import Any
 
 import httpx
 from confluent_kafka import Consumer, TopicPartition
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 
 from deploy.kafka.node import Node, free_port
 from tests import servers
 from tests.deliveries.listeners import Answer, Listener, Request, listening
 from tests.exactness.service import Role, create_topics
 from tests.servers import wait_until
+from tests.system.pages import Page, browser
 from tests.system.traffic import PARTITIONS, START, Traffic, instant, write_reference
 
 NAME = "system"
@@ -191,45 +188,6 @@ class Message:
         return found
 
 
-class Page:
-    """The dashboard in a browser without a window."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def text(self) -> str:
-        return str(self.driver.find_element(By.TAG_NAME, "body").text)
-
-    def mark(self) -> None:
-        """Leave something in the page that does not outlive it."""
-        self.driver.execute_script("window.marked = true")
-
-    def marked(self) -> bool:
-        """Whether it is still the page that was marked."""
-        return bool(self.driver.execute_script("return window.marked === true"))
-
-    def problems(self) -> list[str]:
-        """What the browser complained about."""
-        return [e["message"] for e in self.driver.get_log("browser") if e["level"] == "SEVERE"]
-
-    def picture(self, name: str) -> None:
-        """All of the page as an image, for people: in the folder that SCREENSHOTS names, if it does."""
-        if folder := os.environ.get("SCREENSHOTS"):
-            whole = {"captureBeyondViewport": True, "format": "png"}
-            image = self.driver.execute_cdp_cmd("Page.captureScreenshot", whole)["data"]
-            (Path(folder) / f"{name}.png").write_bytes(base64.b64decode(image))
-
-    def row(self, card: str, name: str) -> list[str]:
-        """The cells of the first row that has `name` in the table of a card."""
-        script = """
-            const card = [...document.querySelectorAll('.sm-card')]
-                .find(c => c.querySelector('h2') && c.querySelector('h2').innerText.startsWith(arguments[0]));
-            const row = card && [...card.querySelectorAll('tr')]
-                .find(r => [...r.children].some(c => c.tagName === 'TD' && c.innerText === arguments[1]));
-            return row ? [...row.children].map(c => c.innerText) : [];"""
-        return list(self.driver.execute_script(script, card, name))
-
-
 def read(brokers: str, topics: list[str]) -> list[Any]:
     """Every message of some topics, in order within a partition."""
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "nobody", "enable.auto.commit": False})
@@ -267,25 +225,6 @@ def _json(url: str, parameters: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _browser(folder: Path) -> Iterator[webdriver.Chrome]:
-    program = servers.need_program("chromium", "chromium chromium-driver")
-    driver = servers.need_program("chromedriver", "chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1500",
-        f"--user-data-dir={folder / 'profile'}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = webdriver.Chrome(options=options, service=Service(driver))
-    try:
-        yield made
-    finally:
-        made.quit()
-
-
-@contextmanager
 def staged(folder: Path, kafka: Node, redis_url: str) -> Iterator[Stage]:
     """The service, ready, with its page open; no event has come yet."""
     write_reference(folder / "reference.csv")
@@ -311,7 +250,7 @@ def staged(folder: Path, kafka: Node, redis_url: str) -> Iterator[Stage]:
         stack.callback(service.stop)
         service.start()
         url = f"http://127.0.0.1:{port}"
-        driver = stack.enter_context(_browser(folder))
+        driver = stack.enter_context(browser(folder))
         try:
             wait_until(lambda: servers.answers(f"{url}/readyz"), 120, "readiness", every=0.3)
         except AssertionError as error:

@@ -1,15 +1,13 @@
 """The service as its users run it: `stream-monitor run`, with all that stands around it, through a drift and out again.
 
-The fixtures are the chapters of one story, each played once: quiet traffic, a strong drift, somebody who acknowledges,
-the recovery. Tests look at what a chapter left behind. Windows are minutes of event time; `country=fr` is silenced.
+Fixtures (conftest.py) play the chapters of one story; tests look at what a chapter left behind. Windows are minutes of
+event time; the segment country=fr is silenced.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,159 +15,14 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from deploy.kafka.node import Node
 from tests import servers
 from tests.deploy.test_prometheus import ALERTS, EXPRESSIONS
 from tests.servers import wait_until
-from tests.system.stage import ADMIN_KEY, KEY, READ_KEY, SECRET, TOPIC, Stage, staged, verified
+from tests.system.chapters import AFTER, COMPARED, DRIFT, FIRED, NAMES, NOTHING_TO_SHOW, OK, QUIET, TOLD, Chapter
+from tests.system.stage import ADMIN_KEY, KEY, READ_KEY, SECRET, TOPIC, Message, Stage, verified
 from tests.system.traffic import BAD, instant
 
-QUIET, DRIFT, AFTER = range(7), range(7, 12), range(12, 19)  # minutes; the last of each closes in the next
-TOLD = {(segment, group) for segment in ("all", "country=de") for group in ("drift", "performance")}
-FIRED = TOLD | {("country=fr", "drift"), ("country=fr", "performance")}
-OK = {"drift": "ok", "performance": "ok", "quality": "ok", "stream": "ok"}
-NAMES = {"drift": "ModelDrift", "performance": "ModelPerformance"}
-NUMBERS = {"ok": 0, "warning": 1, "drift": 2, "unknown": -1}
-COMPARED = ("events_total", "level", "alerts_firing", "dead_letters_total", "retrain_requests_total")
-
-NOTHING_TO_SHOW = ("panel Late events A", "panel Alerts firing, by group A")  # at the end of this story
-
-Series = dict[str, dict[tuple[str, ...], float]]  # metric -> values of its labels, in the order of their names
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chapter:
-    """What the API, Alertmanager, Prometheus and the page said at the end of a chapter."""
-
-    model: dict[str, Any]
-    alerts: dict[tuple[str, str], dict[str, Any]]  # by segment and group
-    active: list[dict[str, Any]]
-    groups: list[dict[str, Any]]
-    served: Series
-    scraped: Series
-    page: str
-    row: list[str]  # of the model, on the page
-
-
-def served(stage: Stage) -> Series:
-    """What Prometheus must know, from the API."""
-    model, status = stage.get("/v1/models/fraud"), stage.get("/v1/status")
-    firing = [a for a in stage.items("/v1/alerts") if a["state"] in ("firing", "acknowledged")]
-    levels: dict[tuple[str, ...], float] = {
-        (group, "fraud", b["segment"], b["version"]): float(NUMBERS[level])
-        for b in model["breakdown"]
-        for group, level in b["levels"].items()
-    }
-    asked = len(stage.items("/v1/models/fraud/retrain-requests"))
-    return {
-        "events_total": {("fraud", v): n for v, n in status["events"]["fraud"].items()},
-        "level": levels,
-        "alerts_firing": {(g, "fraud"): sum(a["group"] == g for a in firing) for g in {a["group"] for a in firing}},
-        "dead_letters_total": {(r, t): n for t, of in status["dead_letters"].items() for r, n in of.items()},
-        "retrain_requests_total": {("fraud",): asked} if asked else {},
-    }
-
-
-def scraped(stage: Stage) -> Series:
-    """What Prometheus says; a gauge of 0 alerts is none."""
-    found = {name: stage.query(f"stream_monitor_{name}") for name in COMPARED}
-    return {
-        name: {tuple(v for _, v in sorted(labels.items())): n for labels, n in series if n or name != "alerts_firing"}
-        for name, series in found.items()
-    }
-
-
-def look(stage: Stage, name: str) -> Chapter:
-    """Once Prometheus and the page have caught up, or have had the time to."""
-
-    def caught_up() -> bool:
-        last = stage.get("/v1/models/fraud")["last_window"]["end"]
-        return served(stage) == scraped(stage) and last[11:19] in " ".join(stage.page.row("Models", "fraud"))
-
-    try:
-        wait_until(caught_up, 20, every=0.3)
-    except AssertionError:
-        pass  # the tests say what is wrong
-    stage.page.picture(name)
-    return Chapter(
-        model=stage.get("/v1/models/fraud"),
-        alerts=stage.alerts(),
-        active=stage.active(),
-        groups=stage.grouped(),
-        served=served(stage),
-        scraped=scraped(stage),
-        page=stage.page.text(),
-        row=stage.page.row("Models", "fraud"),
-    )
-
-
-# -- the chapters
-
-
-@pytest.fixture(scope="module")
-def stage(kafka: Node, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with staged(tmp_path_factory.mktemp("system"), kafka, redis_url) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def silence(stage: Stage) -> dict[str, Any]:
-    order = {"segment": "country=fr", "duration": "1h", "comment": "a test"}
-    assert stage.post("/v1/silences", order, key=None).status_code == 401
-    answer = stage.post("/v1/silences", order)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-@pytest.fixture(scope="module")
-def quiet(stage: Stage, silence: dict[str, Any]) -> Chapter:
-    """Nobody touches the page from here on: it must change by itself."""
-    stage.page.mark()
-    stage.traffic.spoil()
-    stage.play(range(3))
-    wait_until(lambda: instant(2)[11:19] in " ".join(stage.page.row("Models", "fraud")), what="the page")
-    stage.play(range(3, QUIET.stop))
-    return look(stage, "quiet")
-
-
-@pytest.fixture(scope="module")
-def drift(stage: Stage, quiet: Chapter) -> Chapter:
-    stage.play(DRIFT, wrong=True)
-    wait_until(lambda: len(stage.active()) == len(TOLD), what=f"alerts in Alertmanager: {stage.active()}")
-    wait_until(lambda: len(stage.webhook.requests) == len(TOLD), what="webhooks")
-    wait_until(lambda: len(stage.trigger.requests) == 2, what="the retrain request, tried twice")
-    return look(stage, "drift")
-
-
-@pytest.fixture(scope="module")
-def acknowledged(stage: Stage, drift: Chapter) -> dict[str, Any]:
-    """The performance alert of the whole model, acknowledged."""
-    id = drift.alerts["all", "performance"]["id"]
-    path, order = f"/v1/alerts/{id}/acknowledge", {"comment": "I look into it"}
-    assert stage.post(path, order, key=None).status_code == 401
-    assert stage.post(path, order, key=READ_KEY).status_code == 403
-    assert stage.get(f"/v1/alerts/{id}")["state"] == "firing"
-    assert stage.post(path, order).status_code == 200
-    wait_until(lambda: stage.get(f"/v1/alerts/{id}")["state"] == "acknowledged", what="the acknowledgement")
-    wait_until(lambda: len(stage.webhook.requests) == len(TOLD) + 1, what="its webhook")
-    found: dict[str, Any] = stage.get(f"/v1/alerts/{id}")
-    return found
-
-
-@pytest.fixture(scope="module")
-def over(stage: Stage, acknowledged: dict[str, Any]) -> Chapter:
-    stage.play(AFTER)
-    wait_until(lambda: not stage.active(), what="Alertmanager without alerts")
-    wait_until(lambda: len(stage.webhook.requests) == 2 * len(TOLD) + 1, what="webhooks")
-    wait_until(lambda: len(stage.paged()) == len(TOLD) and all(stage.paged().values()), what="the pager told")
-    return look(stage, "over")
-
-
-@pytest.fixture(scope="module")
-def topics(stage: Stage, over: Chapter) -> dict[str, list[Message]]:
-    """What the service has published by then."""
-    return stage.messages("verdicts", "alerts", "retrain-requests", "dead-letters")
+Topics = dict[str, list[Message]]
 
 
 # -- the API
@@ -258,7 +111,7 @@ def test_alertmanager_tells_the_pager_of_the_beginning_and_the_end(stage: Stage,
     assert all(end is not None and end < now for end in ends.values())
 
 
-def test_the_webhook_gets_each_transition_once(stage: Stage, topics: dict[str, list[Message]]) -> None:
+def test_the_webhook_gets_each_transition_once(stage: Stage, topics: Topics) -> None:
     messages = [m for m in topics["alerts"] if m.body["state"] != "pending" and not m.body["silenced"]]
     assert len(messages) == 2 * len(TOLD) + 1
     requests = [(r.headers["webhook-id"], verified(r)) for r in stage.webhook.requests]
@@ -343,7 +196,7 @@ def test_the_page_changes_by_itself(stage: Stage, quiet: Chapter, drift: Chapter
 
 
 @pytest.mark.parametrize("kind", ["verdict", "alert", "retrain-request"])
-def test_public_messages_are_as_promised(stage: Stage, topics: dict[str, list[Message]], kind: str) -> None:
+def test_public_messages_are_as_promised(stage: Stage, topics: Topics, kind: str) -> None:
     schema = stage.get(f"/v1/schemas/{kind}")
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     messages = topics[f"{kind}s"]
@@ -370,7 +223,7 @@ def test_windows_are_as_promised(stage: Stage, over: Chapter) -> None:
         validator.validate(window)
 
 
-def test_topics_and_api_say_the_same(stage: Stage, over: Chapter, topics: dict[str, list[Message]]) -> None:
+def test_topics_and_api_say_the_same(stage: Stage, over: Chapter, topics: Topics) -> None:
     verdicts = {m.body["id"]: m.body for m in topics["verdicts"]}
     assert {v["id"]: v for v in stage.items("/v1/models/fraud/verdicts")} == verdicts
     alerts = {m.body["id"]: m.body for m in topics["alerts"]}  # the last of each: one partition per model
@@ -381,7 +234,7 @@ def test_topics_and_api_say_the_same(stage: Stage, over: Chapter, topics: dict[s
     assert {v for r in requests for e in r["evidence"] for v in e["verdicts"]} <= verdicts.keys()
 
 
-def test_what_nobody_can_read_is_kept(topics: dict[str, list[Message]]) -> None:
+def test_what_nobody_can_read_is_kept(topics: Topics) -> None:
     letters = topics["dead-letters"]
     assert {m.headers["reason"]: m.raw for m in letters} == dict(zip(("not_json", "missing_field"), BAD, strict=True))
     assert len(letters) == len(BAD)
