@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo test check bench kafka lock clean
+.PHONY: help install services demo test check bench soak kafka lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ check: install  ## ruff, mypy, import-linter
 
 bench: services  ## the benchmarks, one JSON line a figure
 	@$(BIN)/python -m tests.benchmarks
+
+soak: services  ## the exactness suite on a longer stream (EXACT_EVENTS=1000000)
+	EXACT_EVENTS=$(or $(EXACT_EVENTS),1000000) $(BIN)/python -m pytest tests/exactness --timeout=3600
 
 kafka: install  ## one Apache Kafka node (KRaft) on a free port, until interrupted
 	@$(BIN)/python -m deploy.kafka run

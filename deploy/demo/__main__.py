@@ -23,6 +23,7 @@ from typing import Any
 
 import httpx
 import pandas as pd
+import threadpoolctl
 from confluent_kafka import Producer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -148,10 +149,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="end by itself after so many seconds of traffic")
     parser.add_argument("--port", type=int, default=8000, help="of the API (a free one if this is taken)")
     arguments = parser.parse_args()
+    threadpoolctl.threadpool_limits(1)  # the service needs the other cores while a model is trained
     stop = threading.Event()
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.set())
-    console = Console(stderr=False)
+    console = Console(width=None if sys.stdout.isatty() else 150)
     with tempfile.TemporaryDirectory(prefix="stream-monitor-demo-") as folder:
         demo = Demo(Path(folder), _free(arguments.port), console)
         try:

@@ -22,11 +22,16 @@ def everything(get: Get, path: str) -> list[dict[str, Any]]:
     return items
 
 
+def fired(alert: dict[str, Any]) -> bool:
+    """Whether it was ever more than pending."""
+    return any(t["to"] == "firing" for t in alert["transitions"])
+
+
 def print_summary(get: Get, models: Iterable[str], console: Console) -> None:
     """A table of what happened to each model."""
-    alerts = everything(get, "/v1/alerts")
+    alerts = [a for a in everything(get, "/v1/alerts") if fired(a)]
     totals = Table(title="what was seen")
-    for heading in ("model", "windows", "verdicts", "of them drift", "alerts", "resolved", "retrain requests"):
+    for heading in ("model", "windows", "verdicts", "of them drift", "alerts fired", "resolved", "retrain requests"):
         totals.add_column(heading, justify="left" if heading == "model" else "right")
     for model in models:
         verdicts = everything(get, f"/v1/models/{model}/verdicts")
@@ -36,7 +41,7 @@ def print_summary(get: Get, models: Iterable[str], console: Console) -> None:
             str(len(everything(get, f"/v1/models/{model}/windows"))),
             str(len(verdicts)),
             str(sum(v["level"] == "drift" for v in verdicts)),
-            str(sum(a["state"] != "pending" for a in own)),
+            str(len(own)),
             str(sum(a["state"] == "resolved" for a in own)),
             str(len(everything(get, f"/v1/models/{model}/retrain-requests"))),
         )
@@ -45,8 +50,6 @@ def print_summary(get: Get, models: Iterable[str], console: Console) -> None:
     for heading in ("model", "version", "group", "state", "onset", "resolved", "worst", "reason"):
         told.add_column(heading)
     for alert in alerts:
-        if alert["state"] == "pending":
-            continue
         worst = alert["worst"][0] if alert["worst"] else {}
         told.add_row(
             alert["model"],
@@ -69,9 +72,9 @@ def missing(get: Get, models: Iterable[str]) -> list[str]:
         own = [a for a in alerts if a["model"] == model]
         if not everything(get, f"/v1/models/{model}/verdicts"):
             gaps.append(f"a verdict for {model}")
-        if not any(a["state"] in ("firing", "acknowledged", "resolved") for a in own):
+        if not any(fired(a) for a in own):
             gaps.append(f"an alert for {model} that fired")
-        if not any(a["state"] == "resolved" for a in own):
+        if not any(fired(a) and a["state"] == "resolved" for a in own):
             gaps.append(f"an alert for {model} that was resolved")
         if not everything(get, f"/v1/models/{model}/retrain-requests"):
             gaps.append(f"a retrain request for {model}")
