@@ -6,6 +6,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -76,11 +78,12 @@ class Stage:
     kafka: Node
     url: str
     service: Role
+    checked: subprocess.CompletedProcess[str]  # of `check --connect`, before the service was started
     alertmanager: str
     prometheus: str
     webhook: Listener
     trigger: Listener
-    pager: Listener
+    pager: Listener  # whom Alertmanager tells
     page: Page
     traffic: Traffic
 
@@ -188,6 +191,13 @@ class Message:
         return found
 
 
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`stream-monitor` with these arguments, once it has ended."""
+    return subprocess.run(
+        [sys.executable, "-m", "stream_monitor", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
 def read(brokers: str, topics: list[str]) -> list[Any]:
     """Every message of some topics, in order within a partition."""
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "nobody", "enable.auto.commit": False})
@@ -233,7 +243,6 @@ def staged(folder: Path, kafka: Node, redis_url: str) -> Iterator[Stage]:
     create_topics(kafka.bootstrap, {TOPIC: PARTITIONS})
     with ExitStack() as stack:
         webhook, trigger, pager = (stack.enter_context(listening()) for _ in range(3))
-        trigger.answers.append(Answer(503))  # its first attempt fails
         alertmanager = servers.alertmanager_server(folder, ALERTMANAGER.format(url=pager.url))
         stack.callback(alertmanager.stop)
         alertmanager.start(lambda: servers.answers(f"{alertmanager.url}/-/ready"))
@@ -246,9 +255,14 @@ def staged(folder: Path, kafka: Node, redis_url: str) -> Iterator[Stage]:
         prometheus = servers.prometheus_server(folder, [f"127.0.0.1:{port}"], RULES)
         stack.callback(prometheus.stop)
         prometheus.start(lambda: servers.answers(f"{prometheus.url}/-/ready"))
+        checked = command("check", str(folder / "monitor.yaml"), "--connect")
+        for listener in (webhook, trigger):
+            assert {r.method for r in listener.requests} <= {"HEAD"}  # it is only asked whether it is there
+            listener.requests.clear()
         service = Role(folder, "run", ["run", str(folder / "monitor.yaml")])
         stack.callback(service.stop)
         service.start()
+        trigger.answers.append(Answer(503))  # its first attempt fails
         url = f"http://127.0.0.1:{port}"
         driver = stack.enter_context(browser(folder))
         try:
@@ -261,6 +275,7 @@ def staged(folder: Path, kafka: Node, redis_url: str) -> Iterator[Stage]:
             kafka=kafka,
             url=url,
             service=service,
+            checked=checked,
             alertmanager=alertmanager.url,
             prometheus=prometheus.url,
             webhook=webhook,
