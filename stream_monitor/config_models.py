@@ -79,9 +79,9 @@ def _format(path: str, name: str, known: Known) -> Iterator[Finding]:
 
 def column_names(model: Model) -> tuple[str, ...] | None:
     """The feature columns that the configuration names; None where they are learnt from the data."""
-    if model.columns:
-        return tuple(model.columns)
-    return model.fields.features if isinstance(model.fields.features, tuple) else None
+    if isinstance(model.fields.features, tuple):
+        return model.fields.features
+    return tuple(model.columns) or None
 
 
 def _columns(path: str, model: Model) -> Iterator[Finding]:

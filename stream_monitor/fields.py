@@ -97,7 +97,8 @@ def _outside(model: Model) -> frozenset[str]:
     names = {fields.id, fields.time, fields.version, fields.prediction, fields.score, fields.label, fields.latency_ms}
     if labels is not None:
         names |= {labels.fields.id, labels.fields.time, labels.fields.label}
-    return frozenset(names | {name.split(".")[0] for name in names})
+    # Of model.version a flat file may have `model`, an object, or `version` alone.
+    return frozenset(names | {name.split(".")[0] for name in names} | {name.split(".")[-1] for name in names})
 
 
 def label_plan(name: str, config: Config, *, flat: bool = False) -> LabelPlan:

@@ -134,6 +134,11 @@ def reference_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
+def watched(model: Model, feature: str) -> bool:
+    """Whether a key of the feature object is counted: all are, unless `columns` says which."""
+    return not model.columns or isinstance(model.fields.features, tuple) or feature in model.columns
+
+
 def prepare(name: str, model: Model, base_dir: Path, layout: Layout | None = None) -> Prepared:
     """Layout and reference from `model.reference.file`, relative to `base_dir`; ConfigError when it cannot be used.
 
@@ -156,7 +161,9 @@ def prepare(name: str, model: Model, base_dir: Path, layout: Layout | None = Non
     if layout is None:
         layout = Layout(
             pane_ms=choose_pane(model, batch.times_ms) if timed else raw_pane_ms(model),
-            features=_in_order(model, {c.name: _learn(c, rows, plan) for c in batch.features}),
+            features=_in_order(
+                model, {c.name: _learn(c, rows, plan) for c in batch.features if watched(model, c.name)}
+            ),
             predictions=_predictions(model, batch),
         )
     pane_ms = layout.pane_ms
@@ -299,7 +306,7 @@ def layout_from_raw(model: Model, counts: Counts, *, pane_ms: int = 0) -> Layout
     """The first layout of a model, from merged counts under the raw layout; `pane_ms` 0 keeps the raw pane."""
     seen = learning.raw_columns(counts)
     features, declared = model.fields.features, dict(model.columns)
-    names = {name[2:] for name in seen if name.startswith("f:")} | set(declared)
+    names = {name[2:] for name in seen if name.startswith("f:") and watched(model, name[2:])} | set(declared)
     if isinstance(features, tuple):
         names |= set(features)
     predictions = {}

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from stream_monitor.panes import count_block
 from stream_monitor.references import Prepared, _events, pack_reference, prepare, reference_id, unpack_reference
 
 START = 1_700_000_000_000
+ONE: dict[str, Literal["numeric", "categorical", "text"]] = {"amount": "numeric"}
 FIELDS = Fields(
     id="id",
     time="ts",
@@ -182,6 +183,17 @@ def test_features_of_an_object(tmp_path: Path) -> None:
     assert layouts[0] == layouts[1] == layouts[2]
     made = prepared(write(tmp_path / "ref.jsonl", plain), model)
     assert made.layout == layouts[0]
+
+
+def test_what_is_no_feature_of_a_flat_file(tmp_path: Path) -> None:
+    """`version` is where `model.version` says, and with `columns` only those are features."""
+    table = [{"amount": r["amount"], "note": "n", "version": "1", "ts": r["ts"]} for r in rows()]
+    path = write(tmp_path / "ref.parquet", table)
+    model = dataclasses.replace(MODEL, fields=dataclasses.replace(FIELDS, features="features"), segments=())
+    for told, watched in ((model, {"amount", "note"}), (dataclasses.replace(model, columns=ONE), {"amount"})):
+        made = prepared(path, told)
+        assert made.layout is not None
+        assert set(made.layout.features) == watched
 
 
 def test_types_of_tables(tmp_path: Path) -> None:

@@ -56,11 +56,14 @@ def _time(value: Any) -> float | None:
     return value if value < 1e11 else value / 1e3 if value < 1e14 else value / 1e6
 
 
+TOO_LARGE = 1 << 20  # an event of more bytes is not read
+
+
 def reason(value: bytes | None, now: float, required: Iterable[str], features: str | None) -> tuple[str | None, Any]:
     """(reason of the dead letter, None) or (None, the event)."""
     if value is None:
         return "null_value", None
-    if len(value) > 1 << 20:
+    if len(value) > TOO_LARGE:
         return "too_large", None
     try:
         text = value.decode("utf-8")

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.kafka.node import free_port
+from tests.exactness import streams
 from tests.exactness.oracle import Record
 from tests.exactness.streams import Raw
 from tests.servers import wait_until
@@ -51,6 +52,7 @@ models:
     min_rows: 50
 """
 SOURCES = {"fraud.predictions": 3, "churn.predictions": 2, "churn.labels": 2}
+LARGE = {"message.max.bytes": 2 * streams.TOO_LARGE}  # what the source topics and their producers allow
 
 
 class Role:
@@ -177,14 +179,15 @@ class Service:
 def create_topics(brokers: str, topics: dict[str, int]) -> None:
     """Create topics with so many partitions and wait for them."""
     admin = AdminClient({"bootstrap.servers": brokers})
-    for future in admin.create_topics([NewTopic(t, n, 1) for t, n in topics.items()]).values():
+    config = {"max.message.bytes": str(LARGE["message.max.bytes"])}
+    for future in admin.create_topics([NewTopic(t, n, 1, config=config) for t, n in topics.items()]).values():
         future.result(20)
     wait_until(lambda: topics.keys() <= admin.list_topics(timeout=10).topics.keys(), what="topics created")
 
 
 def publish(brokers: str, raws: Sequence[Raw], *, seconds: float, go_on: threading.Event) -> None:
     """Publish in order: nine tenths at a steady rate over `seconds`, the rest once `go_on` is set."""
-    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 20, "enable.idempotence": True})
+    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 20, "enable.idempotence": True, **LARGE})
     begin, n = time.monotonic(), 0
     per_second = 0.9 * len(raws) / seconds
     for n, raw in enumerate(raws, 1):

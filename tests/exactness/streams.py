@@ -23,6 +23,7 @@ BAD_SHARE = 0.01
 LATE_SHARE = 0.004  # beyond what is allowed
 REOPEN_SHARE = 0.004  # behind the watermark, but allowed
 DUPLICATE_SHARE = 0.005
+TOO_LARGE = 10_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,11 @@ def fraud(seed: int, n: int) -> Iterator[Raw]:
             value = _bad(r, event)
         elif kept and r.random() < DUPLICATE_SHARE:
             value = kept[int(r.integers(len(kept)))]
-        if value is not None and i % 50 == 0:
+        if i == n // 2:
+            value = json.dumps({**event, "note": "x" * TOO_LARGE}).encode()
+        elif i == n // 3:
+            value = json.dumps({**event, "ts": 0}).encode()  # 1970: valid, and late
+        elif value is not None and i % 50 == 0:
             kept = [*kept[-20:], value]
         yield Raw(topic="fraud.predictions", partition=int(r.integers(PARTITIONS)), key=f"f{i}".encode(), value=value)
     yield from _closing("fraud.predictions", PARTITIONS, "f")
