@@ -60,7 +60,8 @@ class DemoModel(Protocol):
 
 def _weeks(table: pd.DataFrame) -> NDArray[Any]:
     """Folds are whole weeks: neighbouring hours are too alike to be told apart by chance."""
-    return ((table["ts"] - pd.Timestamp("1970-01-01", tz="UTC")) // WEEK).to_numpy()
+    weeks: NDArray[Any] = ((table["ts"] - pd.Timestamp("1970-01-01", tz="UTC")) // WEEK).to_numpy()
+    return weeks
 
 
 class CarLoan:
