@@ -76,17 +76,25 @@ class Real:
             self.broker.close()
 
 
-@pytest.fixture(params=["twin", "embedded", "kafka", "kafka, KIP-848"])
+TWIN, EMBEDDED, KAFKA, KIP_848 = "twin", "embedded", "kafka", "kafka, KIP-848"
+
+
+def of(*kinds: str) -> pytest.MarkDecorator:
+    """For what only some brokers can do."""
+    return pytest.mark.parametrize("kind", kinds, indirect=True)
+
+
+@pytest.fixture(params=[TWIN, EMBEDDED, KAFKA, KIP_848])
 def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     kind: Kind
-    if request.param == "twin":
+    if request.param == TWIN:
         kind = Twin()
-    elif request.param == "embedded":
+    elif request.param == EMBEDDED:
         broker = EmbeddedBroker()
         kind = Real(Connection(brokers=broker.address, options={"session.timeout.ms": 6000}, embedded=True), broker)
     else:
         node = request.getfixturevalue("kafka")
-        classic = request.param == "kafka"
+        classic = request.param == KAFKA
         options = {"session.timeout.ms": 6000} if classic else {"group.protocol": "consumer"}
         kind = Real(Connection(brokers=node.bootstrap, options=options))
     yield kind
@@ -169,9 +177,8 @@ def test_what_is_committed_is_looked_up_with_its_metadata(kind: Kind) -> None:
     assert look[topic, 2].topic_id == reader.member.identify([topic])[topic][0]
 
 
+@of(TWIN, KAFKA, KIP_848)  # the embedded broker creates every topic it is asked for
 def test_a_topic_that_is_not_there_is_left_out(kind: Kind) -> None:
-    if isinstance(kind, Real) and kind.broker is not None:
-        pytest.skip("the embedded broker creates every topic it is asked for")
     topic = fresh(kind)
     member = kind.member("g")
     assert set(member.identify([topic, "nowhere"])) == {topic}
@@ -212,9 +219,8 @@ def test_after_rejoining_everything_is_assigned_anew(kind: Kind) -> None:
     reader.member.commit({(topic, 0): (1, "z")})
 
 
+@of(TWIN, KAFKA, KIP_848)  # the embedded broker is for one process
 def test_a_second_member_takes_its_share(kind: Kind) -> None:
-    if isinstance(kind, Real) and kind.broker is not None:
-        pytest.skip("the embedded broker is for one process")
     topic = fresh(kind)
     one = Reader(kind, topic)
     one.until(lambda: len(one.assigned) == 4, "all assigned")
@@ -229,10 +235,9 @@ def test_a_second_member_takes_its_share(kind: Kind) -> None:
     assert not set(one.assigned) & set(two.assigned)
 
 
-def test_a_member_that_was_thought_dead_commits_nothing(kind: Kind) -> None:
+@of(TWIN)  # a real session ends with its process: test_tap_on_brokers.py freezes one
+def test_a_member_that_was_thought_dead_commits_nothing(kind: Twin) -> None:
     """It did not poll while its session ended and another took over."""
-    if isinstance(kind, Real):
-        pytest.skip("a real session ends with its process: test_tap_on_brokers.py freezes one")
     topic = fresh(kind)
     one, two = Reader(kind, topic), Reader(kind, topic)
     one.until(lambda: bool(one.assigned), "assigned")
@@ -243,9 +248,8 @@ def test_a_member_that_was_thought_dead_commits_nothing(kind: Kind) -> None:
     assert one.member.look([(topic, 0)])[topic, 0].committed is None
 
 
-def test_a_time_is_looked_up(kind: Kind) -> None:
-    if not (isinstance(kind, Real) and kind.broker is None):
-        pytest.skip("only Apache Kafka keeps the times that are asked for")
+@of(KAFKA, KIP_848)  # the others do not keep the times that are asked for
+def test_a_time_is_looked_up(kind: Real) -> None:
     topic = fresh(kind)
     producer = Producer({"bootstrap.servers": kind.connection.brokers})
     for time_ms in (1_000_000, 2_000_000):
