@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 
-from stream_monitor import logs
+from stream_monitor import failpoints, logs
 from stream_monitor.errors import ConfigError, StreamMonitorError
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     formatter = logs.setup(getattr(args, "log_format", "text"), getattr(args, "log_level", "info"))
     try:
+        failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
         args.run(args, formatter)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")

@@ -27,6 +27,7 @@ from stream_monitor.config import Config
 from stream_monitor.counting import roles
 from stream_monitor.entries import pack
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
+from stream_monitor.failpoints import reach
 from stream_monitor.intents import BEYOND_END, Look, Opening, came_later, from_metadata, take_up, to_metadata
 from stream_monitor.reports import Report
 
@@ -299,6 +300,7 @@ class Tap:
         self._refused_since = None
         for a, intent in intents:
             a.announced(intent)
+        reach("tap.announced")
         return True
 
     def _finish_announced(self) -> None:
@@ -308,11 +310,14 @@ class Tap:
             if a.complete():
                 messages = a.block()
                 counted = self._count(a, messages)
+                reach("tap.counted")
                 self._send(a, messages, counted)
+                reach("tap.sent")
                 done.append((a, counted))
         if not done:
             return
         self._publisher.settle(SETTLE_SECONDS, self._stop)
+        reach("tap.acknowledged")
         for a, counted in done:
             a.applied(counted)
             self._report.add(a.partition[0], counted)

@@ -23,6 +23,7 @@ from stream_monitor import checkpoints
 from stream_monitor.buses import Announcing, Arrival, Bus, Outgoing, Pace, Unwatched, Watching
 from stream_monitor.entries import Bundle, Entry
 from stream_monitor.errors import StateError, Unreachable
+from stream_monitor.failpoints import reach
 from stream_monitor.interfaces import Document, StatusStore
 from stream_monitor.messages import document, message
 from stream_monitor.moments import epoch_ms
@@ -136,8 +137,10 @@ class Worker(Generic[S]):
                 hold = self._hold(arrival)
                 if hold is not None:
                     outputs += await self._take_one(hold, arrival)
+                    reach("worker.stepped")
                     await asyncio.sleep(0)  # others live in this event loop too
             await self._publish(outputs)
+            reach("worker.published")
             await self._checkpoint_due()
             while self._overfull():
                 await self._store_documents()
@@ -291,7 +294,9 @@ class Worker(Generic[S]):
         checkpoint = await asyncio.to_thread(owner.checkpoint)
         where = {"topic": self._checkpoints, "partition": owner.partition}
         await self._send([Outgoing(key=k, value=v, **where) for k, v in checkpoint.segment])  # type: ignore[arg-type]
+        reach("worker.segment")
         await self._send([Outgoing(key=checkpoint.head[0], value=checkpoint.head[1], **where)])  # type: ignore[arg-type]
+        reach("worker.head")
         owner.written(checkpoint)
         self.totals["checkpoints"] += 1
         self.totals["checkpoint_bytes"] += checkpoint.size_bytes
@@ -300,7 +305,9 @@ class Worker(Generic[S]):
             return
         while hold.arrivals and hold.arrivals[0].offset < checkpoint.at:
             self._bus.ack(hold.arrivals.popleft())
+        reach("worker.acknowledged")
         if checkpoint.full and await self._bus.commit(owner.partition, checkpoint.at):
+            reach("worker.committed")
             await self._send([Outgoing(key=k, value=None, **where) for k in owner.superseded()])  # type: ignore[arg-type]
 
     def _ours(self, hold: Hold[S]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.kafka.node import free_port
+from stream_monitor import failpoints
 from tests.exactness import streams
 from tests.exactness.oracle import Record
 from tests.exactness.streams import Raw
@@ -26,7 +29,7 @@ kafka:
   brokers: {brokers}
   group: {name}
   prefix: "{name}."
-  options: {{session.timeout.ms: 6000, heartbeat.interval.ms: 1000}}
+  options: {options}
 store: {redis}
 api: {{host: 127.0.0.1, port: {port}, keys: test-key}}
 time: {{idle_after: 5m}}
@@ -51,30 +54,41 @@ models:
     window: {{size: 1m}}
     min_rows: 50
 """
+SESSION = "{session.timeout.ms: 6000, heartbeat.interval.ms: 1000}"
 SOURCES = {"fraud.predictions": 3, "churn.predictions": 2, "churn.labels": 2}
 LARGE = {"message.max.bytes": 2 * streams.TOO_LARGE}  # what the source topics and their producers allow
 
 
+FROZEN_SECONDS = 10.0  # past the session timeout: its partitions go to another
+
+
 class Role:
-    """One process of a role, started again whenever it ends by itself, as an orchestrator would."""
+    """One process of a role, started again whenever it ends by itself, as an orchestrator would.
+
+    Each life is given the next of `failpoints`, and meets its end there; one that freezes is thawed after
+    FROZEN_SECONDS, and killed a little later if there are more failpoints to try.
+    """
 
     def __init__(self, folder: Path, name: str, arguments: list[str]) -> None:
         self.name = name
-        self.restarts = 0
+        self.restarts = self.freezes = 0
+        self.failpoints: list[str] = []
         self._command = [sys.executable, "-m", "stream_monitor", *arguments]
         self._log = folder / f"{name}.log"
         self._wanted = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper: threading.Thread | None = None
 
     def start(self) -> None:
         self._wanted = True
         self._spawn()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
 
     def _spawn(self) -> None:
+        env = os.environ | {failpoints.VARIABLE: self.failpoints.pop(0) if self.failpoints else ""}
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True, env=env)
 
     def _keep(self) -> None:
         while self._wanted:
@@ -82,7 +96,21 @@ class Role:
             if process is not None and process.poll() is not None and self._wanted:
                 self.restarts += 1
                 self._spawn()
+            elif process is not None and self.frozen():
+                self.freezes += 1
+                time.sleep(FROZEN_SECONDS)
+                self.thaw()
+                if self.failpoints:
+                    time.sleep(FROZEN_SECONDS / 2)
+                    self.kill()
             time.sleep(0.2)
+
+    def frozen(self) -> bool:
+        """Whether its process is stopped (SIGSTOP)."""
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
 
     @property
     def pid(self) -> int:
@@ -93,6 +121,11 @@ class Role:
         """kill -9; it is started again."""
         assert self._process is not None
         self._process.kill()
+
+    def terminate(self) -> None:
+        """Ask it to stop in good order; it is started again."""
+        assert self._process is not None
+        self._process.terminate()
 
     def freeze(self) -> None:
         assert self._process is not None
@@ -105,7 +138,7 @@ class Role:
     def stop(self) -> int:
         """An orderly stop; its exit code."""
         self._wanted = False
-        if self._keeper.is_alive():
+        if self._keeper is not None:
             self._keeper.join(2)
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
@@ -123,12 +156,22 @@ class Role:
 class Service:
     """Taps, workers and an api over one Kafka and one Redis."""
 
-    def __init__(self, folder: Path, *, brokers: str, redis: str, name: str, taps: int = 2, workers: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        brokers: str,
+        redis: str,
+        name: str,
+        taps: int = 2,
+        workers: int = 2,
+        options: str = SESSION,
+    ) -> None:
         port = free_port()
         self.folder, self.brokers, self.name = folder, brokers, name
         self.url = f"http://127.0.0.1:{port}"
         self.config = folder / "monitor.yaml"
-        self.config.write_text(CONFIG.format(brokers=brokers, redis=redis, name=name, port=port))
+        self.config.write_text(CONFIG.format(brokers=brokers, redis=redis, name=name, port=port, options=options))
         file = str(self.config)
         self.taps = [Role(folder, f"tap-{i}", ["tap", file]) for i in range(taps)]
         self.workers = [Role(folder, f"worker-{i}", ["worker", file]) for i in range(workers)]
