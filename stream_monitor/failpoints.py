@@ -4,7 +4,7 @@
     STREAM_MONITOR_FAILPOINT=worker.head:1:freeze     stopped there until somebody sends SIGCONT
 
 Without the variable `reach` does nothing. Why in the service itself: the moments that matter (between an intent and
-its block, between a checkpoint's segment and its head) last a few milliseconds; a kill from outside hardly ever hits one.
+its block, between a checkpoint's segment and its head) last milliseconds: a kill from outside hardly ever hits one.
 """
 
 from __future__ import annotations
