@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -63,7 +64,8 @@ def fetch() -> Path:
         return LIBS
     if shutil.which("mvn") is None:
         raise FileNotFoundError("Maven (mvn) is needed to fetch Apache Kafka: install the Debian package maven")
-    part = LIBS.with_name("libs.part")
+    LIBS.parent.resolve().mkdir(parents=True, exist_ok=True)  # where a link leads, too
+    part = LIBS.with_name(f"libs.part-{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     command = ["mvn", "-q", "-B", "-f", str(Path(__file__).with_name("pom.xml")), "dependency:copy-dependencies"]
     subprocess.run([*command, "-DincludeScope=runtime", f"-DoutputDirectory={part}"], check=True)
