@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -20,7 +20,9 @@ from detectors.layouts import BUCKETS, HEAD, LIMBS, MISSING, NONFINITE, RAW_BUCK
 Cells = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Groups = NDArray[np.int32]
+Integers = NDArray[np.int64]
 Kinds = NDArray[np.uint8]
+Ranks = NDArray[np.int16]
 
 # The kinds of values that a kernel tells apart; the caller's own kinds are mapped to these.
 VALID: Final = 0
@@ -39,18 +41,19 @@ try:
 except ImportError:
     ENGINE = "numpy"
 
-    def _compiled(function: F) -> F:
-        return function
+    def compiled(*, fastmath: Collection[str] = ()) -> Callable[[F], F]:
+        return lambda function: function
 
 else:
     ENGINE = "numba"
 
-    def _compiled(function: F) -> F:
-        compiled: F = numba.njit(cache=True, nogil=True)(function)
-        return compiled
+    def compiled(*, fastmath: Collection[str] = ()) -> Callable[[F], F]:
+        """Machine code, cached, that runs without the interpreter's lock."""
+        decorate: Callable[[F], F] = numba.njit(cache=True, nogil=True, fastmath=set(fastmath))
+        return decorate
 
 
-@_compiled
+@compiled()
 def _digits(bits: np.uint64) -> tuple[np.int64, np.int64, np.int64, np.int64]:
     """Of the bits of |x|: the first of its three 32-bit digits in units of 2**-1074, and the digits."""
     exponent = np.int64(bits >> np.uint64(52)) & 2047
@@ -64,9 +67,17 @@ def _digits(bits: np.uint64) -> tuple[np.int64, np.int64, np.int64, np.int64]:
     return first, low & 0xFFFFFFFF, high & 0xFFFFFFFF, high >> 32
 
 
-@_compiled
+@compiled()
 def _numeric_loop(
-    cells: Cells, low: Floats, high: Floats, at: int, groups: Groups, kinds: Kinds, numbers: Floats, edges: Floats
+    cells: Cells,
+    low: Floats,
+    high: Floats,
+    at: int,
+    groups: Groups,
+    kinds: Kinds,
+    numbers: Floats,
+    edges: Floats,
+    ranks: Ranks,
 ) -> None:
     bits = numbers.view(np.uint64)
     body = at + HEAD
@@ -74,6 +85,7 @@ def _numeric_loop(
     for i in range(groups.shape[1]):
         kind = kinds[i]
         if kind != VALID:
+            ranks[i] = 0
             for k in range(groups.shape[0]):
                 if groups[k, i] >= 0:
                     cells[groups[k, i], at + kind - 1] += 1
@@ -86,6 +98,7 @@ def _numeric_loop(
                 b = middle
             else:
                 a = middle + 1
+        ranks[i] = 2 * a - len(edges)
         first, d0, d1, d2 = _digits(bits[i] & np.uint64(0x7FFFFFFFFFFFFFFF))
         sign = -1 if x < 0 else 1
         for k in range(groups.shape[0]):
@@ -100,9 +113,19 @@ def _numeric_loop(
 
 
 def _numeric_numpy(
-    cells: Cells, low: Floats, high: Floats, at: int, groups: Groups, kinds: Kinds, numbers: Floats, edges: Floats
+    cells: Cells,
+    low: Floats,
+    high: Floats,
+    at: int,
+    groups: Groups,
+    kinds: Kinds,
+    numbers: Floats,
+    edges: Floats,
+    ranks: Ranks,
 ) -> None:
-    cell = np.where(kinds == VALID, at + HEAD + np.searchsorted(edges, numbers, side="right"), at + kinds - 1)
+    bins = np.searchsorted(edges, numbers, side="right")
+    cell = np.where(kinds == VALID, at + HEAD + bins, at + kinds - 1)
+    ranks[:] = np.where(kinds == VALID, 2 * bins - len(edges), 0)
     for group in groups:
         _add_at(cells, group, cell)
         rows = np.flatnonzero((group >= 0) & (kinds == VALID))
@@ -116,7 +139,7 @@ def _add_at(cells: Cells, group: NDArray[np.int32], cell: NDArray[np.int64]) -> 
     np.add.at(cells, (group[rows], cell[rows]), 1)
 
 
-@_compiled
+@compiled()
 def _sums_loop(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -> None:
     bits = numbers.view(np.uint64)
     for i in range(len(group)):
@@ -145,7 +168,7 @@ def add_sums_numpy(cells: Cells, at: int, group: NDArray[np.int32], numbers: Flo
         np.add.at(cells, (group, at + first + i), sign * digit)
 
 
-@_compiled
+@compiled()
 def _cells_loop(cells: Cells, groups: Groups, cell: NDArray[np.int32]) -> None:
     for i in range(groups.shape[1]):
         if cell[i] >= 0:
@@ -165,20 +188,29 @@ _cells = _cells_loop if ENGINE == "numba" else _cells_numpy
 
 
 def add_numeric(
-    cells: Cells, low: Floats, high: Floats, at: int, groups: Groups, kinds: Kinds, numbers: Floats, edges: Floats
+    cells: Cells,
+    low: Floats,
+    high: Floats,
+    at: int,
+    groups: Groups,
+    kinds: Kinds,
+    numbers: Floats,
+    edges: Floats,
+    ranks: Ranks,
 ) -> None:
     """Count one numeric column, whose cells begin at `at`: heads, bins, digits of the exact sum; and low and high.
 
-    `numbers` are finite, without -0.0 (see `normal`), and looked at where kind is VALID.
+    `numbers` are finite, without -0.0 (see `normal`), and looked at where kind is VALID. `ranks` are written.
 
     >>> cells, low, high = np.zeros((1, HEAD + 3 + LIMBS), np.int64), np.full(1, np.inf), np.full(1, -np.inf)
     >>> kinds = np.array([VALID, VALID, AS_MISSING], np.uint8)
     >>> groups, numbers = np.zeros((1, 3), np.int32), np.array([1.0, 2.5, 0.0])
-    >>> add_numeric(cells, low, high, 0, groups, kinds, numbers, np.array([1.0, 2.0]))
-    >>> cells[0, :6].tolist(), low.tolist(), high.tolist()
-    ([1, 0, 0, 0, 1, 1], [1.0], [2.5])
+    >>> ranks = np.zeros(3, np.int16)
+    >>> add_numeric(cells, low, high, 0, groups, kinds, numbers, np.array([1.0, 2.0]), ranks)
+    >>> cells[0, :6].tolist(), low.tolist(), high.tolist(), ranks.tolist()
+    ([1, 0, 0, 0, 1, 1], [1.0], [2.5], [0, 2, 0])
     """
-    _numeric(cells, low, high, at, groups, kinds, numbers, edges)
+    _numeric(cells, low, high, at, groups, kinds, numbers, edges, ranks)
 
 
 def add_sums(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -> None:
@@ -253,6 +285,6 @@ def warm() -> None:
     """Compile, or load from the cache, everything above, so that the first block does not wait for it."""
     cells, ends = np.zeros((1, HEAD + 2 + LIMBS), np.int64), np.zeros(1)
     groups, one = np.zeros((1, 1), np.int32), np.zeros(1)
-    add_numeric(cells, ends, ends.copy(), 0, groups, np.zeros(1, np.uint8), one, np.zeros(1))
+    add_numeric(cells, ends, ends.copy(), 0, groups, np.zeros(1, np.uint8), one, np.zeros(1), np.zeros(1, np.int16))
     add_sums(cells, 0, groups[0], one)
     add_cells(cells, groups, np.zeros(1, np.int32))

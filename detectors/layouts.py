@@ -3,7 +3,7 @@
 A layout is immutable and its id is the hash of its content, so two processes that hold the same id count alike.
 Its cells are the addresses of one flat vector of integers per pane (see counts.py):
 
-    [outcome cells, the same for every layout | column 0 | column 1 | ...]
+    [outcome cells, the same for every layout | column 0 | column 1 | ... | joint cells | residual cells]
     a numeric column:     missing, nonfinite, unparseable, counts (len(edges) + 1), LIMBS digits of the exact sum
     a categorical column: missing, nonfinite, unparseable, counts (one per category), BUCKETS hash buckets of others
     a raw column (layout 0, which needs no data): missing, nonfinite, unparseable, RAW_BINS (the sign, exponent and
@@ -14,6 +14,26 @@ those it shares one bucket with (a count-min sketch), and `missing` is not store
 feature may be heard of only later.
 
 Features come first, then predictions (`prediction`, `score`), in the order of the layout.
+
+Joint cells (`joint`) are exact sums across the numeric features. The rank of a valid value in bin b of a column with B
+bins is the integer 2 b - (B - 1), from -254 to 254; one that is missing or invalid has rank 0.
+
+    up to JOINT_PAIRS pairs: one cell per pair i < j (`joint_pairs`), the sum of rank_i * rank_j
+    beyond:                  one cell per combination (`joint_combinations`): JOINT_COMBINATIONS of them, each of
+        JOINT_WIDTH columns with signs, drawn by a hash that knows the number of columns only; the sum of u^2 where u
+        is the sum of sign * rank over its columns
+
+Residual cells (`residual`) are sums over the events that carry their label, of an integer residual r:
+
+    "score":   4096 (y - score), rounded half to even, y = 1 for the positive class and 0 otherwise
+    "correct": 4096 times whether the prediction was wrong
+    "value":   the bin of the label less the bin of the prediction, under the layout of `prediction`; where that is not
+        numeric, 64 times the sign of label - prediction
+
+    [number of residuals, sum of r, sum of r^2, sum of r * rank per numeric feature,
+        sum of r per known category of each categorical feature]
+
+The raw layout has neither. A layout without the key "joint" or "residual" in its JSON has no such cells either.
 """
 
 from __future__ import annotations
@@ -22,8 +42,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final
+from functools import cached_property, lru_cache
+from typing import Any, Final, Literal
 
 HEAD: Final = 3  # missing, nonfinite, unparseable
 MISSING, NONFINITE, UNPARSEABLE = 0, 1, 2
@@ -35,6 +55,13 @@ RAW_BUCKETS: Final = RAW_HASHES * 256
 RAW_STRIDE: Final = HEAD + RAW_BINS + RAW_BUCKETS + LIMBS
 MAX_EDGES: Final = 254
 RAW_ID: Final = "0"
+JOINT_PAIRS: Final = 300  # of 25 numeric features; beyond, combinations
+JOINT_COMBINATIONS: Final = 256
+JOINT_WIDTH: Final = 8  # columns of a combination
+RESIDUAL_UNIT: Final = 4096  # of a residual of 1
+RESIDUAL_SIGN: Final = 64  # a residual of which only the sign is known
+RESIDUAL_HEAD: Final = 3  # residuals, sum of r, sum of r^2
+RESIDUALS, RESIDUAL_SUM, RESIDUAL_SQUARES = range(3)
 
 # Outcome cells: what labelled predictions say of the model's errors. Fixed, so that they need no layout.
 SCORE_BINS: Final = 100  # equal bins of [0, 1], the last closed
@@ -91,6 +118,28 @@ class CategoricalLayout:
 
 
 ColumnLayout = NumericLayout | CategoricalLayout
+Residual = Literal["", "score", "correct", "value"]
+
+Combination = tuple[tuple[int, int], ...]  # (position of a numeric feature, sign -1 or 1), by position
+
+
+@lru_cache(maxsize=16)
+def combinations(columns: int) -> tuple[Combination, ...]:
+    """The combinations of so many numeric features: the same in every process and release.
+
+    >>> combinations(26) == combinations(26), len(combinations(26)), {len(c) for c in combinations(1000)}
+    (True, 256, {8})
+    """
+    out = []
+    for k in range(JOINT_COMBINATIONS):
+        chosen: dict[int, int] = {}
+        draw = 0
+        while len(chosen) < min(JOINT_WIDTH, columns):
+            drawn = int.from_bytes(hashlib.sha256(f"joint {columns} {k} {draw}".encode()).digest()[:8], "big")
+            chosen.setdefault((drawn >> 1) % columns, 1 if drawn & 1 else -1)
+            draw += 1
+        out.append(tuple(sorted(chosen.items())))
+    return tuple(out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +158,8 @@ class Layout:
     pane_ms: int
     features: Mapping[str, ColumnLayout]
     predictions: Mapping[str, ColumnLayout]
+    joint: bool = True
+    residual: Residual = ""
 
     @cached_property
     def id(self) -> str:
@@ -133,9 +184,69 @@ class Layout:
         return offsets
 
     @cached_property
-    def size(self) -> int:
-        """Number of cells of all columns and the outcome."""
+    def numeric_features(self) -> tuple[str, ...]:
+        """The features that have a rank, in order."""
+        return tuple(n for n, c in self.features.items() if isinstance(c, NumericLayout))
+
+    @cached_property
+    def joint_pairs(self) -> tuple[tuple[str, str], ...]:
+        """What each joint cell is about, from `joint_offset` on; empty where combinations are counted instead.
+
+        >>> some = {n: NumericLayout(edges=(0.0,)) for n in "abc"}
+        >>> Layout(pane_ms=1000, features=some, predictions={}).joint_pairs
+        (('a', 'b'), ('a', 'c'), ('b', 'c'))
+        """
+        names = self.numeric_features
+        if not self.joint or len(names) * (len(names) - 1) // 2 > JOINT_PAIRS:
+            return ()
+        return tuple((a, b) for i, a in enumerate(names) for b in names[i + 1 :])
+
+    @cached_property
+    def joint_combinations(self) -> tuple[tuple[tuple[str, int], ...], ...]:
+        """What each joint cell is about, as (name, sign); empty where pairs are counted."""
+        names = self.numeric_features
+        if not self.joint or len(names) * (len(names) - 1) // 2 <= JOINT_PAIRS:
+            return ()
+        return tuple(tuple((names[i], sign) for i, sign in c) for c in combinations(len(names)))
+
+    @cached_property
+    def joint_offset(self) -> int:
+        """The first joint cell."""
         return OUTCOME_CELLS + sum(c.size for _, _, c in self.columns)
+
+    @cached_property
+    def joint_size(self) -> int:
+        """Number of joint cells."""
+        return len(self.joint_pairs) + len(self.joint_combinations)
+
+    @cached_property
+    def residual_offset(self) -> int:
+        """The first residual cell: RESIDUAL_HEAD cells, then `residual_features`."""
+        return self.joint_offset + self.joint_size
+
+    @cached_property
+    def residual_features(self) -> tuple[tuple[str, str | None], ...]:
+        """What each residual cell is about, from `residual_offset` + RESIDUAL_HEAD on.
+
+        (name, None): the sum of r * rank of a numeric feature; (name, category): the sum of r over one category.
+        """
+        if not self.residual:
+            return ()
+        products: list[tuple[str, str | None]] = [(name, None) for name in self.numeric_features]
+        for name, column in self.features.items():
+            if isinstance(column, CategoricalLayout):
+                products += [(name, category) for category in column.categories]
+        return tuple(products)
+
+    @cached_property
+    def residual_size(self) -> int:
+        """Number of residual cells."""
+        return RESIDUAL_HEAD + len(self.residual_features) if self.residual else 0
+
+    @cached_property
+    def size(self) -> int:
+        """Number of cells."""
+        return self.residual_offset + self.residual_size
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; floats survive exactly, as Python writes them shortest-exact."""
@@ -149,6 +260,8 @@ class Layout:
             "pane_ms": self.pane_ms,
             "features": {n: plain(c) for n, c in self.features.items()},
             "predictions": {n: plain(c) for n, c in self.predictions.items()},
+            **({"joint": True} if self.joint else {}),
+            **({"residual": self.residual} if self.residual else {}),
         }
 
     @classmethod
@@ -164,4 +277,6 @@ class Layout:
             pane_ms=int(data["pane_ms"]),
             features={n: column(c) for n, c in data["features"].items()},
             predictions={n: column(c) for n, c in data["predictions"].items()},
+            joint=bool(data.get("joint", False)),
+            residual=data.get("residual", ""),
         )

@@ -36,7 +36,7 @@ def class_name(value: object) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
-def _classes(column: Column, known: dict[str, int]) -> NDArray[np.int64]:
+def classes(column: Column, known: dict[str, int]) -> NDArray[np.int64]:
     """Class codes, -1 where there is no class; `known` grows."""
     codes = np.full(len(column.kinds), -1, np.int64)
     numbers = column.kinds == NUMBER
@@ -108,7 +108,7 @@ def _regression(told: _Told, rows: Mask, label: Floats, prediction: Floats) -> N
         told.sum(rows, at.SQUARED_ERROR, error * error)
 
 
-def _probability(score: Column | None, rows: Mask) -> Mask:
+def probability(score: Column | None, rows: Mask) -> Mask:
     """Which of `rows` have a score that is a probability."""
     if score is None:
         return np.zeros(len(rows), np.bool_)
@@ -128,18 +128,18 @@ def _binary(
     told: _Told, model: Model, labelled: Mask, label: Column, prediction: Column | None, score: Column | None
 ) -> Mask:
     known = {class_name(model.positive): 0}
-    actual = _classes(label, known) == 0
+    actual = classes(label, known) == 0
     if prediction is not None:
-        guess = _classes(prediction, known)
+        guess = classes(prediction, known)
         labelled = labelled & (guess >= 0)
         decided, claimed = labelled, guess == 0
     else:
-        decided = _probability(score, labelled)
+        decided = probability(score, labelled)
         claimed = score.numbers >= 0.5 if score is not None else decided
     told.count(decided & (actual == claimed), at.CORRECT)
     cell = np.where(actual, np.where(claimed, at.TP, at.FN), np.where(claimed, at.FP, at.TN))
     told.count(decided, cell)
-    scored = _probability(score, labelled)
+    scored = probability(score, labelled)
     if score is not None and scored.any():
         p = np.where(scored, score.numbers, 0.5)
         _scored(told, scored, p, actual)
@@ -159,14 +159,14 @@ def _multiclass(
     class_scores: Sequence[Any] | None,
 ) -> Mask:
     known: dict[str, int] = {}
-    actual = _classes(label, known)
+    actual = classes(label, known)
     right = np.zeros(len(labelled), np.bool_)
     if prediction is not None:
-        guess = _classes(prediction, known)
+        guess = classes(prediction, known)
         labelled = labelled & (guess >= 0)
         right = labelled & (guess == actual)
         told.count(right, at.CORRECT)
-    scored = _probability(score, labelled)
+    scored = probability(score, labelled)
     if score is not None and scored.any():
         _scored(told, scored, score.numbers, right)
     if class_scores is not None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from detectors import learning
 from detectors.counts import Counts
-from detectors.layouts import CategoricalLayout, ColumnLayout, Layout, NumericLayout
+from detectors.layouts import CategoricalLayout, ColumnLayout, Layout, NumericLayout, Residual
 from stream_monitor.batches import NUMBER, Batch, Column, DeadLetter
 from stream_monitor.config import Config, Model
 from stream_monitor.errors import ConfigError, Mistake
@@ -165,6 +165,7 @@ def prepare(name: str, model: Model, base_dir: Path, layout: Layout | None = Non
                 model, {c.name: _learn(c, rows, plan) for c in batch.features if watched(model, c.name)}
             ),
             predictions=_predictions(model, batch),
+            residual=residual_of(model),
         )
     pane_ms = layout.pane_ms
     batch, _ = _events(rows, piece, plan, layout)
@@ -302,6 +303,22 @@ def _unseen(name: str, model: Model) -> ColumnLayout:
     return NumericLayout(edges=())
 
 
+def residual_of(model: Model) -> Residual:
+    """How far a label is from what the model said of it, where both may be known.
+
+    >>> residual_of(Model(topic=("t",)))
+    ''
+    """
+    fields = model.fields
+    if model.labels is None and not fields.label:
+        return ""
+    if model.task == "binary" and fields.score:
+        return "score"
+    if model.task in ("binary", "multiclass") and fields.prediction:
+        return "correct"
+    return "value" if model.task == "regression" and fields.prediction else ""
+
+
 def layout_from_raw(model: Model, counts: Counts, *, pane_ms: int = 0) -> Layout:
     """The first layout of a model, from merged counts under the raw layout; `pane_ms` 0 keeps the raw pane."""
     seen = learning.raw_columns(counts)
@@ -318,4 +335,5 @@ def layout_from_raw(model: Model, counts: Counts, *, pane_ms: int = 0) -> Layout
         pane_ms=pane_ms or raw_pane_ms(model),
         features=_in_order(model, {n: learning.from_raw(seen.get(f"f:{n}"), declared.get(n)) for n in sorted(names)}),
         predictions=predictions,
+        residual=residual_of(model),
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
-from detectors import kernels
+from detectors import joints, kernels
 from stream_monitor.brokers import Group, Logs, Publisher
 from stream_monitor.config import Config
 from stream_monitor.counting import BlockCounting, roles
@@ -154,7 +154,8 @@ class Process:
                 return
             parts: dict[str, Part] = {}
             if self._role in ("tap", "run"):
-                await asyncio.to_thread(kernels.warm)  # compiled before the first poll, not in the middle of a block
+                for warm in (kernels.warm, joints.warm):  # compiled before the first poll, not in the middle of a block
+                    await asyncio.to_thread(warm)
                 parts |= self._tap()
             if self._role in ("worker", "run"):
                 parts |= await self._worker()

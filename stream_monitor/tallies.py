@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import kernels
+from detectors import joints, kernels
 from detectors.counts import Counts
 from detectors.kernels import Cells, Groups
 from detectors.layouts import (
@@ -19,6 +19,7 @@ from detectors.layouts import (
     RAW_BINS,
     RAW_HASHES,
     RAW_STRIDE,
+    RESIDUAL_HEAD,
     CategoricalLayout,
     Layout,
     NumericLayout,
@@ -35,6 +36,7 @@ from detectors.layouts import (
 from stream_monitor.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column, Floats
 from stream_monitor.config import Model
 from stream_monitor.outcomes import add_outcomes
+from stream_monitor.residuals import residuals
 
 MAX_WORD: Final = 64  # characters of a display name
 _CHUNK_CELLS: Final = 4_000_000  # of one dense matrix: 32 MB
@@ -110,12 +112,16 @@ def _chunk(batch: Batch, layout: Layout | None, model: Model, groups: Groups, co
         )
     if layout is None:
         return _raw(batch, groups, cells, rows)
-    return _laid_out(batch, layout, groups, cells, rows)
+    return _laid_out(batch, layout, model, groups, cells, rows)
 
 
-def _laid_out(batch: Batch, layout: Layout, groups: Groups, cells: Cells, rows: NDArray[np.int64]) -> list[Counts]:
+def _laid_out(
+    batch: Batch, layout: Layout, model: Model, groups: Groups, cells: Cells, rows: NDArray[np.int64]
+) -> list[Counts]:
     """Counts under a layout."""
     count = len(rows)
+    ranks = np.zeros((len(layout.columns), len(batch)), np.int16)
+    categories: dict[str, NDArray[np.int32]] = {}  # of each feature the number of each event's category, -1 for none
     low, high = np.full((len(layout.columns), count), np.inf), np.full((len(layout.columns), count), -np.inf)
     words: Words = [{} for _ in range(count)]
     columns = {("features", c.name): c for c in batch.features}
@@ -128,9 +134,13 @@ def _laid_out(batch: Batch, layout: Layout, groups: Groups, cells: Cells, rows: 
             kinds = _NUMERIC_KIND[column.kinds]
             edges = np.array(of.edges, np.float64)
             numbers = kernels.normal(column.numbers)
-            kernels.add_numeric(cells, low[i], high[i], at, groups, kinds, numbers, edges)
+            kernels.add_numeric(cells, low[i], high[i], at, groups, kinds, numbers, edges, ranks[i])
         else:
-            _categorical(column, of, at, groups, cells, words)
+            cell = _categorical(column, of, at, groups, cells, words)
+            if place == "features":
+                category = cell - (at + HEAD)
+                categories[name] = np.where((category >= 0) & (category < of.bins), category, -1).astype(np.int32)
+    _across(batch, layout, model, groups, cells, ranks, categories)
     out = []
     for g in range(count):
         found = np.flatnonzero(cells[g])
@@ -147,7 +157,44 @@ def _laid_out(batch: Batch, layout: Layout, groups: Groups, cells: Cells, rows: 
     return out
 
 
-def _categorical(column: Column, of: CategoricalLayout, at: int, groups: Groups, cells: Cells, words: Words) -> None:
+def _across(
+    batch: Batch,
+    layout: Layout,
+    model: Model,
+    groups: Groups,
+    cells: Cells,
+    ranks: NDArray[np.int16],
+    categories: Mapping[str, NDArray[np.int32]],
+) -> None:
+    """The joint and the residual cells."""
+    numeric = [place == "features" and isinstance(of, NumericLayout) for place, _, of in layout.columns]
+    ranks = ranks[numeric]
+    known, r = np.zeros(0, np.bool_), np.zeros(0, np.int32)
+    if layout.residual and batch.label is not None:
+        known, r = residuals(model, layout, batch.label, batch.prediction, batch.score)
+    for group in groups:
+        order = np.argsort(group, kind="stable")
+        bounds = np.searchsorted(group[order], np.arange(len(cells) + 1))
+        its_ranks = np.ascontiguousarray(ranks[:, order])
+        if layout.joint_pairs:
+            joints.add_pairs(cells, layout.joint_offset, bounds, its_ranks)
+        elif layout.joint_combinations:
+            joints.add_combinations(cells, layout.joint_offset, bounds, its_ranks)
+        if len(known):
+            at = layout.residual_offset + RESIDUAL_HEAD + len(ranks)
+            its_cells = []
+            for name, of in layout.features.items():
+                if isinstance(of, CategoricalLayout):
+                    if name in categories:
+                        its_cells.append(np.where(categories[name] >= 0, at + categories[name], -1)[order])
+                    at += of.bins
+            joints.add_residuals(cells, layout.residual_offset, bounds, known[order], r[order], its_ranks, its_cells)
+
+
+def _categorical(
+    column: Column, of: CategoricalLayout, at: int, groups: Groups, cells: Cells, words: Words
+) -> NDArray[np.int32]:
+    """The cell of each event."""
     known = {word: at + HEAD + i for i, word in enumerate(of.categories)}
     first = at + HEAD + of.bins
     table = np.array(
@@ -159,6 +206,7 @@ def _categorical(column: Column, of: CategoricalLayout, at: int, groups: Groups,
     unknown = cell >= first
     if unknown.any():
         _name(words, groups[:, unknown], column.codes[unknown], column.words, [(int(c),) for c in table])
+    return cell
 
 
 def _name(

@@ -54,11 +54,16 @@ def test_numeric(events: list[tuple[float, int, int, int]], edges: list[float]) 
     found = []
     for add in ENGINES:
         cells, low, high = np.zeros((3, 1 + body + LIMBS), np.int64), np.full(3, np.inf), np.full(3, -np.inf)
-        add(cells, low, high, 1, groups, kinds, numbers, np.array(edges))
-        found.append((cells, low, high))
+        ranks = np.full(len(numbers), 99, np.int16)
+        add(cells, low, high, 1, groups, kinds, numbers, np.array(edges), ranks)
+        found.append((cells, low, high, ranks))
     for a, b in zip(*found, strict=True):
         assert (a == b).all()
-    cells, low, high = found[0]
+    cells, low, high, ranks = found[0]
+    assert ranks.tolist() == [
+        2 * sum(e <= x for e in edges) - len(edges) if kind == kernels.VALID else 0
+        for x, kind in zip(numbers.tolist(), kinds.tolist(), strict=True)
+    ]
     for g in range(3):
         inside = [i for row in groups for i in range(len(events)) if row[i] == g]
         valid = [float(numbers[i]) for i in inside if kinds[i] == kernels.VALID]
