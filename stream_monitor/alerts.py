@@ -29,6 +29,7 @@ ALERT_NAMES: Final[Mapping[str, str]] = {
     "fairness": "ModelFairness",
 }
 WORST: Final = 10  # columns named in an alert
+SOURCES: Final = "sources"  # in place of a segment: what makes the alert of `alarm` another one than a window's
 EVIDENCE: Final = 50  # verdict ids kept in an alert
 LEVELS: Final[Mapping[str, int]] = {"unknown": -1, "ok": 0, "warning": 1, "drift": 2}
 
@@ -151,7 +152,7 @@ def _describe(
     if alert["state"] in ("", "pending"):  # from then on it is part of what the alert is known by outside
         alert["severity"] = "critical" if any(severities.get(m) == "critical" for m in monitors) else "warning"
     columns = [w["column"] or w["metric"] for w in alert["worst"]]
-    of = f"{key[0]} {key[1]}".strip() + ("" if key[2] == "all" else f" ({key[2]})")
+    of = f"{key[0]} {key[1]}".strip() + ("" if key[2] in ("all", SOURCES) else f" ({key[2]})")
     alert["annotations"] = {
         "summary": f"{of}: {name}" + (f" in {', '.join(columns[:3])}" if columns else ""),
         "description": "; ".join(

@@ -28,11 +28,11 @@ from stream_monitor.check import Outside, check_outside, check_references, summa
 from stream_monitor.config import Config, Kafka
 from stream_monitor.config_files import ConfigFile, check_role, known_tables, read_config
 from stream_monitor.config_values import choices, substitute
-from stream_monitor.counting import roles
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.interfaces import Sink, Trigger
 from stream_monitor.notices import TRIGGER, target_names
 from stream_monitor.processes import main
+from stream_monitor.roles import roles
 from stream_monitor.services import Process
 from stream_monitor.starts import read_references
 

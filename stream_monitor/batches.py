@@ -6,7 +6,7 @@ There is no object per event: a batch holds arrays, and its bookkeeping (offsets
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -36,6 +36,16 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def take(self, index: Integers) -> Records:
+        """Some of the records, by their places."""
+        values = self.values
+        return replace(
+            self,
+            values=[values[i] for i in index.tolist()],
+            timestamps_ms=self.timestamps_ms[index],
+            offsets=self.offsets[index],
+        )
 
 
 @dataclass(frozen=True, slots=True)

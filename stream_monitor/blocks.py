@@ -30,6 +30,8 @@ class Counted:
     max_event_ms: int | None = None  # the source's greatest event time after the block
     watermark_ms: int | None = None
     idle: bool = False
+    hole: int = 0  # offsets at the block's end without a record, with those before it where it has none at all
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # model -> what its panes do not say
     home: str  # the model whose worker partition is told of dead letters
     details: Mapping[str, int] = field(default_factory=dict)  # further counts, for the status only
 
@@ -80,6 +82,7 @@ class Assigned:
     watermark_ms: int | None = None
     idle: bool = False
     committed: int | None = None
+    hole: int = 0  # offsets right before `to` without a record
 
     @classmethod
     def resumed(cls, partition: Partition, intent: Intent) -> Assigned:
@@ -98,6 +101,7 @@ class Assigned:
             position=intent.from_,
             intent=intent,
             committed=intent.from_,
+            hole=intent.hole,
         )
 
     @classmethod
@@ -160,6 +164,7 @@ class Assigned:
             config=terms.config,
             layouts=terms.layouts,
             alarm=self.alarm,
+            hole=self.hole,
         )
 
     def announced(self, intent: Intent) -> None:
@@ -181,7 +186,7 @@ class Assigned:
         intent, size = self.intent, len(self.block())
         self.n, self.to, self.at_ms, self.alarm = intent.n, intent.to, intent.at_ms, ""
         self.max_event_ms, self.watermark_ms = counted.max_event_ms, counted.watermark_ms
-        self.idle = counted.idle
+        self.idle, self.hole = counted.idle, counted.hole
         self.active_ms = intent.at_ms if counted.events else intent.active_ms
         self.settled = intent.from_ == intent.to
         del self.messages[:size]

@@ -25,6 +25,8 @@ def bundles(
     panes: Sequence[PaneRecord],
     dead: Mapping[str, int],
     late: Mapping[str, int],
+    told: Mapping[str, Mapping[str, int]],
+    holes: int,
     watermark_ms: int | None,
     idle: bool,
     home: str,
@@ -32,8 +34,8 @@ def bundles(
 ) -> list[tuple[int, Bundle]]:
     """(worker partition, bundle) of a block, every one of the `partitions` worker partitions at least once.
 
-    Dead letters are told to the worker partition of the model `home` only, late events of a model to its own only:
-    their totals over all worker partitions are right.
+    Dead letters are told to the worker partition of the model `home` only, late events of a model and what `told` says
+    of it to its own only: their totals over all worker partitions are right.
     """
     by_partition: dict[int, list[PaneRecord]] = {p: [] for p in range(partitions)}
     for pane in panes:
@@ -41,6 +43,9 @@ def bundles(
     late_at = dict.fromkeys(range(partitions), 0)
     for model, events in late.items():
         late_at[partition_of(model, partitions)] += events
+    told_at: dict[int, dict[str, dict[str, int]]] = {}
+    for model in sorted(told):
+        told_at.setdefault(partition_of(model, partitions), {})[model] = dict(sorted(told[model].items()))
     out = []
     for p, its_panes in by_partition.items():
         parts = _cut(its_panes, intent.part_bytes)
@@ -61,6 +66,8 @@ def bundles(
                 dead=dict(sorted(dead.items())) if i == 0 and p == partition_of(home, partitions) else {},
                 late=late_at[p] if i == 0 else 0,
                 alarm=intent.alarm,
+                holes=holes if i == 0 else 0,
+                told=told_at.get(p, {}) if i == 0 else {},
             )
             out.append((p, bundle))
     return out

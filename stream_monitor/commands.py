@@ -6,9 +6,10 @@ from typing import Final
 
 from detectors.layouts import RAW_ID
 from stream_monitor import alerts
+from stream_monitor.concerns import configured_models
 from stream_monitor.config import Config, Model
 from stream_monitor.config_plain import config_from_plain
-from stream_monitor.entries import Command, partition_of
+from stream_monitor.entries import Command
 from stream_monitor.interfaces import Catalog
 from stream_monitor.learning import promote_span, set_reference
 from stream_monitor.lives import alert_output
@@ -57,16 +58,6 @@ def obey(state: State, command: Command, catalog: Catalog) -> list[Output]:
     return outputs
 
 
-def configured_models(state: State) -> list[str]:
-    """Models of the configuration that belong to this partition, sorted."""
-    head = state.head_state
-    return sorted(
-        n
-        for n in (state.config.models if state.config is not None else ())
-        if partition_of(n, head.partitions) == head.partition
-    )
-
-
 def _models(state: State, command: Command) -> list[str]:
     """The models a command is for: the one it names, or for an alert the one that has it, or all."""
     name = command.body.get("model")
@@ -81,7 +72,8 @@ def _models(state: State, command: Command) -> list[str]:
 def _configure(state: State, command: Command, catalog: Catalog) -> list[Output]:
     before, told = state.config, state.configured
     body = command.body
-    fresh = Configured(body["config"], dict(body["layouts"]), dict(body["references"]))
+    topics = {name: sorted(found) for name, found in (body.get("topics") or {}).items()}
+    fresh = Configured(body["config"], dict(body["layouts"]), dict(body["references"]), topics)
     if told != fresh:
         state.configured, state.config = fresh, config_from_plain(body["config"])
         state.touch("c")

@@ -79,6 +79,15 @@ class LabelFields:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """Which records of a topic that several models share are a model's: by a field's or a header's value."""
+
+    field: str = ""  # a path into the message
+    header: str = ""  # or the name of a Kafka header
+    value: tuple[str, ...] = ()  # (): the model's own name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
     """Labels in a topic of their own, joined to predictions by id."""
 
@@ -86,6 +95,27 @@ class Labels:
     fields: LabelFields
     ttl: int = field(default=7 * DAY_MS, metadata=DURATION)
     format: str = "json"
+    select: Select | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureFields:
+    """Paths into a feature message."""
+
+    features: str | tuple[str, ...] = ""
+    id: str = ""
+    time: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Features in a topic of their own, counted there without a join."""
+
+    topic: str
+    fields: FeatureFields
+    format: str = "json"
+    select: Select | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +186,13 @@ class Retrain:
 class Model:
     """One model: where its events are, how they are read, what is watched."""
 
-    topic: tuple[str, ...]
+    topic: tuple[str, ...]  # names; with a leading ^ a regular expression that names must begin with
     format: str = "json"
+    select: Select | None = None  # None: every record of the topic
     task: Task = "none"
     positive: str | int | float | bool = 1
     fields: Fields = field(default_factory=Fields)
+    features: Features | None = None
     labels: Labels | None = None
     columns: Mapping[str, Literal["numeric", "categorical", "text"]] = field(default_factory=dict)
     segments: tuple[str, ...] = ()
@@ -177,6 +209,11 @@ class Model:
     @property
     def slide_ms(self) -> int:
         return self.window.slide or self.window.size
+
+    @property
+    def feature_paths(self) -> str | tuple[str, ...]:
+        """Where the features are in a message of theirs: the path of an object, or single paths; "": nowhere."""
+        return self.fields.features if self.features is None else self.features.fields.features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

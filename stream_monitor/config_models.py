@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from detectors.base import Metric
-from stream_monitor.config import DAY_MS, Config, Model, MonitorSpec
+from stream_monitor.config import DAY_MS, Config, Model, MonitorSpec, Select
 from stream_monitor.config_known import OWN_TOPICS, TOPIC_CHARACTERS, Finding, Known, instant
 from stream_monitor.config_values import choices
+from stream_monitor.roles import is_pattern, matches
 
 GROUPS: Final = ("drift", "performance", "quality", "stream", "fairness")
 PANE_MS: Final = (1_000, 7 * DAY_MS)
@@ -20,10 +22,14 @@ def model_findings(
 ) -> Iterator[Finding]:
     yield from _topics(f"{path}.topic", model.topic, config)
     yield from _format(f"{path}.format", model.format, known)
+    yield from _select(f"{path}.select", model.select)
+    if model.features is not None:
+        yield from _features(path, model, config, known)
     if model.labels is not None:
-        yield from _topics(f"{path}.labels.topic", (model.labels.topic,), config)
+        yield from _topics(f"{path}.labels.topic", (model.labels.topic,), config, patterns=False)
         yield from _format(f"{path}.labels.format", model.labels.format, known)
-        if model.labels.topic in model.topic:
+        yield from _select(f"{path}.labels.select", model.labels.select)
+        if matches(model.topic, model.labels.topic):
             yield f"{path}.labels.topic", "is the model's own topic; a label in the event itself is `fields.label`"
         if not model.fields.id:
             yield f"{path}.fields.id", "missing: labels in a topic of their own are joined by id"
@@ -60,16 +66,58 @@ def model_findings(
         yield from _monitor(f"{path}.monitors[{i}]", monitor, model, known)
 
 
-def _topics(path: str, topics: tuple[str, ...], config: Config) -> Iterator[Finding]:
+def _topics(path: str, topics: tuple[str, ...], config: Config, *, patterns: bool = True) -> Iterator[Finding]:
     if not topics:
         yield path, "at least one topic must be given"
+    own = {config.kafka.prefix + name for name in OWN_TOPICS}
     for topic in topics:
-        if not topic or not set(topic) <= TOPIC_CHARACTERS or len(topic) > 249 or topic in (".", ".."):
+        if is_pattern(topic) and patterns:
+            yield from _pattern(path, topic, sorted(own))
+        elif is_pattern(topic):
+            yield path, f"{topic!r}: one topic must be named here, not a pattern"
+        elif not topic or not set(topic) <= TOPIC_CHARACTERS or len(topic) > 249 or topic in (".", ".."):
             yield path, f"{topic!r} is no name of a topic"
-        elif topic in {config.kafka.prefix + own for own in OWN_TOPICS}:
+        elif topic in own:
             yield path, f"{topic!r} is a topic of the service itself"
     if len(set(topics)) < len(topics):
         yield path, "the same topic twice"
+
+
+def _pattern(path: str, pattern: str, own: list[str]) -> Iterator[Finding]:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        yield path, f"{pattern!r} is no regular expression: {error}"
+        return
+    taken = next((t for t in own if matches((pattern,), t)), None)
+    if taken is not None:
+        yield path, f"{pattern!r} also stands for {taken}, a topic of the service itself"
+
+
+def _select(path: str, select: Select | None) -> Iterator[Finding]:
+    if select is None:
+        return
+    if bool(select.field) == bool(select.header):
+        yield path, "exactly one of field and header says which records are the model's"
+    if "" in select.value:
+        yield f"{path}.value", "an empty value"
+
+
+def _features(path: str, model: Model, config: Config, known: Known) -> Iterator[Finding]:
+    features = model.features
+    assert features is not None
+    path = f"{path}.features"
+    yield from _topics(f"{path}.topic", (features.topic,), config, patterns=False)
+    yield from _format(f"{path}.format", features.format, known)
+    yield from _select(f"{path}.select", features.select)
+    if matches(model.topic, features.topic):
+        yield f"{path}.topic", "is the model's own topic; features in the prediction itself are `fields.features`"
+    if model.labels is not None and model.labels.topic == features.topic:
+        yield f"{path}.topic", "is the model's labels topic, too"
+    if model.fields.features:
+        yield f"{path}.fields.features", "features come in the prediction or in a topic of their own, not both"
+    if not features.fields.features:
+        yield f"{path}.fields.features", "missing: where in a message the features are"
 
 
 def _format(path: str, name: str, known: Known) -> Iterator[Finding]:
@@ -79,13 +127,12 @@ def _format(path: str, name: str, known: Known) -> Iterator[Finding]:
 
 def column_names(model: Model) -> tuple[str, ...] | None:
     """The feature columns that the configuration names; None where they are learnt from the data."""
-    if isinstance(model.fields.features, tuple):
-        return model.fields.features
-    return tuple(model.columns) or None
+    listed = model.feature_paths
+    return listed if isinstance(listed, tuple) else tuple(model.columns) or None
 
 
 def _columns(path: str, model: Model) -> Iterator[Finding]:
-    listed = model.fields.features
+    listed = model.feature_paths
     if isinstance(listed, tuple):
         for name in sorted({n for n in listed if listed.count(n) > 1}):
             yield f"{path}.fields.features", f"{name!r} twice"
@@ -94,7 +141,7 @@ def _columns(path: str, model: Model) -> Iterator[Finding]:
         for name in model.columns:
             if name not in listed and name not in ("prediction", "score"):
                 yield f"{path}.columns.{name}", f"is not in fields.features{choices(name, listed)}"
-    elif model.columns and not listed:
+    elif model.columns and not listed and model.features is None:
         yield f"{path}.fields.features", "missing: columns are named, but not where the features are"
     names = column_names(model)
     for i, segment in enumerate(model.segments):

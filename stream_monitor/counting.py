@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.layouts import RAW_ID, Layout
-from stream_monitor.batches import DeadLetter, Records
+from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.blocks import Counted, is_idle
 from stream_monitor.brokers import Message, Partition
 from stream_monitor.config import Config
@@ -24,24 +24,10 @@ from stream_monitor.interfaces import Catalog, LabelStore
 from stream_monitor.labels import join, remember
 from stream_monitor.panes import count_block
 from stream_monitor.publications import config_of
+from stream_monitor.roles import Role, roles, roles_of
+from stream_monitor.selections import Selection
 
-Role = tuple[str, Literal["events", "labels"]]  # model, what of it a topic holds
-
-
-def roles(config: Config) -> dict[str, list[Role]]:
-    """What each source topic holds: in the order of the models' names, events first.
-
-    >>> from stream_monitor.config import Model
-    >>> roles(Config(models={"b": Model(topic=("t", "u")), "a": Model(topic=("t",))}))
-    {'t': [('a', 'events'), ('b', 'events')], 'u': [('b', 'events')]}
-    """
-    out: dict[str, list[Role]] = {}
-    for name, model in sorted(config.models.items()):
-        for topic in model.topic:
-            out.setdefault(topic, []).append((name, "events"))
-        if model.labels is not None:
-            out.setdefault(model.labels.topic, []).append((name, "labels"))
-    return out
+Integers = NDArray[np.int64]
 
 
 class BlockCounting:
@@ -75,19 +61,28 @@ class BlockCounting:
 
     def layouts(self, topic: str) -> dict[str, str]:
         now = {**self._layouts(), **self._learnt}
-        models = {model for model, _ in self._under[self._config_id].roles.get(topic, ())}
+        models = {model for model, _ in self._under[self._config_id].roles(topic)}
         return {model: now[model] for model in sorted(models & now.keys())}
 
     def count(self, intent: Intent, partition: Partition, messages: Sequence[Message]) -> Counted:
         under = self._find(intent.config)
-        its_roles = under.roles.get(partition[0], [])
-        made = _Made(source=intent.source(*partition), intent=intent, records=_records(messages))
-        for name, holds in its_roles:
-            layout = self._layout(intent.layouts.get(name, RAW_ID))
-            if holds == "events":
-                self._count_events(made, under, name, layout)
+        its_roles = under.roles(partition[0])
+        made = _Made(source=intent.source(*partition), intent=intent)
+        records = _records(messages)
+        split = under.selection(partition[0]).split(records, messages, intent.at_ms)
+        made.refuse(split.dead)
+        parts = []
+        for role, places in split.whose:
+            its_records = records if places is None else records.take(places)
+            part = self._decode(under, role, its_records, intent)
+            made.refuse(part.dead, places)
+            parts.append(part)
+        others = _others(parts)
+        for part, before in zip(parts, others, strict=True):
+            if isinstance(part.batch, LabelBatch):
+                self._count_labels(made, under, part, part.batch, before)
             else:
-                self._count_labels(made, under, name, layout)
+                self._count_events(made, under, part, part.batch, before)
         time, greatest = under.config.time, made.max_event_ms
         return Counted(
             panes=made.panes,
@@ -98,24 +93,38 @@ class BlockCounting:
             watermark_ms=None if greatest is None else greatest - time.out_of_orderness,
             idle=is_idle(intent, sum(made.events.values()), time.idle_after),
             home=its_roles[0][0] if its_roles else "",
+            told=made.told,
+            hole=_hole(intent, records),
             details=made.answers,
         )
 
-    def _count_events(self, made: _Made, under: _Under, name: str, layout: Layout | None) -> None:
-        model, time, intent = under.config.models[name], under.config.time, made.intent
-        batch, dead = decode(made.records, under.plans[name], layout, intent.at_ms)
-        block = count_block(batch, layout, name, model, time, intent.max_event_ms)
+    def _decode(self, under: _Under, role: Role, records: Records, intent: Intent) -> _Part:
+        name, holds = role
+        layout = self._layout(intent.layouts.get(name, RAW_ID))
+        if holds == "labels":
+            labels, dead = decode_labels(records, under.label_plan(name), intent.at_ms)
+            return _Part(role, layout, labels, dead)
+        batch, dead = decode(records, under.plan(name), layout, intent.at_ms)
+        return _Part(role, layout, batch, dead)
+
+    def _count_events(self, made: _Made, under: _Under, part: _Part, batch: Batch, others: Integers | None) -> None:
+        name, time, layout = part.role[0], under.config.time, part.layout
+        model = under.config.models[name]
+        block = count_block(batch, layout, name, model, time, made.intent.max_event_ms, others)
         made.panes += block.panes
         made.panes += remember(self._label_store, batch, made.source, layout, name, model)
-        made.add(name, len(batch), block.late, block.max_time_ms, dead)
+        made.add(name, len(batch), block.late, block.max_time_ms)
 
-    def _count_labels(self, made: _Made, under: _Under, name: str, layout: Layout | None) -> None:
-        model, time, intent = under.config.models[name], under.config.time, made.intent
-        batch, dead = decode_labels(made.records, under.label_plans[name], intent.at_ms)
-        found = join(self._label_store, batch, made.source, layout, name, model, time, intent.max_event_ms)
+    def _count_labels(
+        self, made: _Made, under: _Under, part: _Part, batch: LabelBatch, others: Integers | None
+    ) -> None:
+        name, time, layout = part.role[0], under.config.time, part.layout
+        model, before = under.config.models[name], made.intent.max_event_ms
+        found = join(self._label_store, batch, made.source, layout, name, model, time, before, others)
         made.panes += found.panes
         made.answers.update(found.answers)
-        made.add(name, len(batch), found.late, found.max_time_ms, dead)
+        made.tell(name, {f"labels_{answer}": n for answer, n in found.answers.items()} | {"labels_late": found.late})
+        made.add(name, len(batch), found.late, found.max_time_ms)
 
     def _find(self, id: str) -> _Under:
         if id not in self._under:
@@ -138,15 +147,49 @@ class BlockCounting:
 
 
 class _Under:
-    """A configuration, compiled for decoding."""
+    """A configuration, compiled for decoding as far as its topics have come."""
 
     def __init__(self, config: Config, flat: bool) -> None:
         self.config = config
-        self.roles = roles(config)
-        self.plans: dict[str, Plan] = {name: event_plan(name, config, flat=flat) for name in config.models}
-        self.label_plans: dict[str, LabelPlan] = {
-            name: label_plan(name, config, flat=flat) for name, model in config.models.items() if model.labels
-        }
+        self._flat = flat
+        self._roles = roles(config)
+        self._selections: dict[str, Selection] = {}
+        self._plans: dict[str, Plan] = {}
+        self._label_plans: dict[str, LabelPlan] = {}
+
+    def roles(self, topic: str) -> list[Role]:
+        """What the topic holds."""
+        if topic not in self._roles:  # no name in the configuration: a pattern's
+            self._roles[topic] = roles_of(self.config, topic)
+        return self._roles[topic]
+
+    def selection(self, topic: str) -> Selection:
+        """How its records are split."""
+        if topic not in self._selections:
+            self._selections[topic] = Selection(self.config, self.roles(topic))
+        return self._selections[topic]
+
+    def plan(self, name: str) -> Plan:
+        """Of a model's events."""
+        if name not in self._plans:
+            self._plans[name] = event_plan(name, self.config, flat=self._flat)
+        return self._plans[name]
+
+    def label_plan(self, name: str) -> LabelPlan:
+        """Of a model's labels."""
+        if name not in self._label_plans:
+            self._label_plans[name] = label_plan(name, self.config, flat=self._flat)
+        return self._label_plans[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a role has of a block, decoded."""
+
+    role: Role
+    layout: Layout | None
+    batch: Batch | LabelBatch
+    dead: list[DeadLetter]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,26 +198,57 @@ class _Made:
 
     source: Source
     intent: Intent
-    records: Records
     max_event_ms: int | None = None
     panes: list[PaneRecord] = field(default_factory=list)
     dead: dict[int, DeadLetter] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)  # of the label store
+    told: dict[str, Counter[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.max_event_ms = self.intent.max_event_ms
 
-    def add(self, model: str, events: int, late: int, max_ms: int | None, dead: Sequence[DeadLetter]) -> None:
-        for letter in dead:
-            self.dead.setdefault(letter.index, letter)
+    def refuse(self, letters: Sequence[DeadLetter], places: Integers | None = None) -> None:
+        """Note dead letters; `places` are those of their records in the block."""
+        for letter in letters:
+            self.dead.setdefault(letter.index if places is None else int(places[letter.index]), letter)
+
+    def tell(self, model: str, counts: Mapping[str, int]) -> None:
+        """Note what the panes do not say of a model."""
+        if any(counts.values()):
+            self.told.setdefault(model, Counter()).update({what: n for what, n in counts.items() if n})
+
+    def add(self, model: str, events: int, late: int, max_ms: int | None) -> None:
         if events:
             self.events[model] = self.events.get(model, 0) + events
         if late:
             self.late[model] = self.late.get(model, 0) + late
         if max_ms is not None:
             self.max_event_ms = max_ms if self.max_event_ms is None else max(self.max_event_ms, max_ms)
+
+
+def _hole(intent: Intent, records: Records) -> int:
+    """Offsets without a record right before the end of the block."""
+    if len(records):
+        return intent.to - int(records.offsets[-1]) - 1
+    return intent.hole + intent.to - intent.from_
+
+
+def _others(parts: Sequence[_Part]) -> list[Integers | None]:
+    """Per part, for each of its events the greatest time of all events that stand before it in the partition.
+
+    Why of all roles: an event is late by what its partition has reached, whoever's events those were; else what is
+    late would depend on where the block was cut.
+    """
+    if len(parts) < 2:
+        return [None] * len(parts)
+    offsets = np.concatenate([part.batch.offsets for part in parts])
+    order = np.argsort(offsets, kind="stable")
+    offsets = offsets[order]
+    reached = np.maximum.accumulate(np.concatenate([part.batch.times_ms for part in parts])[order])
+    reached = np.concatenate([[np.iinfo(np.int64).min // 2], reached])
+    return [reached[np.searchsorted(offsets, part.batch.offsets)] for part in parts]
 
 
 def _records(messages: Sequence[Message]) -> Records:

@@ -63,6 +63,8 @@ class Bundle(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     dead: dict[str, int]  # reason -> events of the block that became dead letters (part 0 only)
     late: int = 0  # events of the block in no pane because they came too late (part 0 only)
     alarm: str = ""  # why this epoch began, when it is not the first: "topic recreated", "offset expired", ...
+    holes: int = 0  # offsets of the block without a record: left by transactions, compaction, or lost
+    told: dict[str, dict[str, int]] = {}  # model -> what its panes do not say, to its own partition (part 0 only)
 
 
 CommandKind = Literal["config", "layout", "reference", "acknowledge", "silence", "promote", "retrain"]
@@ -71,7 +73,8 @@ CommandKind = Literal["config", "layout", "reference", "acknowledge", "silence",
 class Command(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     """Something the service was told to do, in order with the bundles.
 
-    `body` by kind: config {"config": plain config, "layouts": {model: id}, "references": {model: id}};
+    `body` by kind: config {"config": plain config, "layouts": {model: id}, "references": {model: id}, "topics":
+    {model: topics that its patterns stand for now}};
     layout {"model", "layout": id}; reference {"model", "version", "reference": id}; acknowledge {"alert", "comment"};
     silence {"id", "model", "matchers": {label: value}, "until", "comment"}; promote {"model", "version", "from", "to"};
     retrain {"model", "version", "reason", "from", "to"}.

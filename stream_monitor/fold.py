@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from stream_monitor import alerts
-from stream_monitor.commands import configured_models, obey
+from stream_monitor.commands import obey
+from stream_monitor.concerns import concerned, configured_models
 from stream_monitor.entries import Bundle, Entry, PaneRecord, Source, partition_of
 from stream_monitor.interfaces import Catalog
 from stream_monitor.learning import gather, progress
@@ -24,6 +25,7 @@ from stream_monitor.units import apply
 __all__ = ["State", "finish", "step"]
 
 EARLY: Final = 5_000  # panes kept of models that no configuration has named yet
+LATE: Final = ("labels_late", "features_late")  # what is told of events that are late and have no pane to say so
 
 Again = dict[str, set[tuple[Key, int]]]
 
@@ -60,7 +62,7 @@ def finish(state: State, catalog: Catalog) -> list[Output]:
 
 def _bundle(state: State, bundle: Bundle, catalog: Catalog) -> list[Output]:
     arrival = arrive(state, bundle)
-    here = [n for n in configured_models(state) if bundle.source.topic in _topics(state, n)]
+    here = concerned(state, bundle.source.topic)
     place = f"{bundle.source.topic}/{bundle.source.partition}"
     outputs: list[Output] = []
     if arrival.impossible:
@@ -73,7 +75,7 @@ def _bundle(state: State, bundle: Bundle, catalog: Catalog) -> list[Output]:
         outputs += _alarm(state, here, place, f"{place}: {arrival.alarm}")
     again: Again = {}
     for part in arrival.block:
-        _count(state, here, part)
+        _count(state, part)
         for record in part.panes:
             _take(state, part.source, record, catalog, again)
     for name in here:
@@ -81,20 +83,23 @@ def _bundle(state: State, bundle: Bundle, catalog: Catalog) -> list[Output]:
     return outputs
 
 
-def _topics(state: State, name: str) -> list[str]:
-    model = state.model(name)
-    return [*model.topic, *([model.labels.topic] if model.labels is not None else [])]
-
-
-def _count(state: State, here: list[str], part: Bundle) -> None:
-    """Dead letters, which the tap tells one worker partition of, and late labels, which have no panes."""
-    counters, topic = state.head_state.counters, part.source.topic
+def _count(state: State, part: Bundle) -> None:
+    """What has no panes: dead letters and what is told of a model, each to one worker partition; gaps, to every one."""
+    counters, topic, partition = state.head_state.counters, part.source.topic, str(part.source.partition)
     for reason, events in part.dead.items():
-        reasons = counters.dead_letters.setdefault(topic, {})
-        reasons[reason] = reasons.get(reason, 0) + events
-    told = [n for n in here if topic not in state.model(n).topic]
-    if part.late and told:
-        counters.late[told[0]] = counters.late.get(told[0], 0) + part.late
+        _add(counters.dead_letters, topic, reason, events)
+    if part.holes:
+        _add(counters.offset_gaps, topic, partition, part.holes)
+    for model, told in part.told.items():
+        for what, events in told.items():
+            _add(counters.told, model, what, events)
+            if what in LATE:
+                counters.late[model] = counters.late.get(model, 0) + events
+
+
+def _add(counts: dict[str, dict[str, int]], first: str, second: str, events: int) -> None:
+    of = counts.setdefault(first, {})
+    of[second] = of.get(second, 0) + events
 
 
 def _take(state: State, source: Source, record: PaneRecord, catalog: Catalog, again: Again) -> None:
@@ -106,6 +111,8 @@ def _take(state: State, source: Source, record: PaneRecord, catalog: Catalog, ag
             i = max(state.early, default=-1) + 1
             state.early[i] = Early(source, record)
             state.touch("e", i)
+        else:
+            head.counters.dropped_panes += 1
         return
     again.setdefault(record.model, set()).update(apply(state, source, record, catalog, gather))
 
@@ -126,9 +133,8 @@ def _alarm(state: State, names: list[str], place: str, reason: str) -> list[Outp
     for name in names:
         known = state.models[name]
         newest = max(known.versions, key=lambda v: (known.versions[v].first_ms, v), default="")
-        made = alerts.alarm(
-            known.stream, (name, newest, "all"), state.model(name).alerts, place, reason, state.head_state.now_ms
-        )
+        key, now = (name, newest, alerts.SOURCES), state.head_state.now_ms
+        made = alerts.alarm(known.stream, key, state.model(name).alerts, place, reason, now)
         state.touch("m", name)
         outputs += [alert_output(state, a) for a in made]
         outputs.append(model_output(state, name))

@@ -28,6 +28,7 @@ FOREIGN: Final = "committed offset without our metadata"
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """Block `n` of a source: offsets [from_, to), to be counted with this configuration and these layouts.
 
+    `hole` is how many offsets right before `from_` have no record: they belong to whatever record comes next.
     `max_event_ms` is the greatest event time before the block (None: no event yet) and `active_ms` the `at_ms` of the
     last block that held an event or was behind the log's end: what lateness and idleness follow from. `at_ms` is the
     block's only clock.
@@ -47,6 +48,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     config: str
     layouts: dict[str, str] = {}  # model -> layout id; a model that is not here is counted raw
     alarm: str = ""  # why the epoch began, if that is a reason to worry; in all of its first block's bundles
+    hole: int = 0
 
     def source(self, topic: str, partition: int) -> Source:
         """The source it is a block of."""

@@ -57,13 +57,14 @@ def join(
     model: Model,
     time: Time,
     max_time_ms: int | None,
+    others: NDArray[np.int64] | None = None,
 ) -> LabelCounts:
-    """Join a batch of labels; `max_time_ms` is the greatest time of the source before it."""
+    """Join a batch of labels; `max_time_ms` is the greatest time of the source before it, `others` as in `reached`."""
     assert model.labels is not None
     if not len(batch):
         return LabelCounts(panes=[], max_time_ms=max_time_ms, late=0, answers={})
     greatest = int(batch.times_ms.max())
-    late = batch.times_ms < late_bounds(batch.times_ms, max_time_ms, time)
+    late = batch.times_ms < late_bounds(batch.times_ms, max_time_ms, time, others)
     kept = _take(batch, ~late)
     with _reaching():
         answers = store.labels(name, labels_of(kept, source), model.labels.ttl)

@@ -10,6 +10,7 @@ from typing import Any
 
 from stream_monitor import alerts, retrains
 from stream_monitor.closing import close, due_windows, window_of
+from stream_monitor.concerns import topics_of
 from stream_monitor.interfaces import Catalog
 from stream_monitor.learning import learn, progress
 from stream_monitor.memories import GroupState, Key, KeyState
@@ -26,9 +27,8 @@ from stream_monitor.windows import Window
 
 def go_on(state: State, name: str, again: set[tuple[Key, int]], catalog: Catalog, *, end: bool = False) -> list[Output]:
     """Close what is due and draw the conclusions. `end`: no event will come any more."""
-    model, known = state.model(name), state.models[name]
-    topics = [*model.topic, *([model.labels.topic] if model.labels is not None else [])]
-    mark = model_watermark(state.head_state.sources, topics)
+    known = state.models[name]
+    mark = model_watermark(state.head_state.sources, topics_of(state, name))
     if mark is not None and (known.watermark_ms is None or mark > known.watermark_ms):
         known.watermark_ms = mark
         state.touch("m", name)

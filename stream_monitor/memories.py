@@ -29,6 +29,7 @@ class SourceState(msgspec.Struct, array_like=True):
     at_ms: int
     active_ms: int  # `at` of its last block that was not idle
     marks: tuple[tuple[int, int | None], ...] = ()  # (`at`, watermark) of its last blocks that moved the watermark
+    spoke_ms: int = 0  # `at` of its last block with records, or of its first one
 
     def mark_at(self, at_ms: int) -> int | None:
         """Its watermark as of `at_ms`, as far back as is remembered."""
@@ -47,6 +48,9 @@ class Counters(msgspec.Struct, array_like=True):
     retrain_requests: dict[str, int] = {}
     duplicate_blocks: int = 0
     overlap_blocks: int = 0
+    dropped_panes: int = 0  # of models that no configuration names, beyond those kept for one that may come
+    offset_gaps: dict[str, dict[str, int]] = {}  # topic -> partition -> offsets without a record
+    told: dict[str, dict[str, int]] = {}  # model -> what taps said of it beside its panes
 
 
 class Head(msgspec.Struct, array_like=True):
@@ -68,6 +72,7 @@ class Configured(msgspec.Struct, array_like=True):
     plain: dict[str, Any]
     layouts: dict[str, str]
     references: dict[str, str]
+    topics: dict[str, list[str]] = {}  # model -> topics that its patterns stand for, as far as heard of
 
 
 class Run(msgspec.Struct, array_like=True):

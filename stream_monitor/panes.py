@@ -58,15 +58,28 @@ class BlockCounts:
     late: int
 
 
-def late_bounds(times_ms: Integers, max_time_ms: int | None, time: Time) -> Integers:
-    """Per event, in offset order, the time below which it is late; `max_time_ms` is the greatest time before them.
+def reached(times_ms: Integers, max_time_ms: int | None, others: Integers | None = None) -> Integers:
+    """Per event, in offset order, the greatest time before it in its partition.
+
+    `max_time_ms` is that before all of them; `others`, where other models' events stand between them, the greatest time
+    of all events that come before each.
+
+    >>> reached(np.array([5, 900, 0]), 7, np.array([7, 7, 950])).tolist()
+    [7, 7, 950]
+    """
+    least = np.iinfo(np.int64).min // 2
+    before = np.concatenate([[least if max_time_ms is None else max_time_ms], times_ms[:-1]])
+    before = np.maximum.accumulate(before)[: len(times_ms)]
+    return before if others is None else np.maximum(before, others)
+
+
+def late_bounds(times_ms: Integers, max_time_ms: int | None, time: Time, others: Integers | None = None) -> Integers:
+    """Per event, in offset order, the time below which it is late; the arguments are those of `reached`.
 
     >>> late_bounds(np.array([0, 900_000, 0]), None, Time()).tolist()[1:]
     [-605000, 295000]
     """
-    least = np.iinfo(np.int64).min // 2
-    before = np.concatenate([[least if max_time_ms is None else max_time_ms], times_ms[:-1]])
-    return np.maximum.accumulate(before)[: len(times_ms)] - (time.out_of_orderness + time.allowed_lateness)
+    return reached(times_ms, max_time_ms, others) - (time.out_of_orderness + time.allowed_lateness)
 
 
 def segment_rank(value: str) -> bytes:
@@ -155,12 +168,21 @@ def pane_ms_of(layout: Layout | None, model: Model) -> int:
 
 
 def count_block(
-    batch: Batch, layout: Layout | None, name: str, model: Model, time: Time, max_time_ms: int | None
+    batch: Batch,
+    layout: Layout | None,
+    name: str,
+    model: Model,
+    time: Time,
+    max_time_ms: int | None,
+    others: Integers | None = None,
 ) -> BlockCounts:
-    """Counts of the valid events of one block of one source, in offset order; `layout` None is the raw layout."""
+    """Counts of the valid events of one block of one source, in offset order; `layout` None is the raw layout.
+
+    `max_time_ms` and `others`: see `reached`.
+    """
     if not len(batch):
         return BlockCounts(panes=[], max_time_ms=max_time_ms, rows=0, late=0)
-    is_late = batch.times_ms < late_bounds(batch.times_ms, max_time_ms, time)
+    is_late = batch.times_ms < late_bounds(batch.times_ms, max_time_ms, time, others)
     pane_ms, layout_id = pane_ms_of(layout, model), RAW_ID if layout is None else layout.id
     starts_ms = batch.times_ms // pane_ms * pane_ms
     panes: list[PaneRecord] = []

@@ -20,12 +20,13 @@ from typing import Any, Final, Literal, Protocol
 from detectors import joints, kernels
 from stream_monitor.brokers import Group, Logs, Publisher
 from stream_monitor.config import Config
-from stream_monitor.counting import BlockCounting, roles
+from stream_monitor.counting import BlockCounting
 from stream_monitor.errors import StateError, Unreachable
 from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Sink, StatusStore, Trigger
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
 from stream_monitor.processes import Part, every, in_thread, now_ms, run_parts
 from stream_monitor.references import pack_reference, prepare
+from stream_monitor.roles import roles
 from stream_monitor.starts import Shared, Start, make_known
 from stream_monitor.statuses import heartbeat
 from stream_monitor.summaries import counters_output

@@ -59,8 +59,9 @@ def arrive(state: State, bundle: Bundle) -> Arrival:
     marks = () if same is None else same.marks
     if same is None or first.watermark_ms != same.watermark_ms:
         marks = (*marks[1 - MARKS :], (first.at_ms, first.watermark_ms))
+    spoke = first.at_ms if same is None or first.to > first.from_ else same.spoke_ms
     state.head_state.sources[place] = SourceState(
-        source, first.n, first.to, first.watermark_ms, first.idle, first.partitions, first.at_ms, active, marks
+        source, first.n, first.to, first.watermark_ms, first.idle, first.partitions, first.at_ms, active, marks, spoke
     )
     alarm = first.alarm
     if known is not None and new_epoch and not alarm:

@@ -103,6 +103,16 @@ def added(counters: Iterable[Body], name: str) -> int:
     return sum(int(body.get(name) or 0) for body in counters)
 
 
+def newest(counters: Iterable[Body], name: str) -> dict[str, Any]:
+    """What stands in all worker partitions, as the one that has got furthest says.
+
+    >>> newest([{"at_ms": 5, "silence": {"t": {"0": 9.0}}}, {"at_ms": 7, "silence": {"t": {"0": 0.0}}}], "silence")
+    {'t': {'0': 0.0}}
+    """
+    furthest: Body = max(counters, key=lambda body: int(body.get("at_ms") or 0), default={})
+    return dict(furthest.get(name) or {})
+
+
 def assigned(taps: Iterable[Body]) -> list[dict[str, Any]]:
     """Every assigned source partition with the tap that holds it, by topic and partition.
 
@@ -160,6 +170,10 @@ def status(snapshot: Snapshot, config: Config) -> dict[str, Any]:
         "late_after_idle": greatest(snapshot.counters, "late_after_idle"),
         "duplicate_blocks": added(snapshot.counters, "duplicate_blocks"),
         "overlap_blocks": added(snapshot.counters, "overlap_blocks"),
+        "dropped_panes": added(snapshot.counters, "dropped_panes"),
+        "offset_gaps": greatest(snapshot.counters, "offset_gaps"),
+        "silence_seconds": newest(snapshot.counters, "silence"),
+        "told": greatest(snapshot.counters, "told"),
         "retrain_requests": greatest(snapshot.counters, "retrain_requests"),
         "sinks": {name: told.pop(name, {}) for name in names} | told,
         "notes": notes(config),

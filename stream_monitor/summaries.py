@@ -122,6 +122,7 @@ def counters_output(state: State) -> Output:
     counters = head.counters
     body = {
         "partition": head.partition,
+        "at_ms": head.now_ms,
         "entries": head.entries,
         "stopped": head.stopped or None,
         "events": counters.events,
@@ -130,6 +131,10 @@ def counters_output(state: State) -> Output:
         "late_after_idle": counters.late_after_idle,
         "duplicate_blocks": counters.duplicate_blocks,
         "overlap_blocks": counters.overlap_blocks,
+        "dropped_panes": counters.dropped_panes,
+        "offset_gaps": counters.offset_gaps,
+        "told": counters.told,
+        "silence": _silence(state),
         "watermarks": _watermarks(state),
         "retrain_requests": counters.retrain_requests,
         "alerts_firing": _firing(state),
@@ -159,6 +164,15 @@ def _watermarks(state: State) -> dict[str, dict[str, int]]:
         if source.watermark_ms is not None:
             topic, _, partition = place.rpartition("/")
             found.setdefault(topic, {})[partition] = source.watermark_ms
+    return found
+
+
+def _silence(state: State) -> dict[str, dict[str, float]]:
+    """Seconds since the last record of each partition, as of its last block."""
+    found: dict[str, dict[str, float]] = {}
+    for place, source in sorted(state.head_state.sources.items()):
+        topic, _, partition = place.rpartition("/")
+        found.setdefault(topic, {})[partition] = (source.at_ms - source.spoke_ms) / 1000
     return found
 
 

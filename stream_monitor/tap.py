@@ -24,12 +24,12 @@ from stream_monitor.blocks import Assigned, Counted, Counting, Terms
 from stream_monitor.brokers import Group, Logs, Message, Partition, Polled, Publisher
 from stream_monitor.bundles import PART_BYTES, bundles
 from stream_monitor.config import Config
-from stream_monitor.counting import roles
 from stream_monitor.entries import pack
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
 from stream_monitor.failpoints import reach
 from stream_monitor.intents import BEYOND_END, Look, Opening, came_later, from_metadata, take_up, to_metadata
 from stream_monitor.reports import Report
+from stream_monitor.roles import roles
 
 log = logging.getLogger(__name__)
 
@@ -337,6 +337,8 @@ class Tap:
             panes=counted.panes,
             dead=Counter(reason for _, reason, _ in counted.dead),
             late=counted.late,
+            told=counted.told,
+            holes=a.intent.to - a.intent.from_ - len(messages),
             watermark_ms=counted.watermark_ms,
             idle=counted.idle,
             home=counted.home,

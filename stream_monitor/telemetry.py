@@ -24,7 +24,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from stream_monitor.statuses import Snapshot, added, assigned, deliveries, greatest
+from stream_monitor.statuses import Snapshot, added, assigned, deliveries, greatest, newest
 
 MOST_SERIES: Final = 5_000
 PREFIX: Final = "stream_monitor_"
@@ -167,6 +167,14 @@ def _tallies(counters: Sequence[Mapping[str, Any]], only: Sequence[str] = ()) ->
             [],
             {(): added(counters, "overlap_blocks")},
         ),
+        (
+            "dropped_panes",
+            "Panes of models that no configuration names.",
+            [],
+            {(): added(counters, "dropped_panes")},
+        ),
+        ("offset_gaps", "Offsets without a record.", ["topic", "partition"], pairs("offset_gaps")),
+        ("stream_events", "Labels and features by what became of them.", ["model", "what"], pairs("told")),
         ("retrain_requests", "Retrain requests.", ["model"], singles("retrain_requests")),
     ]
     for name, text, labels, values in rows:
@@ -192,6 +200,13 @@ def _partitions(snapshot: Snapshot) -> Iterator[Metric]:
     for place, p in places.items():
         if p.get("watermark_ms") is not None:
             marks[place] = max(p["watermark_ms"], marks.get(place, p["watermark_ms"]))
+    silent = newest(snapshot.counters, "silence")
+    yield _gauge(
+        "silence_seconds",
+        "Since the last record of the source partition.",
+        labels,
+        {(topic, partition): seconds for topic, of in silent.items() for partition, seconds in of.items()},
+    )
     yield _gauge(
         "watermark_delay_seconds",
         "How far the watermark of the source partition is behind the clock.",

@@ -19,6 +19,7 @@ from stream_monitor.entries import PaneRecord, Source, unpack_counts
 from stream_monitor.interfaces import Catalog
 from stream_monitor.memories import Key, KeyState, ModelState, Pane, VersionState
 from stream_monitor.panes import NULL, OTHER, raw_pane_ms
+from stream_monitor.roles import matches
 from stream_monitor.states import State
 from stream_monitor.windows import Sums, first_start, is_retired, next_start, starts_of, unit_ms
 
@@ -97,7 +98,7 @@ def _count(state: State, model: Model, source: Source, record: PaneRecord, rows:
     if record.segment != "all":
         return
     counters = state.head_state.counters
-    if source.topic in model.topic and (rows or record.late):
+    if (rows or record.late) and matches(model.topic, source.topic):
         versions = counters.events.setdefault(record.model, {})
         versions[record.version] = versions.get(record.version, 0) + rows + record.late
     if record.late:

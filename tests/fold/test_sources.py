@@ -8,7 +8,7 @@ import pytest
 from detectors.counts import ZERO
 from stream_monitor.config import LabelFields, Labels
 from stream_monitor.entries import Bundle, Entry, PaneRecord, pack_counts, partition_of
-from stream_monitor.fold import State, step
+from stream_monitor.fold import EARLY, State, step
 from tests.fold.makers import SECOND, Event, MemoryCatalog, Run, Tap, bodies, spans, steady
 
 
@@ -39,6 +39,7 @@ def test_what_cannot_happen_stops_the_partition(change: dict[str, int], what: st
     assert what in run.state.stopped
     fired = bodies(made, "alert")[-1]
     assert (fired["group"], fired["state"], fired["severity"]) == ("stream", "firing", "critical")
+    assert fired["segment"] == "sources"  # a window's stream alert of the same version is another alert
     assert what in fired["reason"]
     assert bodies(made, "counters")[-1]["overlap_blocks"] == 1
     # Nothing is folded any more, not even what would fit.
@@ -138,14 +139,16 @@ def test_only_models_of_this_partition_are_kept() -> None:
 
 
 def test_late_events_are_counted_by_model_and_in_no_window() -> None:
-    """Late predictions come as panes without counts, late labels as a number."""
+    """Late predictions come as panes without counts, late labels as what is told of the model."""
     labels = Labels(topic="labels", fields=LabelFields(id="id", label="y"))
     run, tap, told = Run(model=steady(labels=labels)), Tap(), Tap(topic="labels")
     block = tap.block([Event(at=15_000), Event(at=SECOND)])
     late = PaneRecord("m", "1", "all", 1000, block.panes[0].layout, (1, 2), 1, pack_counts(ZERO))
-    run.feed(msgspec.structs.replace(block, panes=(block.panes[1], late), late=1), told.block(late=3, at=20 * SECOND))
+    run.feed(msgspec.structs.replace(block, panes=(block.panes[1], late), late=1))
+    run.feed(told.block(late=3, told={"m": {"labels_late": 3, "labels_conflict": 1}}, at=20 * SECOND))
     counters = bodies(run.outputs, "counters")[-1]
     assert counters["late"] == {"m": 4}
+    assert counters["told"] == {"m": {"labels_late": 3, "labels_conflict": 1}}
     assert counters["events"] == {"m": {"1": 2}}
     assert list(run.state.panes["m", "1", "all"]) == [10_000]
 
@@ -158,3 +161,22 @@ def test_partitions_of_a_topic_that_was_deleted_hold_nothing_back() -> None:
     fresh = again.block([Event(at=12 * SECOND)])
     made = run.feed(msgspec.structs.replace(fresh, source=msgspec.structs.replace(fresh.source, topic_id="other")))
     assert spans(made) == [(0, 10, 0, 2)]
+
+
+def test_panes_of_models_that_nobody_configures_are_kept_a_while_and_then_counted() -> None:
+    run, tap, partition = Run(), Tap(), 1
+    names = [f"m{i}" for i in range(40) if partition_of(f"m{i}", 2) == partition][:2]
+    run.state = State.empty(partition, 2)
+    run.feed(run.config())
+    block = tap.block([Event(at=i * SECOND) for i in range(30)])
+    early = tuple(msgspec.structs.replace(p, model=names[0], start_ms=i) for i in range(170) for p in block.panes)
+    run.feed(msgspec.structs.replace(block, panes=early))
+    counters = bodies(run.outputs, "counters")[-1]
+    assert counters["dropped_panes"] == len(early) - len(run.state.early)
+    assert len(run.state.early) == min(len(early), EARLY)
+
+
+def test_offsets_without_a_record_are_counted_by_partition() -> None:
+    run, tap = Run(), Tap()
+    run.feed(tap.block([Event(at=SECOND)], holes=3), tap.block([Event(at=2 * SECOND)], holes=2))
+    assert bodies(run.outputs, "counters")[-1]["offset_gaps"] == {"t": {"0": 5}}

@@ -36,6 +36,8 @@ def made(panes: list[PaneRecord], part_bytes: int = 800_000, late: int = 2) -> l
         panes=panes,
         dead={"not_json": 3},
         late={"a": late},
+        told={"a": {"labels_joined": 4}},
+        holes=7,
         watermark_ms=5,
         idle=False,
         home="b",
@@ -47,6 +49,8 @@ def test_every_worker_partition_hears_of_an_empty_block() -> None:
     out = made([], late=0)
     assert [p for p, _ in out] == list(range(WORKERS))
     assert all((b.parts, b.panes, b.n, b.from_, b.to, b.watermark_ms) == (1, (), 3, 100, 150, 5) for _, b in out)
+    assert [b.holes for _, b in out] == [7] * WORKERS
+    assert {p: b.told for p, b in out if b.told} == {partition_of("a", WORKERS): {"a": {"labels_joined": 4}}}
 
 
 def test_totals_over_all_worker_partitions_are_right() -> None:
