@@ -6,11 +6,10 @@ import math
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from detectors.counts import ColumnCounts
-from detectors.drift.groups import chi_square_noise, grouped
+from detectors.drift.groups import Floats, chi_square_noise, grouped
 
 LEAST_EXPECTED: Final = 5.0  # rows; Cochran 1954: below, the statistic is not chi-square
 
@@ -43,27 +42,35 @@ def chi_square_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     return float(chdtrc(df, statistic)) if df else 1.0
 
 
-def cramers_v_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
-    """V of independent rows without change: the root of chi-square over all rows."""
+def chi_square_value_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
+    """Cramer's V of independent rows without change: the root of chi-square over all rows."""
     m, noise = reference.valid, chi_square_noise(reference, rows, p, sparse=0)
     return -math.inf, min(1.0, math.sqrt(noise * rows * m) / (rows + m)) if math.isfinite(noise) else 1.0
 
 
 def _test(window: ColumnCounts, reference: ColumnCounts) -> tuple[float, int, float]:
     """(statistic, degrees of freedom, rows of both; 0 when a side is empty)."""
+    w, r, n, m = pooled(window, reference)
+    if n == 0 or m == 0:
+        return 0.0, 0, 0.0
+    return statistic_of(w, r, n, m), len(w) - 1, n + m
+
+
+def statistic_of(w: Floats, r: Floats, n: float, m: float) -> float:
+    """Pearson's statistic of groups with n and m rows in all."""
+    return math.fsum(((w * m - r * n) ** 2 / (w + r)).tolist()) / (n * m)
+
+
+def pooled(window: ColumnCounts, reference: ColumnCounts) -> tuple[Floats, Floats, float, float]:
+    """Events per group on either side, groups with few rows put together, and the rows of each side."""
     w, r = grouped(window, reference)
     n, m = float(w.sum()), float(r.sum())
     if n == 0 or m == 0:
-        return 0.0, 0, 0.0
-    w, r = _enough(w, r, min(n, m) / (n + m))
-    both = w + r
-    statistic = math.fsum(((w * m - r * n) ** 2 / both).tolist()) / (n * m)
-    return statistic, len(w) - 1, n + m
+        return w, r, n, m
+    return *_enough(w, r, min(n, m) / (n + m)), n, m
 
 
-def _enough(
-    w: NDArray[np.float64], r: NDArray[np.float64], share: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _enough(w: Floats, r: Floats, share: float) -> tuple[Floats, Floats]:
     """The groups with those too small put together, and if that is still too small with the least of the others."""
     expected = (w + r) * share
     small = expected < LEAST_EXPECTED

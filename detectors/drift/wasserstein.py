@@ -36,13 +36,13 @@ def wasserstein(window: ColumnCounts, reference: ColumnCounts) -> float:
     if n == 0 or m == 0:
         return math.nan
     towards = reference.sum / m - window.sum / n  # the area between the functions, with its sign
-    points = _points(window.layout, min(window.low, reference.low), max(window.high, reference.high))
-    if not (math.isfinite(towards) and math.isfinite(float(points[-1]) - float(points[0]))):
+    at = points(window.layout, min(window.low, reference.low), max(window.high, reference.high))
+    if not (math.isfinite(towards) and math.isfinite(float(at[-1]) - float(at[0]))):
         return math.nan
     gap = (np.cumsum(window.counts)[:-1] / n) - (np.cumsum(reference.counts)[:-1] / m)
     if not len(gap):
         return abs(towards)
-    a, b, widths = np.abs(gap[:-1]), np.abs(gap[1:]), np.diff(points)
+    a, b, widths = np.abs(gap[:-1]), np.abs(gap[1:]), np.diff(at)
     crossing = gap[:-1] * gap[1:] < 0  # the line passes zero: two triangles
     heights = np.where(crossing, (a * a + b * b) / np.where(crossing, a + b, 1), a + b) / 2
     inside = math.fsum((heights * widths[1:-1]).tolist())
@@ -58,16 +58,16 @@ def wasserstein_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[f
     m = int(reference.counts.sum())
     if rows <= 0 or m == 0:
         return -math.inf, math.inf
-    points = _points(reference.layout, reference.low, reference.high)
-    if not math.isfinite(float(points[-1]) - float(points[0])):
+    at = points(reference.layout, reference.low, reference.high)
+    if not math.isfinite(float(at[-1]) - float(at[0])):
         return -math.inf, math.inf
     below = np.concatenate([[0.0], np.cumsum(reference.counts) / m])
     spread = np.sqrt(below * (1 - below))
-    area = math.fsum(((spread[:-1] + spread[1:]) / 2 * np.diff(points)).tolist())
+    area = math.fsum(((spread[:-1] + spread[1:]) / 2 * np.diff(at)).tolist())
     return -math.inf, float(-ndtri(p / 2)) * area * math.sqrt(1 / rows + 1 / m)
 
 
-def _points(layout: object, low: float, high: float) -> Floats:
+def points(layout: object, low: float, high: float) -> Floats:
     """Bin edges with the ends of the open bins."""
     assert isinstance(layout, NumericLayout)
     if not layout.edges:

@@ -1,0 +1,55 @@
+"""Sums of weighted chi-squares: what squared distances between two samples follow when nothing has changed.
+
+The square of a distance of distribution functions is, for many rows, distributed as (1/n + 1/m) times the sum over j of
+l_j z_j^2, z_j standard normal (Cramer-von Mises, Anderson-Darling, energy). Only the sums of l, l^2 and l^3 are needed
+to match three moments by a shifted gamma distribution: Hall 1983, Ann. Probab. 11; Buckley and Eagleson 1988,
+Austral. J. Statist. 30. Its tail is right to 5 % at 0.05; far out it is too small, at 1e-6 by a factor of 2 (the quantile
+by 5 %), see the tests.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from scipy.special import chdtrc, chdtri
+
+
+class Sums(NamedTuple):
+    """The sums of the weights, of their squares and of their cubes."""
+
+    first: float
+    second: float
+    third: float
+
+    def scaled(self, by: float) -> Sums:
+        """All weights multiplied by `by`."""
+        return Sums(self.first * by, self.second * by * by, self.third * by**3)
+
+
+def tail(sums: Sums, x: float) -> float:
+    """Probability that the sum of weighted chi-squares is greater than x.
+
+    >>> round(tail(Sums(3.0, 3.0, 3.0), 7.8147), 4)  # three equal weights: chi-square with 3 degrees of freedom
+    0.05
+    """
+    scale, df = _match(sums)
+    at = (x - sums.first) / scale + df
+    return float(chdtrc(df, at)) if at > 0 else 1.0
+
+
+def quantile(sums: Sums, p: float) -> float:
+    """What the sum of weighted chi-squares exceeds with probability p.
+
+    >>> round(quantile(Sums(3.0, 3.0, 3.0), 0.05), 4)
+    7.8147
+    """
+    scale, df = _match(sums)
+    return sums.first + scale * (float(chdtri(df, p)) - df)
+
+
+def _match(sums: Sums) -> tuple[float, float]:
+    """(scale, degrees of freedom) of the chi-square that has the same second and third cumulant."""
+    if not (sums.third > 0 and math.isfinite(sums.third)):
+        raise ValueError(f"weights must be above 0 and finite: {sums}")
+    return sums.third / sums.second, sums.second**3 / sums.third**2

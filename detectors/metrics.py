@@ -1,0 +1,159 @@
+"""The table of metrics: pure numbers read from a window (and its reference). One file each, one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, log, sqrt
+from typing import Any, Final, Literal
+
+from detectors.base import Group, Metric
+from detectors.drift.anderson_darling import anderson_darling, anderson_darling_noise, anderson_darling_p_value
+from detectors.drift.chi_square import chi_square, chi_square_p_value, chi_square_value_noise
+from detectors.drift.cramer_von_mises import cramer_von_mises, cramer_von_mises_noise, cramer_von_mises_p_value
+from detectors.drift.cramers_v import cramers_v, cramers_v_noise, cramers_v_p_value
+from detectors.drift.energy import energy, energy_noise, energy_p_value
+from detectors.drift.g_test import g_test, g_test_noise, g_test_p_value
+from detectors.drift.hellinger import hellinger, hellinger_noise
+from detectors.drift.jensen_shannon import jensen_shannon, jensen_shannon_noise
+from detectors.drift.ks import ks, ks_noise, ks_p_value
+from detectors.drift.kullback_leibler import kullback_leibler, kullback_leibler_noise
+from detectors.drift.l_infinity import l_infinity, l_infinity_noise
+from detectors.drift.mean_shift import mean_shift, mean_shift_noise, mean_shift_p_value
+from detectors.drift.median_shift import median_shift, median_shift_noise
+from detectors.drift.new_categories import new_categories, new_categories_noise
+from detectors.drift.psi import psi, psi_noise
+from detectors.drift.q05_shift import q05_shift, q05_shift_noise
+from detectors.drift.q95_shift import q95_shift, q95_shift_noise
+from detectors.drift.std_ratio import std_ratio, std_ratio_noise
+from detectors.drift.total_variation import total_variation, total_variation_noise
+from detectors.drift.vanished_categories import vanished_categories, vanished_categories_noise
+from detectors.drift.wasserstein import wasserstein, wasserstein_noise
+from detectors.drift.wasserstein_normalised import wasserstein_normalised, wasserstein_normalised_noise
+from detectors.performance.accuracy import accuracy, accuracy_noise
+from detectors.performance.bias import bias, bias_noise
+from detectors.performance.brier import brier
+from detectors.performance.error_rate import error_rate, error_rate_noise
+from detectors.performance.f1 import f1
+from detectors.performance.label_coverage import label_coverage
+from detectors.performance.log_loss import log_loss
+from detectors.performance.mae import mae, mae_noise
+from detectors.performance.precision import precision
+from detectors.performance.recall import recall
+from detectors.performance.rmse import rmse
+from detectors.performance.roc_auc import roc_auc
+from detectors.quality.invalid_rate import invalid_rate, invalid_rate_noise
+from detectors.quality.missing_rate import missing_rate, missing_rate_noise
+from detectors.quality.row_volume import row_volume, row_volume_noise
+from detectors.quality.unseen_rate import unseen_rate, unseen_rate_noise
+
+_BOTH: Final = ("numeric", "categorical")
+_NUMERIC: Final = ("numeric",)
+_CATEGORICAL: Final = ("categorical",)
+_BINARY: Final = ("binary",)
+_CLASSES: Final = ("binary", "multiclass")
+_REGRESSION: Final = ("regression",)
+_ALL: Final = ("binary", "multiclass", "regression")
+
+
+def _column(
+    group: Group, kinds: tuple[str, ...], function: Callable[..., float], most: float = inf, **more: Any
+) -> Metric:
+    return Metric(
+        name=function.__name__,
+        group=group,
+        needs="column",
+        kinds=kinds,
+        worse="above",
+        function=function,
+        limits=(0.0, most),
+        **more,
+    )
+
+
+def _shift(function: Callable[..., float], limits: tuple[float, float] = (-inf, inf), **more: Any) -> Metric:
+    return Metric(
+        name=function.__name__,
+        group="drift",
+        needs="column",
+        kinds=_NUMERIC,
+        worse="both",
+        function=function,
+        limits=limits,
+        **more,
+    )
+
+
+def _outcome(
+    tasks: tuple[str, ...],
+    function: Callable[..., float],
+    worse: Literal["above", "below", "both"],
+    limits: tuple[float, float],
+    group: Group = "performance",
+    **more: Any,
+) -> Metric:
+    return Metric(
+        name=function.__name__,
+        group=group,
+        needs="outcome",
+        kinds=(),
+        worse=worse,
+        function=function,
+        tasks=tasks,
+        limits=limits,
+        **more,
+    )
+
+
+METRICS: Final[dict[str, Metric]] = {
+    "psi": _column("drift", _BOTH, psi, noise=psi_noise),
+    "jensen_shannon": _column("drift", _BOTH, jensen_shannon, 1.0, noise=jensen_shannon_noise),
+    "hellinger": _column("drift", _BOTH, hellinger, 1.0, noise=hellinger_noise),
+    "kullback_leibler": _column("drift", _BOTH, kullback_leibler, noise=kullback_leibler_noise),
+    "total_variation": _column("drift", _BOTH, total_variation, 1.0, noise=total_variation_noise),
+    "l_infinity": _column("drift", _BOTH, l_infinity, 1.0, noise=l_infinity_noise),
+    "ks": _column("drift", _NUMERIC, ks, 1.0, noise=ks_noise, p_value=ks_p_value),
+    "cramer_von_mises": _column(
+        "drift", _NUMERIC, cramer_von_mises, 1 / 3, noise=cramer_von_mises_noise, p_value=cramer_von_mises_p_value
+    ),
+    "anderson_darling": _column(
+        "drift", _NUMERIC, anderson_darling, noise=anderson_darling_noise, p_value=anderson_darling_p_value
+    ),
+    "wasserstein": _column("drift", _NUMERIC, wasserstein, noise=wasserstein_noise),
+    "wasserstein_normalised": _column("drift", _NUMERIC, wasserstein_normalised, noise=wasserstein_normalised_noise),
+    "energy": _column("drift", _NUMERIC, energy, noise=energy_noise, p_value=energy_p_value),
+    "chi_square": _column("drift", _BOTH, chi_square, 1.0, noise=chi_square_value_noise, p_value=chi_square_p_value),
+    "cramers_v": _column("drift", _BOTH, cramers_v, 1.0, noise=cramers_v_noise, p_value=cramers_v_p_value),
+    "g_test": _column("drift", _BOTH, g_test, sqrt(2 * log(2)), noise=g_test_noise, p_value=g_test_p_value),
+    "new_categories": _column("drift", _CATEGORICAL, new_categories, 1.0, noise=new_categories_noise),
+    "vanished_categories": _column("drift", _CATEGORICAL, vanished_categories, 1.0, noise=vanished_categories_noise),
+    "mean_shift": _shift(mean_shift, noise=mean_shift_noise, p_value=mean_shift_p_value),
+    "median_shift": _shift(median_shift, noise=median_shift_noise),
+    "q05_shift": _shift(q05_shift, noise=q05_shift_noise),
+    "q95_shift": _shift(q95_shift, noise=q95_shift_noise),
+    "std_ratio": _shift(std_ratio, limits=(0.0, inf), noise=std_ratio_noise),
+    "missing_rate": _column("quality", _BOTH, missing_rate, 1.0, noise=missing_rate_noise, reference_free=True),
+    "invalid_rate": _column("quality", _BOTH, invalid_rate, 1.0, noise=invalid_rate_noise, reference_free=True),
+    "unseen_rate": _column("quality", ("categorical",), unseen_rate, 1.0, noise=unseen_rate_noise, reference_free=True),
+    "row_volume": Metric(
+        name="row_volume",
+        group="stream",
+        needs="window",
+        kinds=(),
+        worse="both",
+        function=row_volume,
+        noise=row_volume_noise,
+        limits=(0.0, inf),
+    ),
+    "accuracy": _outcome(_CLASSES, accuracy, "below", (0.0, 1.0), noise=accuracy_noise),
+    "error_rate": _outcome(_CLASSES, error_rate, "above", (0.0, 1.0), noise=error_rate_noise),
+    "log_loss": _outcome(_CLASSES, log_loss, "above", (0.0, inf)),
+    "brier": _outcome(_BINARY, brier, "above", (0.0, 1.0)),
+    "precision": _outcome(_BINARY, precision, "below", (0.0, 1.0)),
+    "recall": _outcome(_BINARY, recall, "below", (0.0, 1.0)),
+    "f1": _outcome(_BINARY, f1, "below", (0.0, 1.0)),
+    "roc_auc": _outcome(_BINARY, roc_auc, "below", (0.0, 1.0)),
+    "mae": _outcome(_REGRESSION, mae, "above", (0.0, inf), noise=mae_noise),
+    "rmse": _outcome(_REGRESSION, rmse, "above", (0.0, inf)),
+    "bias": _outcome(_REGRESSION, bias, "both", (-inf, inf), noise=bias_noise),
+    "label_coverage": _outcome(_ALL, label_coverage, "below", (0.0, inf), group="stream"),
+}
