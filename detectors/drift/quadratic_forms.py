@@ -3,8 +3,8 @@
 The square of a distance of distribution functions is, for many rows, distributed as (1/n + 1/m) times the sum over j of
 l_j z_j^2, z_j standard normal (Cramer-von Mises, Anderson-Darling, energy). Only the sums of l, l^2 and l^3 are needed
 to match three moments by a shifted gamma distribution: Hall 1983, Ann. Probab. 11; Buckley and Eagleson 1988,
-Austral. J. Statist. 30. Its tail is right to 5 % at 0.05; far out it is too small, at 1e-6 by a factor of 2 (the quantile
-by 5 %), see the tests.
+Austral. J. Statist. 30. Its tail is right to 5 % at 0.05; far out it is too small, at 1e-6 by a factor of 2
+(the quantile by 5 %), see the tests.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def test_bias_corrected_v_has_no_bias() -> None:
     """Without change the mean of V^2 over its expectation is far below 1; V itself grows as the rows get fewer."""
     rng = np.random.default_rng(1)
     pairs = [
-        (categorical(rng.multinomial(n, [0.1] * 10).tolist()), categorical(rng.multinomial(3_000, [0.1] * 10)))
+        (categorical(rng.multinomial(n, [0.1] * 10).tolist()), categorical(rng.multinomial(3_000, [0.1] * 10).tolist()))
         for n in [80] * 200
     ]
     plain = np.mean([METRICS["chi_square"].function(*pair) ** 2 for pair in pairs])
