@@ -5,7 +5,7 @@ There is no object per event: a batch holds arrays, and its bookkeeping (offsets
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -23,6 +23,8 @@ Kinds = NDArray[np.uint8]
 # What a value is, whatever the column it stands in is counted as.
 NUMBER, TEXT, BOOL, MISSING, NESTED, NONFINITE = range(6)
 
+Headers = Sequence[tuple[str, bytes | None]]
+
 Mode = Literal["numeric", "categorical", "text", "raw"]  # text: its length in characters, as a number
 
 
@@ -33,6 +35,7 @@ class Records:
     values: list[bytes | None]
     timestamps_ms: Integers  # Kafka timestamps; negative where there is none
     offsets: Integers
+    headers: Sequence[Headers] | None = None  # there only for formats that read them
 
     def __len__(self) -> int:
         return len(self.values)
@@ -45,6 +48,7 @@ class Records:
             values=[values[i] for i in index.tolist()],
             timestamps_ms=self.timestamps_ms[index],
             offsets=self.offsets[index],
+            headers=None if self.headers is None else [self.headers[i] for i in index.tolist()],
         )
 
 
@@ -104,6 +108,7 @@ class Batch:
     label: Column | None
     latency: Column | None
     segments: Mapping[str, Column]  # dimension -> its values, decoded "categorical"
+    places: Integers | None = None  # of each event in its record, where a record may hold several
 
     def __len__(self) -> int:
         return len(self.times_ms)
@@ -117,18 +122,25 @@ class LabelBatch:
     offsets: Integers
     ids: list[str]
     labels: list[float | str]
+    places: Integers | None = None  # as in Batch
 
     def __len__(self) -> int:
         return len(self.times_ms)
 
 
-def position(source: Source, offset: int) -> str:
-    """Where an event stands, in one text: the same whenever it is read again, another for a topic made anew.
+def positions(source: Source, offsets: Integers, places: Integers | None) -> list[str]:
+    """Where each event stands, in one text: the same whenever it is read again, another for a topic made anew.
 
-    >>> position(Source("fraud.predictions", "id1", 2, 0), 17)
-    'fraud.predictions@id1/2/17'
+    The first event of a record is called as if it were alone, so that it does not matter what was read beside it.
+
+    >>> positions(Source("fraud.predictions", "id1", 2, 0), np.array([17, 17]), np.array([0, 1]))
+    ['fraud.predictions@id1/2/17', 'fraud.predictions@id1/2/17:1']
     """
-    return f"{source.topic}@{source.topic_id}/{source.partition}/{offset}"
+    at = f"{source.topic}@{source.topic_id}/{source.partition}/"
+    if places is None:
+        return [f"{at}{offset}" for offset in offsets.tolist()]
+    both = zip(offsets.tolist(), places.tolist(), strict=True)
+    return [f"{at}{offset}:{place}" if place else f"{at}{offset}" for offset, place in both]
 
 
 def scalar(column: Column, row: int) -> float | str | None:
@@ -145,19 +157,17 @@ def scalar(column: Column, row: int) -> float | str | None:
 
 def labels_of(batch: LabelBatch, source: Source) -> list[Label]:
     """The label events of a batch, for the label store."""
-    at = f"{source.topic}@{source.topic_id}/{source.partition}/"
+    where = positions(source, batch.offsets, batch.places)
     return [
-        Label(id=id_, position=f"{at}{offset}", time_ms=time, label=label)
-        for id_, offset, time, label in zip(
-            batch.ids, batch.offsets.tolist(), batch.times_ms.tolist(), batch.labels, strict=True
-        )
+        Label(id=id_, position=position, time_ms=time, label=label)
+        for id_, position, time, label in zip(batch.ids, where, batch.times_ms.tolist(), batch.labels, strict=True)
     ]
 
 
 def predictions_of(batch: Batch, source: Source, segments: list[tuple[str, ...]]) -> list[Prediction]:
     """The predictions of a batch, for the label store; `segments` per event, as panes.segments_of gives them."""
     assert batch.ids is not None
-    at = f"{source.topic}@{source.topic_id}/{source.partition}/"
+    where = positions(source, batch.offsets, batch.places)
     nothing: list[Any] = [None] * len(batch)
     predictions = values_of(batch.prediction) if batch.prediction is not None else nothing
     scores = batch.class_scores
@@ -165,14 +175,11 @@ def predictions_of(batch: Batch, source: Source, segments: list[tuple[str, ...]]
         scores = values_of(batch.score) if batch.score is not None else nothing
     versions = [batch.versions[c] for c in batch.version_codes.tolist()]
     return [
-        Prediction(
-            id=id_, position=f"{at}{offset}", time_ms=time, version=version, segments=s, prediction=p, score=score
+        Prediction(id=id_, position=position, time_ms=time, version=version, segments=s, prediction=p, score=score)
+        for id_, position, time, version, s, p, score in zip(
+            batch.ids, where, batch.times_ms.tolist(), versions, segments, predictions, scores, strict=True
         )
-        for id_, offset, time, version, s, p, score in zip(
-            batch.ids, batch.offsets.tolist(), batch.times_ms.tolist(), versions, segments, predictions, scores,
-            strict=True,
-        )
-    ]  # fmt: skip
+    ]
 
 
 def values_of(column: Column) -> list[float | str | None]:

@@ -56,6 +56,15 @@ class Time:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """How messages are written, where a name alone does not say it: `format: {name: csv, header: [id, amount]}`."""
+
+    name: str
+    header: tuple[str, ...] = ()  # names of columns that come without: of CSV lines, of arrays of features
+    delimiter: str = ","  # of CSV
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
     """Paths into a message, dots for nesting. "" means: not there."""
 
@@ -94,7 +103,7 @@ class Labels:
     topic: str
     fields: LabelFields
     ttl: int = field(default=7 * DAY_MS, metadata=DURATION)
-    format: str = "json"
+    format: str | Format = "json"
     select: Select | None = None
 
 
@@ -114,7 +123,7 @@ class Features:
 
     topic: str
     fields: FeatureFields
-    format: str = "json"
+    format: str | Format = "json"
     select: Select | None = None
 
 
@@ -187,7 +196,7 @@ class Model:
     """One model: where its events are, how they are read, what is watched."""
 
     topic: tuple[str, ...]  # names; with a leading ^ a regular expression that names must begin with
-    format: str = "json"
+    format: str | Format = "json"
     select: Select | None = None  # None: every record of the topic
     task: Task = "none"
     positive: str | int | float | bool = 1

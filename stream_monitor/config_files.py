@@ -49,7 +49,8 @@ def known_tables(**outside: Mapping[str, object]) -> Known:
     from detectors import DETECTORS, METRICS  # here, as kernels take a second to import: `--help` need not wait
     from stream_monitor.formats import FORMATS
 
-    return replace(Known(metrics=METRICS, detectors=DETECTORS, formats=FORMATS), **outside)  # type: ignore[arg-type]
+    formats = {name: of.options for name, of in FORMATS.items()}
+    return replace(Known(metrics=METRICS, detectors=DETECTORS, formats=formats), **outside)  # type: ignore[arg-type]
 
 
 def read_config(file: str, known: Known | None = None, environ: Mapping[str, str] | None = None) -> ConfigFile:

@@ -23,7 +23,7 @@ class Known:
 
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     detectors: Mapping[str, type] = field(default_factory=dict)
-    formats: Collection[str] = ()
+    formats: Mapping[str, Collection[str]] = field(default_factory=dict)  # name -> keys that it takes beside it
     sinks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     triggers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from detectors.base import Metric
-from stream_monitor.config import DAY_MS, Config, Model, MonitorSpec, Select
+from stream_monitor.config import DAY_MS, Config, Format, Model, MonitorSpec, Select
 from stream_monitor.config_known import OWN_TOPICS, TOPIC_CHARACTERS, Finding, Known, instant
 from stream_monitor.config_values import choices
 from stream_monitor.roles import is_pattern, matches
@@ -21,13 +21,13 @@ def model_findings(
     path: str, model: Model, config: Config, known: Known, written: Collection[str]
 ) -> Iterator[Finding]:
     yield from _topics(f"{path}.topic", model.topic, config)
-    yield from _format(f"{path}.format", model.format, known)
+    yield from _format(f"{path}.format", model.format, known, written)
     yield from _select(f"{path}.select", model.select)
     if model.features is not None:
-        yield from _features(path, model, config, known)
+        yield from _features(path, model, config, known, written)
     if model.labels is not None:
         yield from _topics(f"{path}.labels.topic", (model.labels.topic,), config, patterns=False)
-        yield from _format(f"{path}.labels.format", model.labels.format, known)
+        yield from _format(f"{path}.labels.format", model.labels.format, known, written)
         yield from _select(f"{path}.labels.select", model.labels.select)
         if matches(model.topic, model.labels.topic):
             yield f"{path}.labels.topic", "is the model's own topic; a label in the event itself is `fields.label`"
@@ -103,12 +103,12 @@ def _select(path: str, select: Select | None) -> Iterator[Finding]:
         yield f"{path}.value", "an empty value"
 
 
-def _features(path: str, model: Model, config: Config, known: Known) -> Iterator[Finding]:
+def _features(path: str, model: Model, config: Config, known: Known, written: Collection[str]) -> Iterator[Finding]:
     features = model.features
     assert features is not None
     path = f"{path}.features"
     yield from _topics(f"{path}.topic", (features.topic,), config, patterns=False)
-    yield from _format(f"{path}.format", features.format, known)
+    yield from _format(f"{path}.format", features.format, known, written)
     yield from _select(f"{path}.select", features.select)
     if matches(model.topic, features.topic):
         yield f"{path}.topic", "is the model's own topic; features in the prediction itself are `fields.features`"
@@ -120,9 +120,19 @@ def _features(path: str, model: Model, config: Config, known: Known) -> Iterator
         yield f"{path}.fields.features", "missing: where in a message the features are"
 
 
-def _format(path: str, name: str, known: Known) -> Iterator[Finding]:
+def _format(path: str, format: str | Format, known: Known, written: Collection[str]) -> Iterator[Finding]:
+    name, listed = (format, ()) if isinstance(format, str) else (format.name, format.header)
     if known.formats and name not in known.formats:
-        yield path, f"unknown format {name!r}{choices(name, known.formats)}"
+        where = path if isinstance(format, str) else f"{path}.name"
+        yield where, f"unknown format {name!r}{choices(name, known.formats)}"
+    elif known.formats:
+        for option in (f.name for f in dataclasses.fields(Format) if f.name != "name"):
+            if f"{path}.{option}" in written and option not in known.formats[name]:
+                yield f"{path}.{option}", f"the format {name} takes no {option}"
+    if not isinstance(format, str) and (len(format.delimiter) != 1 or format.delimiter in '"\r\n'):
+        yield f"{path}.delimiter", f"expected one character, not {format.delimiter!r}"
+    if twice := sorted({n for n in listed if listed.count(n) > 1}):
+        yield f"{path}.header", f"{twice[0]!r} twice"
 
 
 def column_names(model: Model) -> tuple[str, ...] | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.batches import MISSING, Batch, Column, DeadLetter, Integers, LabelBatch, Mode
 from stream_monitor.columns import column, encode_words, json_text, name_of, safe
-from stream_monitor.config import Config, Model
+from stream_monitor.config import Config, Format, Model
 from stream_monitor.times import parse_times
 
 Path = tuple[str, ...]
@@ -35,7 +35,7 @@ class Plan:
 
     name: str
     model: Model
-    format: str
+    format: Format
     max_event: int  # bytes
     max_future_ms: int
     flat: bool = False
@@ -70,11 +70,16 @@ class LabelPlan:
 
     name: str
     model: Model
-    format: str
+    format: Format
     max_event: int  # bytes
     max_future_ms: int
     flat: bool = False
     cache: dict[Any, Any] = field(default_factory=dict)
+
+
+def format_of(format: str | Format) -> Format:
+    """What the configuration says of a format, a name alone or a mapping, in one form."""
+    return Format(name=format) if isinstance(format, str) else format
 
 
 def event_plan(name: str, config: Config, *, flat: bool = False) -> Plan:
@@ -83,7 +88,7 @@ def event_plan(name: str, config: Config, *, flat: bool = False) -> Plan:
     return Plan(
         name=name,
         model=model,
-        format=model.format,
+        format=format_of(model.format),
         max_event=config.kafka.max_event,
         max_future_ms=config.time.max_future,
         flat=flat,
@@ -108,7 +113,7 @@ def label_plan(name: str, config: Config, *, flat: bool = False) -> LabelPlan:
     return LabelPlan(
         name=name,
         model=model,
-        format=model.labels.format,
+        format=format_of(model.labels.format),
         max_event=config.kafka.max_event,
         max_future_ms=config.time.max_future,
         flat=flat,
@@ -203,10 +208,11 @@ def assemble(
     index: Sequence[int],
     timestamps_ms: Integers,
     offsets: Integers,
+    places: Integers | None = None,
 ) -> tuple[Batch, list[DeadLetter]]:
     """The batch of the rows that are events, and dead letters for the others, unsorted.
 
-    `index`, `timestamps_ms` and `offsets` are those of the rows' records.
+    `index`, `timestamps_ms` and `offsets` are those of the rows' records, `places` those of the rows in them.
     """
     model, fields = plan.model, plan.model.fields
     paths = {
@@ -232,7 +238,8 @@ def assemble(
         rows = rows.take(keep)
         values = {role: [v for v, k in zip(of, keep.tolist(), strict=True) if k] for role, of in values.items()}
         times_ms, offsets = times_ms[keep], offsets[keep]
-    batch = _batch(rows, plan, layout, values, times_ms, offsets)
+        places = None if places is None else places[keep]
+    batch = _batch(rows, plan, layout, values, times_ms, offsets, places)
     return batch, refused.letters(index)
 
 
@@ -273,6 +280,7 @@ def _batch(
     values: dict[str, Sequence[Any]],
     times_ms: Integers,
     offsets: Integers,
+    places: Integers | None,
 ) -> Batch:
     """The batch of rows that are all events."""
     model, n = plan.model, len(rows)
@@ -314,6 +322,7 @@ def _batch(
         label=column("label", values["label"], "raw") if "label" in values else None,
         latency=column("latency_ms", values["latency_ms"], "numeric") if "latency_ms" in values else None,
         segments=segments,
+        places=places,
     )
 
 
@@ -356,7 +365,14 @@ def _predictions(
 
 
 def assemble_labels(
-    rows: Rows, plan: LabelPlan, at_ms: int, *, index: Sequence[int], timestamps_ms: Integers, offsets: Integers
+    rows: Rows,
+    plan: LabelPlan,
+    at_ms: int,
+    *,
+    index: Sequence[int],
+    timestamps_ms: Integers,
+    offsets: Integers,
+    places: Integers | None = None,
 ) -> tuple[LabelBatch, list[DeadLetter]]:
     """The label batch of the rows that are label events, and dead letters for the others, unsorted."""
     assert plan.model.labels is not None
@@ -380,6 +396,7 @@ def assemble_labels(
         offsets=offsets[keep],
         ids=[safe(json_text(ids[i])) for i in keep.tolist()],
         labels=[_label(labels[i]) for i in keep.tolist()],
+        places=None if places is None else places[keep],
     )
     return batch, refused.letters(index)
 

@@ -11,13 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from stream_monitor.config import Config, Model
+from stream_monitor.config import Config, Kafka, Model
 from stream_monitor.config_values import UNITS_MS
+from stream_monitor.errors import InvalidRecord
 from stream_monitor.fields import event_plan
+from stream_monitor.formats.auto import messages
 from stream_monitor.formats.files import File
 from stream_monitor.formats.tables import TableRows, cell_value
 from stream_monitor.guesses import Guess, guess, guess_labels
@@ -47,34 +49,46 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What `init` writes from. `labels` are a label topic's name and its field paths."""
+    """What `init` writes from. `labels` are a label topic's name, its field paths and its format."""
 
     topic: str
     brokers: str
     guess: Guess
     rows: int
+    format: str = "json"
     unreadable: int = 0
     reference: str = ""
-    labels: tuple[str, Mapping[str, str]] | None = None
+    labels: tuple[str, Mapping[str, str], str] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-def rows_of(values: Sequence[bytes | None]) -> list[Mapping[str, Any]]:
-    """The records that are JSON objects.
+class Rows(NamedTuple):
+    """The events in records, and how most of these are written: auto when there is more than one way."""
+
+    rows: list[Mapping[str, Any]]
+    format: str
+    unreadable: int
+
+
+def rows_of(values: Sequence[bytes | None]) -> Rows:
+    """The records that some format reads.
 
     >>> rows_of([b'{"a": 1}', b"[]", b"x", None])
-    [{'a': 1}]
+    Rows(rows=[{'a': 1}], format='json', unreadable=3)
     """
     rows: list[Mapping[str, Any]] = []
+    formats: set[str] = set()
+    unreadable = 0
     for value in values:
         try:
-            row = json.loads(value or b"")
-            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair cannot be written to a file
-        except (ValueError, RecursionError):
+            name, found = messages(value, Kafka().max_event)
+            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair cannot be written to a file
+        except (InvalidRecord, ValueError, TypeError, RecursionError):
+            unreadable += 1
             continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows
+        formats.add(name)
+        rows += found
+    return Rows(rows, "auto" if len(formats) > 1 else next(iter(formats), "json"), unreadable)
 
 
 def look(
@@ -90,18 +104,20 @@ def look(
 
     Without readable messages the reference's rows stand for them.
     """
-    rows = rows_of(sample.values)
+    rows, format, unreadable = rows_of(sample.values)
     found = guess(rows or list(reference[1] if reference else ()), sample.timestamps_ms if rows else ())
     joined = None
     if labels and "id" in found.fields and "label" not in found.fields:
-        paths = guess_labels(rows_of(labels[1].values), str(found.fields["id"]))
-        joined = (labels[0], paths) if paths else None
+        truth = rows_of(labels[1].values)
+        paths = guess_labels(truth.rows, str(found.fields["id"]))
+        joined = (labels[0], paths, truth.format) if paths else None
     return Seen(
         topic=topic,
         brokers=brokers,
         guess=found,
         rows=len(rows),
-        unreadable=len(sample.values) - len(rows),
+        format=format,
+        unreadable=unreadable,
         reference=reference[0] if reference else "",
         labels=joined,
         options=options or {},
@@ -112,7 +128,7 @@ def first_rows(file: str, rows: int = 2_000) -> list[Mapping[str, Any]]:
     """The first rows of a reference file as messages. ConfigError when it cannot be read."""
     found = File(Path(file))
     if found.kind == "jsonl":
-        return rows_of(next(found.lines(rows), []))
+        return rows_of(next(found.lines(rows), [])).rows
     table = next(found.tables(rows))[0]
     plan = event_plan("", Config(models={"": Model(topic=("",))}), flat=True)
     read = TableRows(table, plan, texts=found.kind == "csv")
@@ -173,7 +189,7 @@ def render(seen: Seen) -> str:
         "models:",
         f"  {_text(name)}:",
         f"    topic: {_text(seen.topic)}",
-        "    format: json",
+        f"    format: {seen.format}{_format(seen.format)}",
         *_task(g),
         *_fields(g),
         *_labels(seen),
@@ -205,10 +221,14 @@ def duration(ms: int) -> str:
 
 
 def _what_was_seen(seen: Seen) -> str:
-    what = f"{seen.rows} messages of the topic" if seen.rows else "no message of the topic (it has none yet)"
+    what = f"{seen.rows} events of the topic" if seen.rows else "no event of the topic (it has none yet)"
     if seen.unreadable:
-        what += f" ({seen.unreadable} more were no JSON objects)"
+        what += f" ({seen.unreadable} more records could not be read)"
     return what + (" and a reference file" if seen.reference else "")
+
+
+def _format(name: str) -> str:
+    return "" if name == "json" else "  # of each record, by its first bytes" if name == "auto" else "  # as it looks"
 
 
 def _task(g: Guess) -> list[str]:
@@ -235,8 +255,11 @@ def _fields(g: Guess) -> list[str]:
 
 def _labels(seen: Seen) -> list[str]:
     if seen.labels:
-        topic, paths = seen.labels
-        return [f"    labels: {{topic: {_text(topic, flow=True)}, fields: {_flow(paths)}, ttl: 7d}}  # joined by id"]
+        topic, paths, format = seen.labels
+        how = "" if format == "json" else f"format: {format}, "
+        return [
+            f"    labels: {{topic: {_text(topic, flow=True)}, {how}fields: {_flow(paths)}, ttl: 7d}}  # joined by id"
+        ]
     if "label" in seen.guess.fields:
         return []
     return [

@@ -92,6 +92,7 @@ def _take(batch: LabelBatch, rows: NDArray[np.bool_]) -> LabelBatch:
         offsets=batch.offsets[rows],
         ids=[batch.ids[i] for i in where],
         labels=[batch.labels[i] for i in where],
+        places=None if batch.places is None else batch.places[rows],
     )
 
 

@@ -51,7 +51,8 @@ def targets(noun: str, table: Mapping[str, Callable[..., Any]]) -> list[Row]:
 def formats() -> list[Row]:
     """Every format of events."""
     return [
-        {"format": name, "meaning": first_line(inspect.getmodule(functions[0]))} for name, functions in FORMATS.items()
+        {"format": name, "options": ", ".join(of.options), "meaning": first_line(of.meaning)}
+        for name, of in FORMATS.items()
     ]
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from stream_monitor.batches import DeadLetter, Records
 from stream_monitor.brokers import Message
 from stream_monitor.columns import encode_words, name_of, safe
-from stream_monitor.config import Config, Fields, Model, Select
+from stream_monitor.config import Config, Fields, Format, Model, Select
 from stream_monitor.fields import Plan, event_plan
 from stream_monitor.formats import decode
 from stream_monitor.roles import Role
@@ -49,7 +49,7 @@ class Selection:
 
     def __init__(self, config: Config, roles: Sequence[Role]) -> None:
         self._roles = list(roles)
-        self._by: dict[tuple[str, str, str], _Selector] = {}
+        self._by: dict[tuple[object, ...], _Selector] = {}
         self._all: list[Role] = []
         for role in roles:
             select = select_of(config.models[role[0]], role)
@@ -57,7 +57,8 @@ class Selection:
                 self._all.append(role)
                 continue
             source = _source(config.models[role[0]], role)
-            key = ("header", select.header, "") if select.header else ("field", select.field, source.format)
+            by_field = ("field", select.field, source.format)
+            key: tuple[object, ...] = ("header", select.header) if select.header else by_field
             selector = self._by.get(key)
             if selector is None:
                 selector = self._by[key] = _Selector(select, _plan(config, source, select.field))
@@ -132,9 +133,15 @@ class _Selector:
         timeless = replace(records, timestamps_ms=np.zeros(len(records), np.int64))
         batch, dead = decode(timeless, self.plan, None, at_ms)
         codes = np.full(len(records), -1, np.int32)
-        codes[np.searchsorted(records.offsets, batch.offsets)] = batch.version_codes
+        places = np.searchsorted(records.offsets, batch.offsets)
+        codes[places] = batch.version_codes
         unreadable = {d.index: d for d in dead if d.reason in UNREADABLE}
         strange = {d.index: d.detail for d in dead if d.reason == "wrong_type"}
+        if batch.places is not None:  # all events of a record must be of one value
+            torn = {*places[codes[places] != batch.version_codes].tolist(), *(d.index for d in dead)}
+            for i in sorted(torn):
+                if codes[i] >= 0:
+                    codes[i], strange[i] = -1, "several values in one record"
         return _Seen(codes, batch.versions, unreadable, strange)
 
 
@@ -169,7 +176,7 @@ def select_of(model: Model, role: Role) -> Select | None:
 class _Source:
     """What of a role matters for selecting."""
 
-    format: str
+    format: str | Format
     select: Select | None
 
 

@@ -91,6 +91,7 @@ def take(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
         label=some(batch.label),
         latency=some(batch.latency),
         segments={d: c.take(rows) for d, c in batch.segments.items()},
+        places=None if batch.places is None else batch.places[rows],
     )
 
 

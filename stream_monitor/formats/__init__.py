@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.fields import LabelPlan, Plan
-from stream_monitor.formats import json
+from stream_monitor.formats import arrow, auto, csv, json, msgpack
+from stream_monitor.formats.packed import unpacked
+from stream_monitor.formats.parsed import Parse, batch_of, labels_of
 
 Decode = Callable[[Records, Plan, Layout | None, int], tuple[Batch, list[DeadLetter]]]
 DecodeLabels = Callable[[Records, LabelPlan, int], tuple[LabelBatch, list[DeadLetter]]]
 
-FORMATS: Final[Mapping[str, tuple[Decode, DecodeLabels]]] = {
-    "json": (json.decode, json.decode_labels),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """How a format is read. `meaning` has it in its docstring; `options` are the keys that it takes beside `name`.
+
+    The valid events of the records as columns, and the others with their reasons, both in offset order.
+    """
+
+    decode: Decode
+    decode_labels: DecodeLabels
+    meaning: object
+    options: tuple[str, ...] = ()
+    headers: bool = False  # whether it reads the headers of Kafka
+
+
+def reader(parse: Parse, meaning: object, options: tuple[str, ...] = (), *, headers: bool = False) -> Reader:
+    """The reader of a format that is read in one way, for events and for labels."""
+    return Reader(
+        decode=lambda records, plan, layout, at_ms: batch_of(parse(records, plan), records, plan, layout, at_ms),
+        decode_labels=lambda records, plan, at_ms: labels_of(parse(records, plan), records, plan, at_ms),
+        meaning=meaning,
+        options=options,
+        headers=headers,
+    )
+
+
+FORMATS: Final[Mapping[str, Reader]] = {
+    "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json),
+    "msgpack": reader(msgpack.parse, msgpack),
+    "arrow": reader(arrow.parse, arrow),
+    "csv": reader(csv.parse, csv, ("header", "delimiter")),
+    "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode),
 }
 
 
@@ -23,9 +56,21 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 
     `layout` None is the raw layout. `at_ms` is the block's clock: what is more than `max_future` after it is dead.
     """
-    return FORMATS[plan.format][0](records, plan, layout, at_ms)
+    of = FORMATS[plan.format.name]
+    batch, dead = of.decode(records, plan, layout, at_ms)
+    if dead and (found := unpacked(records, dead, plan.max_event)) is not None:
+        records, broken = found
+        batch, dead = of.decode(records, plan, layout, at_ms)
+        dead = [broken.get(letter.index, letter) for letter in dead]
+    return batch, dead
 
 
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
     """The valid label events of `records`, and the others with their reasons, both in offset order."""
-    return FORMATS[plan.format][1](records, plan, at_ms)
+    of = FORMATS[plan.format.name]
+    batch, dead = of.decode_labels(records, plan, at_ms)
+    if dead and (found := unpacked(records, dead, plan.max_event)) is not None:
+        records, broken = found
+        batch, dead = of.decode_labels(records, plan, at_ms)
+        dead = [broken.get(letter.index, letter) for letter in dead]
+    return batch, dead

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.base import Metric
-from stream_monitor.config import Budget, Config, LabelFields, Target
+from stream_monitor.config import Budget, Config, Format, LabelFields, Target
 from stream_monitor.config_files import (
     ConfigFile,
     Known,
@@ -114,7 +114,7 @@ KNOWN = Known(
         )
     },
     detectors={"page_hinkley": PageHinkley},
-    formats=("json",),
+    formats={"json": (), "csv": ("header", "delimiter")},
     sinks={"alertmanager": webhook, "slack": webhook, "webhook": webhook},
     triggers={"webhook": webhook},
 )
@@ -134,6 +134,32 @@ def mistakes(folder: Path, text: str, environ: dict[str, str] = ENVIRON) -> list
     except ConfigError as error:
         return [str(m).removeprefix(f"{folder}/") for m in error.mistakes]
     return []
+
+
+def test_a_format_is_a_name_or_a_mapping(tmp_path: Path) -> None:
+    assert read(tmp_path, EXAMPLE).config.models["fraud"].format == "json"
+    text = EXAMPLE.replace("format: json", "format: {name: csv, header: [a, b], delimiter: ';'}")
+    config = read(tmp_path, text).config
+    assert config.models["fraud"].format == Format(name="csv", header=("a", "b"), delimiter=";")
+    assert config_from_plain(plain_config(config)).models == config.models
+
+
+@pytest.mark.parametrize(
+    ("format", "message"),
+    [
+        ("cvs", "models.fraud.format: unknown format 'cvs'; did you mean 'csv'? known: csv, json"),
+        ("{name: cvs}", "models.fraud.format.name: unknown format 'cvs'; did you mean 'csv'? known: csv, json"),
+        ("{header: [a]}", "models.fraud.format.name: missing: name must be given"),
+        ("{name: json, header: [a]}", "models.fraud.format.header: the format json takes no header"),
+        ("{name: csv, headers: [a]}", "models.fraud.format.headers: unknown key 'headers'; did you mean 'header'?"),
+        ("{name: csv, header: [a, a]}", "models.fraud.format.header: 'a' twice"),
+        ("{name: csv, delimiter: ab}", "models.fraud.format.delimiter: expected one character, not 'ab'"),
+        ("[csv]", "models.fraud.format: expected a mapping or a value"),
+    ],
+)
+def test_a_wrong_format_is_named_at_its_line(tmp_path: Path, format: str, message: str) -> None:
+    (found,) = mistakes(tmp_path, EXAMPLE.replace("format: json", f"format: {format}"))
+    assert found.startswith(f"monitor.yaml:13: {message}")
 
 
 def test_the_example_of_the_contract(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from stream_monitor.config import Config, LabelFields, Model
 from stream_monitor.config_files import Known, read_config
 from stream_monitor.init import Sample, Seen, look, render
+from tests.counting.writers import WRITERS
 
-KNOWN = Known(formats=("json",))
+KNOWN = Known(formats=dict.fromkeys(("json", "msgpack", "arrow", "csv", "auto"), ()))
 START_MS = 1_767_225_600_000
 
 
@@ -154,6 +155,20 @@ def test_options_are_written_as_given(tmp_path: Path) -> None:
     config = read_config(str(tmp_path / "m.yaml"), KNOWN, {"PW": "x"}).config
     assert config.kafka.brokers == "a:1,b:2"
     assert config.kafka.options == {"security.protocol": "SSL", "sasl.password": "x"}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_format_is_recognised(tmp_path: Path, name: str) -> None:
+    format, write = WRITERS[name]
+    events = [nested(i, random.Random(i)) for i in range(60)]
+    model = written(tmp_path, look("t", "k:9092", Sample(values=write(events)))).models["t"]
+    assert model.format == format
+    assert (model.fields.id, model.fields.version, model.fields.prediction) == (
+        "request_id",
+        "model.version",
+        "prediction",
+    )
+    assert model.columns["amount" if model.fields.features == "features" else "features.amount"] == "numeric"
 
 
 _NAMES = st.one_of(

@@ -23,6 +23,7 @@ from stream_monitor.fields import Plan
 from stream_monitor.formats import decode
 from stream_monitor.roles import roles_of
 from stream_monitor.selections import Selection
+from tests.counting import writers
 from tests.tap.test_counting import NOW, counting, intent
 from tests.tap.twin import Record
 
@@ -55,6 +56,21 @@ def rows(counted: Counted) -> dict[str, int]:
     for pane in counted.panes:
         found[pane.model] = found.get(pane.model, 0) + unpack_counts(pane.counts).rows
     return found
+
+
+def test_all_events_of_a_record_are_of_one_model() -> None:
+    """A table of rows of two models is nobody's: which rows were whose would be lost."""
+    it = config(a=model(select=BY_FIELD, format="arrow"), b=model(select=BY_FIELD, format="arrow"))
+
+    def table(*names: Any) -> bytes:
+        events = [{"id": str(i), "ts": NOW, "f": {"x": 1.0}, "model": {"name": n}} for i, n in enumerate(names)]
+        return writers.ipc(writers.table(events))
+
+    values = [table("a", "a", "a"), table("b", "b"), table("a", "b"), table("b", None), table("c")]
+    counted = count(it, [Record(i, value) for i, value in enumerate(values)])
+    assert rows(counted) == {"a": 3, "b": 2}
+    assert [(i, reason) for i, reason, _ in counted.dead] == [(i, "unknown_model") for i in (2, 3, 4)]
+    assert "several values in one record" in counted.dead[0][2]
 
 
 @pytest.mark.parametrize("by", [BY_FIELD, BY_HEADER], ids=["field", "header"])
