@@ -23,9 +23,11 @@ from stream_monitor.batches import Batch, DeadLetter, Records
 from stream_monitor.config import Format
 from stream_monitor.fields import Plan
 from stream_monitor.formats import arrow, csv, json, msgpack
+from stream_monitor.formats.arrays import listed
 from stream_monitor.formats.packed import packing, unpack
 from stream_monitor.formats.parsed import AnyPlan, Parse, Parsed, batch_of, join
 from stream_monitor.formats.rows import DictRows
+from stream_monitor.formats.tables import cell_value
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -66,7 +68,7 @@ def messages(value: bytes | None, limit: int) -> tuple[str, list[dict[str, Any]]
     name = detect(value, format)
     if name == "arrow":
         table = arrow.loads(value or b"", limit)
-        columns = [arrow.listed(of) for of in table.columns]
+        columns = [listed(of) for of in table.columns]
         return name, [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
     if name == "csv":
         return name, [_typed(event) for event in csv.loads(value or b"", format)]
@@ -74,7 +76,7 @@ def messages(value: bytes | None, limit: int) -> tuple[str, list[dict[str, Any]]
 
 
 def _typed(event: dict[str, Any]) -> dict[str, Any]:
-    return {k: _typed(v) if isinstance(v, dict) else None if v is None else csv.cell_value(v) for k, v in event.items()}
+    return {k: _typed(v) if isinstance(v, dict) else None if v is None else cell_value(v) for k, v in event.items()}
 
 
 def parse_json(records: Records, plan: AnyPlan) -> Parsed:
