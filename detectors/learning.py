@@ -7,6 +7,7 @@ has a size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -36,7 +37,8 @@ MAX_CATEGORIES: Final = 100
 _GREATEST: Final = float(np.finfo(np.float64).max)
 TAIL: Final = 15  # doubling bins on either side, the first an eighth of the range wide
 INNER: Final = MAX_EDGES - 2 * TAIL  # edges within the range seen
-MASSES: Final = (INNER - 2, 150, 100, 70)  # bins of equal mass: the first number that leaves room for the shared values
+MASSES: Final = (INNER - 4, 150, 100, 70)  # bins of equal mass: the first number that leaves room for the shared values
+FENCE: Final = 5.0  # interquartile ranges beyond the quartiles from which on a value is wild
 
 
 def guess(*, numbers: int, words: int) -> str:
@@ -76,15 +78,28 @@ def numeric(numbers: Floats) -> NumericLayout:
     whole = bool((values == np.rint(values)).all() and np.abs(values).max() < 2**53)
     starts, ends = _bounds(values, whole)
     total, below = int(counts.sum()), np.cumsum(counts)
+    fences = _fences(values, below, starts, whole)
     edges = np.zeros(0)
     for masses in MASSES:
         ranks = np.arange(1, masses, dtype=np.int64) * total // masses
         quantiles = starts[np.searchsorted(below, ranks, side="right")]
         shared = (counts * masses >= total) & (counts > 2)
-        edges = np.unique(np.concatenate([quantiles, starts[shared], ends[shared]]))
+        edges = np.unique(np.concatenate([quantiles, starts[shared], ends[shared], fences]))
         if len(edges) <= INNER - 2:
             break
     return _with_tails(edges, float(starts[0]), float(ends[-1]), whole)
+
+
+def _fences(values: Floats, below: Integers, starts: Floats, whole: bool) -> Floats:
+    """Edges that keep wild values in the data apart from the bins of the others."""
+    if len(values) <= INNER:  # each has a bin of its own, or nearly
+        return np.zeros(0)
+    first, third = values[np.searchsorted(below, np.array([1, 3]) * int(below[-1]) // 4, side="right")].tolist()
+    low, high = first - FENCE * (third - first), third + FENCE * (third - first)  # infinite, where that is too much
+    if not third > first or not math.isfinite(high - low):
+        return np.zeros(0)
+    ends = (math.floor(low), math.ceil(high)) if whole else (low, high)
+    return np.array([e for e in ends if starts[0] < e < values[-1]], np.float64)
 
 
 def _bounds(values: Floats, whole: bool) -> tuple[Floats, Floats]:

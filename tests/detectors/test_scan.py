@@ -1,0 +1,177 @@
+"""The scan against closed forms, exact tests of scipy, and simulations with stated error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from detectors.counts import Counts
+from detectors.layouts import HEAD, CategoricalLayout, Layout, NumericLayout
+from detectors.scan import Scan, look, needed
+from detectors.scan.dependence import dependence
+from detectors.scan.scan import ALL, SHARES, budgets_of
+from detectors.scan.seasons import seasons
+from detectors.scan.tails import deviance_root, student_tail
+from detectors.scan.windows import Series, crossings
+
+Floats = NDArray[np.float64]
+
+PANE = 50  # events
+EDGES = tuple(stats.norm.ppf(np.arange(1, 50) / 50).tolist())
+LAYOUT = Layout(
+    pane_ms=1000,
+    features={
+        "amount": NumericLayout(edges=EDGES),
+        "age": NumericLayout(edges=EDGES),
+        "country": CategoricalLayout(categories=("de", "fr", "us")),
+    },
+    predictions={},
+)
+COUNTRIES = (0.6, 0.3, 0.1)
+
+
+def panes(x: Floats, codes: NDArray[np.int64], first: int = 0) -> list[tuple[int, Counts]]:
+    """Panes of PANE events: x is (events, 2); a code of 3 is a country never seen."""
+    cells = []
+    for j, name in enumerate(("amount", "age")):
+        cells.append(LAYOUT.offsets["features", name] + HEAD + np.searchsorted(EDGES, x[:, j], side="right"))
+    cells.append(LAYOUT.offsets["features", "country"] + HEAD + codes)
+    found = []
+    for i in range(len(x) // PANE):
+        some = np.concatenate([c[i * PANE : (i + 1) * PANE] for c in cells])
+        at, counts = np.unique(some, return_counts=True)
+        none = np.zeros(3)
+        found.append(
+            ((first + i) * 1000, Counts(rows=PANE, cells=at.astype(np.int32), values=counts, low=none, high=none))
+        )
+    return found
+
+
+def draw(rng: np.random.Generator, count: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Events of `count` panes when nothing is wrong."""
+    return rng.normal(size=(count * PANE, 2)), rng.choice(3, count * PANE, p=COUNTRIES)
+
+
+def series(scan: Scan, later: list[tuple[int, Counts]], unit: str = ALL) -> Series:
+    found = scan.units[unit]
+    return Series.of(found, later[0][0] // 1000, found.components.vectors([c for _, c in later]))
+
+
+@pytest.fixture(scope="module")
+def scan() -> Scan:
+    rng = np.random.default_rng(1)
+    return Scan.calibrated(LAYOUT, {ALL: panes(*draw(rng, 400))}, panes_between_false_alarms=10_000)
+
+
+def test_a_shift_is_named_sized_and_dated(scan: Scan) -> None:
+    rng = np.random.default_rng(2)
+    x, codes = draw(rng, 200)
+    x[150 * PANE :, 0] += 0.5  # from pane 400 + 150 on
+    later = panes(x, codes, 400)
+    unit = scan.units[ALL]
+    last = later[200 - needed(unit) :]
+    found = look(unit, last[0][0] // 1000, unit.components.vectors([c for _, c in last]))
+    best = found.findings[0]
+    assert found.pane == 599
+    assert {f.subject for f in found.findings} == {"amount", "all columns"}
+    amount = next(f for f in found.findings if f.subject == "amount")
+    assert amount.component == "amount: mean up"
+    assert best.p_value is not None
+    assert best.p_value < 1e-20
+    assert abs(amount.onset - 550) <= 2
+    assert abs(amount.size - 0.5) < 4 / (50 * PANE) ** 0.5 + 0.03  # sampling error, width of the bins
+
+
+def test_a_look_is_a_function_of_its_panes(scan: Scan) -> None:
+    x, codes = draw(np.random.default_rng(3), 200)
+    unit = scan.units[ALL]
+    vectors = unit.components.vectors([c for _, c in panes(x, codes, 400)])
+    whole, part = look(unit, 400, vectors), look(unit, 600 - needed(unit), vectors[-needed(unit) :])
+    assert [(r.subject, r.p_value, r.panes) for r in whole.results] == [
+        (r.subject, r.p_value, r.panes) for r in part.results
+    ]
+
+
+def test_a_new_category_is_found_at_once(scan: Scan) -> None:
+    x, codes = draw(np.random.default_rng(4), 8)
+    codes[np.arange(len(codes)) % 20 == 0] = 3
+    found = look(scan.units[ALL], 400, scan.units[ALL].components.vectors([c for _, c in panes(x, codes, 400)]))
+    assert [f.component for f in found.findings] == ["country: share of new categories up"]
+    assert found.findings[0].size == pytest.approx(0.05)
+
+
+def test_one_burst_of_junk_is_a_glitch_not_drift(scan: Scan) -> None:
+    x, codes = draw(np.random.default_rng(5), 32)
+    x[20 * PANE : 20 * PANE + 40, 0] = 50.0
+    found = look(scan.units[ALL], 400, scan.units[ALL].components.vectors([c for _, c in panes(x, codes, 400)]))
+    amount = next(r for r in found.results if r.subject == "amount")
+    assert amount.glitch
+    assert not amount.drift
+
+
+def test_too_few_events_are_unknown(scan: Scan) -> None:
+    unit = scan.units[ALL]
+    found = look(unit, 400, np.zeros((needed(unit), unit.components.entries)))
+    assert {r.p_value for r in found.results} == {None}
+    assert (
+        Scan.calibrated(LAYOUT, {ALL: panes(*draw(np.random.default_rng(0), 15))}, panes_between_false_alarms=10).units
+        == {}
+    )
+
+
+def test_false_findings_are_at_most_the_budget() -> None:
+    """At most panes / mean time are to be expected: 30 in 600 panes at 1 per 20.
+
+    Crossings of overlapping windows come together, so the error is taken from the 12 independent series.
+    """
+    per_series = []
+    for seed in range(12):
+        rng = np.random.default_rng([6, seed])
+        found = Scan.calibrated(LAYOUT, {ALL: panes(*draw(rng, 200))}, panes_between_false_alarms=20)
+        per_series.append(len(crossings(series(found, panes(*draw(rng, 600), 200)))))
+    mean, error = np.mean(per_series), np.std(per_series, ddof=1) / 12**0.5
+    assert 0.2 * 30 < mean < 30 + 2 * error
+
+
+@pytest.mark.parametrize("a", [3, 6, 12])
+def test_the_deviance_is_close_to_fishers_exact_test(a: int) -> None:
+    n, b, m = 100, 60, 4000
+    z = float(deviance_root(np.array(float(a)), np.array(float(n)), np.array(float(b)), np.array(float(m))))
+    exact = stats.hypergeom.sf(a - 1, n + m, a + b, n)
+    assert 0.8 < stats.norm.sf(z) / exact < 2.0
+
+
+def test_skewness_is_counted() -> None:
+    """The mean of n exponentials has a gamma distribution: cumulants 2 / sqrt(n) and 6 / n."""
+    n = 100
+    for z in (3.0, 4.0, 5.0):
+        exact = stats.gamma.sf(n + z * n**0.5, n)
+        assert 0.5 < float(student_tail(np.array(z), 1e9, 2 / n**0.5, 6 / n)) / 2 / exact < 3.0
+
+
+def test_the_memory_of_an_autoregression_has_its_closed_form() -> None:
+    """Of AR(1) with phi, sums of many panes vary (1 + phi) / (1 - phi) times as much as independent ones."""
+    rng = np.random.default_rng(7)
+    phi, noise = 0.5, rng.normal(size=(3000, 10))
+    for i in range(1, len(noise)):
+        noise[i] += phi * noise[i - 1]
+    found = dependence(noise, np.zeros(10, np.int64), [4, 64]).inflation
+    four = 1 + 2 * sum((1 - k / 4) * phi**k for k in range(1, 4))
+    assert found[:, 0] == pytest.approx(np.full(10, four), rel=0.1)
+    assert found[:, -1] == pytest.approx(np.full(10, 3.0), rel=0.15)
+
+
+def test_a_cycle_is_found_with_its_length_and_snaps_to_the_day() -> None:
+    rng = np.random.default_rng(8)
+    hours = np.arange(24 * 20)
+    noise = rng.normal(size=(len(hours), 6))
+    noise[:, :2] += np.sin(2 * np.pi * hours / 24)[:, None]
+    assert [s.period_ms for s in seasons(noise, 3_600_000, 0)] == [86_400_000.0]
+
+
+def test_shares_of_the_budget_add_up() -> None:
+    of, segments = budgets_of(["location"] * 3 + ["bins"] * 5 + ["labels"], True, 0.01)
+    assert 3 * of["location"] + 5 * of["bins"] + of["labels"] + of["joint"] + segments == pytest.approx(0.01)
+    assert sum(SHARES.values()) == pytest.approx(1.0)

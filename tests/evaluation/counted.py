@@ -1,0 +1,153 @@
+"""A stream as the service counts it: layout learnt from the reference, panes of some events each, by segment.
+
+The index of an event stands for its time, one millisecond an event; the stream goes on where the reference ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from detectors import learning
+from detectors.counts import Counts
+from detectors.layouts import HEAD, LABELS, NEGATIVE_SCORES, POSITIVE_SCORES, SCORE_BINS, Layout, NumericLayout
+from stream_monitor.batches import MISSING, NUMBER, TEXT, Batch, Column
+from stream_monitor.config import Model
+from stream_monitor.panes import grouping
+from stream_monitor.tallies import tally
+from tests.evaluation.make_streams import CAT, Stream
+
+SEGMENTS: Final = tuple(CAT)
+Series = dict[str, list[tuple[int, Counts]]]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """Panes of the reference and of the stream: segment -> (start_ms, counts) in order of time."""
+
+    layout: Layout
+    reference: Series
+    stream: Series
+
+
+def counted(reference: Stream, stream: Stream, pane_events: int, segments: tuple[str, ...] = SEGMENTS) -> Counted:
+    """Count both, as a tap would."""
+    model = Model(topic=("t",), task="binary", positive=1, segments=segments, max_segments=100)
+    before, after = batch(reference, 0, segments), batch(stream, len(reference), segments)
+    layout = layout_of(before, pane_events)
+    return Counted(
+        layout=layout,
+        reference=panes(before, layout, model),
+        stream=panes(after, layout, model),
+    )
+
+
+def batch(stream: Stream, start: int, segments: tuple[str, ...]) -> Batch:
+    """The events as a decoder gives them."""
+    n = len(stream)
+    features = [_numbers(name, stream.x[:, j]) for j, name in enumerate(stream.numeric)]
+    words = {name: _words(name, codes, stream.names[name]) for name, codes in stream.cat.items()}
+    score, label = _numbers("score", stream.score), _numbers("label", stream.label.astype(np.float64))
+    prediction = _numbers("prediction", stream.prediction.astype(np.float64))
+    at = start + np.arange(n, dtype=np.int64)
+    return Batch(
+        times_ms=at, offsets=at, versions=("",), version_codes=np.zeros(n, np.int32), ids=None,
+        features=(*features, *words.values()), predictions=(prediction, score),
+        prediction=prediction, score=score, class_scores=None, label=label, latency=None,
+        segments={s: words[s] for s in segments},
+    )  # fmt: skip
+
+
+def layout_of(reference: Batch, pane_ms: int) -> Layout:
+    """The layout that is learnt from these events."""
+
+    def learnt(column: Column) -> Any:
+        counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.words)).tolist()
+        numbers = column.numbers[column.kinds == NUMBER] if len(column.numbers) else np.zeros(0)
+        words = {w: int(c) for w, c in zip(column.words, counts, strict=False) if c}
+        return learning.from_values(numbers=numbers, words=words, declared=None)
+
+    return Layout(
+        pane_ms=pane_ms,
+        features={c.name: learnt(c) for c in reference.features},
+        predictions={c.name: learnt(c) for c in reference.predictions},
+    )
+
+
+def panes(events: Batch, layout: Layout, model: Model) -> Series:
+    """Counts by segment and pane."""
+    found = grouping(events, events.times_ms // layout.pane_ms * layout.pane_ms, layout, model)
+    counts = tally(events, layout, model, found.groups, len(found.keys))
+    series: Series = {}
+    for (_, segment, start), pane in sorted(zip(found.keys, counts, strict=True), key=lambda pair: pair[0]):
+        series.setdefault(segment, []).append((start, pane))
+    return series
+
+
+def cells_of(events: Batch, layout: Layout) -> NDArray[np.int64]:
+    """The cells that each event adds one to, -1 for none: (cells, events). Sums of values are left out."""
+    columns = {("features", c.name): c for c in events.features} | {
+        ("predictions", c.name): c for c in events.predictions
+    }
+    found = []
+    for place, name, of in layout.columns:
+        column, at = columns[place, name], layout.offsets[place, name]
+        if isinstance(of, NumericLayout):
+            bins = HEAD + np.searchsorted(np.asarray(of.edges), column.numbers, side="right")
+            found.append(np.where(column.kinds == NUMBER, at + bins, at))
+        else:
+            known = {word: HEAD + i for i, word in enumerate(of.categories)}
+            table = np.array([at + known.get(w, HEAD + of.bins) for w in column.words] + [at])  # new ones: any bucket
+            found.append(table[column.codes])
+    assert events.label is not None
+    assert events.score is not None
+    bins = np.minimum((events.score.numbers * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+    found.append(np.where(events.label.numbers == 1, POSITIVE_SCORES, NEGATIVE_SCORES) + bins)
+    found.append(np.full(len(events), LABELS))
+    return np.stack(found)
+
+
+def matrices(events: Batch, layout: Layout, first: int, count: int, segments: bool = True) -> dict[str, csr_array]:
+    """Counts of `count` panes from pane number `first`, by segment: (panes, cells + 1), the last column the rows.
+
+    The same integers as the tap's, summed in one go: `test_counting` compares them.
+    """
+    cells = cells_of(events, layout)
+    pane = events.times_ms // layout.pane_ms - first
+    inside = (pane >= 0) & (pane < count)
+    cells = np.vstack([cells, np.full(len(events), layout.size)])
+    found = {"all": _matrix(cells, pane, inside, count, layout.size + 1)}
+    for dimension, of in events.segments.items() if segments else ():
+        for code, word in enumerate(of.words):
+            some = inside & (of.codes == code)
+            if some.any():
+                found[f"{dimension}={word}"] = _matrix(cells, pane, some, count, layout.size + 1)
+    return found
+
+
+def _matrix(
+    cells: NDArray[np.int64], pane: NDArray[np.int64], some: NDArray[np.bool_], count: int, width: int
+) -> csr_array:
+    inside = cells[:, some]
+    rows = np.broadcast_to(pane[some], inside.shape)
+    return csr_array((np.ones(inside.size), (rows.ravel(), inside.ravel())), shape=(count, width))
+
+
+def _numbers(name: str, values: Floats) -> Column:
+    missing = np.isnan(values)
+    return Column(
+        name=name, kinds=np.where(missing, MISSING, NUMBER).astype(np.uint8), numbers=np.where(missing, 0.0, values),
+        codes=np.zeros(0, np.int32),
+    )  # fmt: skip
+
+
+def _words(name: str, codes: NDArray[np.int16], names: list[str]) -> Column:
+    return Column(
+        name=name, kinds=np.where(codes < 0, MISSING, TEXT).astype(np.uint8), numbers=np.zeros(0),
+        codes=codes.astype(np.int32), words=tuple(names),
+    )  # fmt: skip
