@@ -43,7 +43,9 @@ class Metric:
 
     `p_value` takes what `function` takes. `noise(reference, rows, p)` is the interval that the metric of a window of
     `rows` independent events (outcome: labelled events) of the reference's own distribution leaves with probability p
-    at each end; -inf or inf where it has no end. `limits` are the least and greatest possible values.
+    at each end; -inf or inf where it has no end. `interval(what function takes, p)` is where the true value lies but
+    for probability p at each end, as far as the window alone tells. `limits` are the least and greatest possible
+    values.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Metric:
     reference_free: bool = False  # column metrics that ignore the reference
     p_value: Callable[..., float] | None = None
     noise: Callable[..., tuple[float, float]] | None = None
+    interval: Callable[..., tuple[float, float]] | None = None
     limits: tuple[float, float] = (float("-inf"), float("inf"))
 
 

@@ -29,18 +29,28 @@ from detectors.drift.total_variation import total_variation, total_variation_noi
 from detectors.drift.vanished_categories import vanished_categories, vanished_categories_noise
 from detectors.drift.wasserstein import wasserstein, wasserstein_noise
 from detectors.drift.wasserstein_normalised import wasserstein_normalised, wasserstein_normalised_noise
-from detectors.performance.accuracy import accuracy, accuracy_noise
-from detectors.performance.bias import bias, bias_noise
-from detectors.performance.brier import brier
-from detectors.performance.error_rate import error_rate, error_rate_noise
-from detectors.performance.f1 import f1
+from detectors.performance.accuracy import accuracy, accuracy_interval, accuracy_noise
+from detectors.performance.balanced_accuracy import (
+    balanced_accuracy,
+    balanced_accuracy_interval,
+    balanced_accuracy_noise,
+)
+from detectors.performance.bias import bias, bias_interval, bias_noise
+from detectors.performance.brier import brier, brier_interval, brier_noise
+from detectors.performance.calibration_bias import calibration_bias, calibration_bias_interval, calibration_bias_noise
+from detectors.performance.ece import ece, ece_interval, ece_noise
+from detectors.performance.error_rate import error_rate, error_rate_interval, error_rate_noise
+from detectors.performance.f1 import f1, f1_interval, f1_noise
 from detectors.performance.label_coverage import label_coverage
-from detectors.performance.log_loss import log_loss
-from detectors.performance.mae import mae, mae_noise
-from detectors.performance.precision import precision
-from detectors.performance.recall import recall
-from detectors.performance.rmse import rmse
-from detectors.performance.roc_auc import roc_auc
+from detectors.performance.label_delay import label_delay
+from detectors.performance.log_loss import log_loss, log_loss_interval, log_loss_noise
+from detectors.performance.mae import mae, mae_interval, mae_noise
+from detectors.performance.mcc import mcc, mcc_interval, mcc_noise
+from detectors.performance.pr_auc import pr_auc, pr_auc_interval, pr_auc_noise
+from detectors.performance.precision import precision, precision_interval, precision_noise
+from detectors.performance.recall import recall, recall_interval, recall_noise
+from detectors.performance.rmse import rmse, rmse_interval, rmse_noise
+from detectors.performance.roc_auc import roc_auc, roc_auc_interval, roc_auc_noise
 from detectors.quality.invalid_rate import invalid_rate, invalid_rate_noise
 from detectors.quality.missing_rate import missing_rate, missing_rate_noise
 from detectors.quality.row_volume import row_volume, row_volume_noise
@@ -81,6 +91,17 @@ def _shift(function: Callable[..., float], limits: tuple[float, float] = (-inf, 
         limits=limits,
         **more,
     )
+
+
+def _judged(
+    tasks: tuple[str, ...],
+    function: Callable[..., float],
+    worse: Literal["above", "below", "both"],
+    limits: tuple[float, float],
+    noise: Callable[..., tuple[float, float]],
+    interval: Callable[..., tuple[float, float]],
+) -> Metric:
+    return _outcome(tasks, function, worse, limits, noise=noise, interval=interval)
 
 
 def _outcome(
@@ -144,16 +165,26 @@ METRICS: Final[dict[str, Metric]] = {
         noise=row_volume_noise,
         limits=(0.0, inf),
     ),
-    "accuracy": _outcome(_CLASSES, accuracy, "below", (0.0, 1.0), noise=accuracy_noise),
-    "error_rate": _outcome(_CLASSES, error_rate, "above", (0.0, 1.0), noise=error_rate_noise),
-    "log_loss": _outcome(_CLASSES, log_loss, "above", (0.0, inf)),
-    "brier": _outcome(_BINARY, brier, "above", (0.0, 1.0)),
-    "precision": _outcome(_BINARY, precision, "below", (0.0, 1.0)),
-    "recall": _outcome(_BINARY, recall, "below", (0.0, 1.0)),
-    "f1": _outcome(_BINARY, f1, "below", (0.0, 1.0)),
-    "roc_auc": _outcome(_BINARY, roc_auc, "below", (0.0, 1.0)),
-    "mae": _outcome(_REGRESSION, mae, "above", (0.0, inf), noise=mae_noise),
-    "rmse": _outcome(_REGRESSION, rmse, "above", (0.0, inf)),
-    "bias": _outcome(_REGRESSION, bias, "both", (-inf, inf), noise=bias_noise),
+    "accuracy": _judged(_CLASSES, accuracy, "below", (0.0, 1.0), accuracy_noise, accuracy_interval),
+    "error_rate": _judged(_CLASSES, error_rate, "above", (0.0, 1.0), error_rate_noise, error_rate_interval),
+    "balanced_accuracy": _judged(
+        _BINARY, balanced_accuracy, "below", (0.0, 1.0), balanced_accuracy_noise, balanced_accuracy_interval
+    ),
+    "log_loss": _judged(_CLASSES, log_loss, "above", (0.0, inf), log_loss_noise, log_loss_interval),
+    "brier": _judged(_BINARY, brier, "above", (0.0, 1.0), brier_noise, brier_interval),
+    "precision": _judged(_BINARY, precision, "below", (0.0, 1.0), precision_noise, precision_interval),
+    "recall": _judged(_BINARY, recall, "below", (0.0, 1.0), recall_noise, recall_interval),
+    "f1": _judged(_BINARY, f1, "below", (0.0, 1.0), f1_noise, f1_interval),
+    "mcc": _judged(_BINARY, mcc, "below", (-1.0, 1.0), mcc_noise, mcc_interval),
+    "roc_auc": _judged(_BINARY, roc_auc, "below", (0.0, 1.0), roc_auc_noise, roc_auc_interval),
+    "pr_auc": _judged(_BINARY, pr_auc, "below", (0.0, 1.0), pr_auc_noise, pr_auc_interval),
+    "ece": _judged(_CLASSES, ece, "above", (0.0, 1.0), ece_noise, ece_interval),
+    "calibration_bias": _judged(
+        _CLASSES, calibration_bias, "both", (-1.0, 1.0), calibration_bias_noise, calibration_bias_interval
+    ),
+    "mae": _judged(_REGRESSION, mae, "above", (0.0, inf), mae_noise, mae_interval),
+    "rmse": _judged(_REGRESSION, rmse, "above", (0.0, inf), rmse_noise, rmse_interval),
+    "bias": _judged(_REGRESSION, bias, "both", (-inf, inf), bias_noise, bias_interval),
     "label_coverage": _outcome(_ALL, label_coverage, "below", (0.0, inf), group="stream"),
+    "label_delay": _outcome(_ALL, label_delay, "above", (-inf, inf), group="stream"),
 }

@@ -15,11 +15,11 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from detectors import Judgement, Level, Threshold
+from detectors import Judgement, Level, Metric, Threshold
 from detectors.counts import ColumnCounts
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judges import Judge, Place, places_of
@@ -32,6 +32,7 @@ from stream_monitor.units import keys_of
 from stream_monitor.windows import Window, unit_ms
 
 Verdict = dict[str, Any]  # in the public shape
+CONFIDENCE: Final = 0.025  # probability at each end of a value's interval
 
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 
@@ -54,6 +55,7 @@ class _Measured:
     p_value: float | None = None
     effect: float | None = None
     reference_rows: int = 0
+    interval: tuple[float, float] | None = None
 
 
 def monitors(state: State, name: str) -> tuple[Monitor, ...]:
@@ -126,17 +128,28 @@ def _measure(
                 why=f"{enough} {'rows' if metric.group == 'stream' else 'labels'}, at least {least} needed"
             )
         value = metric.function(window.outcome)
+        interval = _interval(metric, value, window.outcome)
         if judge is None or judge.empty:
-            return _Measured(value, "" if math.isfinite(value) else "undefined here")
+            return _Measured(value, "" if math.isfinite(value) else "undefined here", interval=interval)
         usual = metric.function(judge.outcome)
         effect = value - usual if math.isfinite(usual) else None
-        return _Measured(value, "" if math.isfinite(value) else "undefined here", None, effect, judge.total.rows)
+        return _Measured(
+            value, "" if math.isfinite(value) else "undefined here", None, effect, judge.total.rows, interval
+        )
     if window.rows < least:
         return _Measured(why=f"{window.rows} rows, at least {least} needed" if window.rows else "no data")
     if window.layout is None:
         return _Measured(why="counted under several layouts, or under none yet")
     assert place is not None
     return _measure_column(monitor, window.columns[place], place, judge, window, learning)
+
+
+def _interval(metric: Metric, value: float, *counts: Any) -> tuple[float, float] | None:
+    """Where the true value lies with 95 % confidence, as far as the window alone tells."""
+    if metric.interval is None or not math.isfinite(value):
+        return None
+    low, high = metric.interval(*counts, CONFIDENCE)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def _measure_column(
@@ -283,6 +296,7 @@ def _verdict(
         "direction": direction,
         "p_value": measured.p_value,
         "effect": measured.effect,
+        "interval": list(measured.interval) if measured.interval is not None else None,
         "rows": window.labels if monitor.metric.needs == "outcome" else window.rows,
         "reference_rows": measured.reference_rows,
         "reason": judgement.reason,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detectors.counts import OutcomeCounts
 from detectors.layouts import CORRECT, LABELS
+from detectors.performance.intervals import Ends, wilson
 from detectors.quality.rates import rate_noise
 
 
@@ -24,3 +25,8 @@ def accuracy(outcome: OutcomeCounts) -> float:
 def accuracy_noise(reference: OutcomeCounts, labels: float, p: float) -> tuple[float, float]:
     """Binomial, the reference's own noise counted."""
     return rate_noise(int(reference.cells[CORRECT]), int(reference.cells[LABELS]), labels, p)
+
+
+def accuracy_interval(outcome: OutcomeCounts, p: float) -> Ends:
+    """Wilson's."""
+    return wilson(int(outcome.cells[CORRECT]), int(outcome.cells[LABELS]), p)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
-
 from detectors.counts import OutcomeCounts
 from detectors.layouts import ERROR, LABELS, SQUARED_ERROR
+from detectors.performance.intervals import Ends, normal_ends, of_reference
 
 
 def bias(outcome: OutcomeCounts) -> float:
@@ -27,12 +26,18 @@ def bias(outcome: OutcomeCounts) -> float:
     return outcome.total(ERROR) / labels if labels else float("nan")
 
 
-def bias_noise(reference: OutcomeCounts, labels: float, p: float) -> tuple[float, float]:
+def bias_noise(reference: OutcomeCounts, labels: float, p: float) -> Ends:
     """Normal, with the reference's variance of the error, its own noise counted."""
-    m = int(reference.cells[LABELS])
-    if labels <= 0 or m == 0:
-        return float("-inf"), float("inf")
-    centre = bias(reference)
-    variance = max(0.0, reference.total(SQUARED_ERROR) / m - centre * centre)
-    reach = float(-ndtri(p)) * math.sqrt(variance * (1 / labels + 1 / m))
-    return centre - reach, centre + reach
+    mean, variance = bias(reference), _variance(reference)
+    return of_reference(reference, labels, lambda per: normal_ends(mean, variance * per, p), (-math.inf, math.inf))
+
+
+def bias_interval(outcome: OutcomeCounts, p: float) -> Ends:
+    """Normal, with the window's own variance."""
+    labels = int(outcome.cells[LABELS])
+    return normal_ends(bias(outcome), _variance(outcome) / labels, p) if labels else (math.nan, math.nan)
+
+
+def _variance(outcome: OutcomeCounts) -> float:
+    labels, mean = int(outcome.cells[LABELS]), bias(outcome)
+    return max(0.0, outcome.total(SQUARED_ERROR) / labels - mean * mean) if labels else 0.0

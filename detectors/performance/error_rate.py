@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detectors.counts import OutcomeCounts
 from detectors.layouts import CORRECT, LABELS
+from detectors.performance.intervals import Ends, wilson
 from detectors.quality.rates import rate_noise
 
 
@@ -25,3 +26,8 @@ def error_rate_noise(reference: OutcomeCounts, labels: float, p: float) -> tuple
     """Binomial, the reference's own noise counted."""
     of = int(reference.cells[LABELS])
     return rate_noise(of - int(reference.cells[CORRECT]), of, labels, p)
+
+
+def error_rate_interval(outcome: OutcomeCounts, p: float) -> Ends:
+    """Wilson's."""
+    return wilson(int(outcome.cells[LABELS] - outcome.cells[CORRECT]), int(outcome.cells[LABELS]), p)

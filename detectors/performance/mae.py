@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
-
 from detectors.counts import OutcomeCounts
 from detectors.layouts import ABSOLUTE_ERROR, LABELS, SQUARED_ERROR
+from detectors.performance.intervals import Ends, gamma_ends, of_reference
 
 
 def mae(outcome: OutcomeCounts) -> float:
@@ -25,12 +24,18 @@ def mae(outcome: OutcomeCounts) -> float:
     return outcome.total(ABSOLUTE_ERROR) / labels if labels else float("nan")
 
 
-def mae_noise(reference: OutcomeCounts, labels: float, p: float) -> tuple[float, float]:
-    """Normal, with the reference's variance of the absolute error, its own noise counted."""
-    m = int(reference.cells[LABELS])
-    if labels <= 0 or m == 0:
-        return 0.0, float("inf")
-    centre = mae(reference)
-    variance = max(0.0, reference.total(SQUARED_ERROR) / m - centre * centre)
-    reach = float(-ndtri(p)) * math.sqrt(variance * (1 / labels + 1 / m))
-    return max(0.0, centre - reach), centre + reach
+def mae_noise(reference: OutcomeCounts, labels: float, p: float) -> Ends:
+    """Gamma, with the reference's variance of the absolute error, its own noise counted."""
+    mean, variance = mae(reference), _variance(reference)
+    return of_reference(reference, labels, lambda per: gamma_ends(mean, variance * per, p), (0.0, math.inf))
+
+
+def mae_interval(outcome: OutcomeCounts, p: float) -> Ends:
+    """Gamma, with the window's own variance."""
+    labels = int(outcome.cells[LABELS])
+    return gamma_ends(mae(outcome), _variance(outcome) / labels, p) if labels else (math.nan, math.nan)
+
+
+def _variance(outcome: OutcomeCounts) -> float:
+    labels, mean = int(outcome.cells[LABELS]), mae(outcome)
+    return max(0.0, outcome.total(SQUARED_ERROR) / labels - mean * mean) if labels else 0.0

@@ -28,6 +28,8 @@ LABELS, PREDICTIONS = RNG.normal(50, 9, 1_000), RNG.normal(51, 9, 1_000)
         ("log_loss", reference.log_loss(Y, S)),
         ("brier", reference.brier_score_loss(Y, S)),
         ("label_coverage", 1.0),
+        ("mcc", reference.matthews_corrcoef(Y, S >= 0.5)),
+        ("balanced_accuracy", reference.balanced_accuracy_score(Y, S >= 0.5)),
     ],
 )
 def test_binary(metric: str, expected: float) -> None:
@@ -41,6 +43,22 @@ def test_roc_auc_is_off_by_at_most_half_the_pairs_in_one_bin() -> None:
     assert METRICS["roc_auc"].function(binary(Y, S)) == pytest.approx(reference.roc_auc_score(Y, S), abs=error)
     on_bins = reference.roc_auc_score(Y, bins)
     assert METRICS["roc_auc"].function(binary(Y, S)) == pytest.approx(on_bins, rel=1e-12)
+
+
+def test_pr_auc_lies_between_the_best_and_the_worst_order_within_bins() -> None:
+    bins = np.minimum((S * 100).astype(int), 99)
+    found = METRICS["pr_auc"].function(binary(Y, S))
+    assert found == pytest.approx(reference.average_precision_score(Y, bins), rel=1e-12)
+    best, worst = (reference.average_precision_score(Y, bins + sign * Y / 2) for sign in (1, -1))
+    assert worst < found < best
+    assert worst <= reference.average_precision_score(Y, S) <= best
+
+
+def test_calibration_is_off_by_at_most_half_a_bin() -> None:
+    tenth = np.minimum((S * 10).astype(int), 9)
+    exact = sum(abs(float(np.sum(Y[tenth == k] - S[tenth == k]))) for k in range(10)) / len(Y)
+    assert METRICS["ece"].function(binary(Y, S)) == pytest.approx(exact, abs=0.005)
+    assert METRICS["calibration_bias"].function(binary(Y, S)) == pytest.approx(float(np.mean(S - Y)), abs=0.005)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +80,9 @@ def test_regression(metric: str, expected: float) -> None:
         ("recall", [0, 0], [0.9, 0.2]),  # nothing labelled positive
         ("f1", [0, 0], [0.1, 0.2]),  # neither
         ("roc_auc", [1, 1], [0.9, 0.2]),  # one class only
+        ("mcc", [1, 1], [0.9, 0.2]),
+        ("balanced_accuracy", [1, 1], [0.9, 0.2]),
+        ("pr_auc", [0, 0], [0.9, 0.2]),  # nothing to find
     ],
 )
 def test_undefined_is_nan_and_not_zero(metric: str, labels: list[int], scores: list[float]) -> None:

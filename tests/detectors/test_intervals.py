@@ -1,0 +1,111 @@
+"""How often noise is left and intervals miss, by simulation: what the docstrings of the approximations promise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors import METRICS, Metric
+from detectors.counts import OutcomeCounts, float_to_limbs
+from detectors.layouts import (
+    ABSOLUTE_ERROR,
+    CORRECT,
+    ERROR,
+    FN,
+    FP,
+    LABELS,
+    LIMBS,
+    LOG_LOSS,
+    NEGATIVE_SCORES,
+    OUTCOME_CELLS,
+    POSITIVE_SCORES,
+    SCORE_BINS,
+    SCORED,
+    SQUARED_ERROR,
+    SQUARED_SCORE_ERROR,
+    TN,
+    TP,
+)
+from detectors.performance.intervals import gamma_ends, logit_ends, wilson
+
+RNG = np.random.default_rng(11)
+REPEATS, WINDOW, REFERENCE, P = 300, 200, 2_000, 0.025
+Make = Callable[[int], OutcomeCounts]
+
+
+def scored(n: int) -> OutcomeCounts:
+    """Calibrated scores. Sums as one number each: adding up single events exactly is tested elsewhere."""
+    score = RNG.beta(1.2, 2.5, n)
+    label = (RNG.uniform(size=n) < score).astype(int)
+    cells, claimed = np.zeros(OUTCOME_CELLS, np.int64), score >= 0.5
+    cells[LABELS] = cells[SCORED] = n
+    for cell, said, is_so in ((TP, True, 1), (FP, True, 0), (FN, False, 1), (TN, False, 0)):
+        cells[cell] = np.sum((claimed == said) & (label == is_so))
+    cells[CORRECT] = cells[TP] + cells[TN]
+    bins = (score * SCORE_BINS).astype(np.int64)
+    for first, is_so in ((POSITIVE_SCORES, 1), (NEGATIVE_SCORES, 0)):
+        cells[first : first + SCORE_BINS] = np.bincount(bins[label == is_so], minlength=SCORE_BINS)
+    given = np.clip(np.where(label == 1, score, 1 - score), 1e-15, 1)
+    for first, values in ((LOG_LOSS, -np.log(given)), (SQUARED_SCORE_ERROR, (score - label) ** 2)):
+        cells[first : first + LIMBS] = float_to_limbs([float(values.sum())])
+    return OutcomeCounts(rows=n, cells=cells)
+
+
+def errors(draw: Callable[[int], Any]) -> Make:
+    def make(n: int) -> OutcomeCounts:
+        error, cells = draw(n), np.zeros(OUTCOME_CELLS, np.int64)
+        cells[LABELS] = n
+        for first, values in ((ERROR, error), (ABSOLUTE_ERROR, np.abs(error)), (SQUARED_ERROR, error**2)):
+            cells[first : first + LIMBS] = float_to_limbs([float(values.sum())])
+        return OutcomeCounts(rows=n, cells=cells)
+
+    return make
+
+
+def cases() -> list[Any]:
+    found = []
+    for metric in METRICS.values():
+        if metric.needs == "outcome" and metric.noise is not None:
+            if "regression" in metric.tasks:
+                for kind, draw in (("normal", RNG.normal), ("laplace", RNG.laplace)):
+                    found.append(pytest.param(metric, errors(partial(draw, 0.3, 2.0)), id=f"{metric.name}-{kind}"))
+            else:
+                found.append(pytest.param(metric, scored, id=metric.name))
+    return found
+
+
+@pytest.mark.parametrize(("metric", "make"), cases())
+def test_noise_is_left_and_intervals_miss_about_as_rarely_as_said(metric: Metric, make: Make) -> None:
+    assert metric.noise is not None
+    assert metric.interval is not None
+    truth = np.mean([metric.function(make(20_000)) for _ in range(3)])
+    above = below = missed = 0
+    for i in range(REPEATS):
+        if i % 15 == 0:  # the reference is a sample too
+            reference = make(REFERENCE)
+            low, high = metric.noise(reference, WINDOW, P)
+        window = make(WINDOW)
+        value = metric.function(window)
+        above, below = above + (value > high), below + (value < low)
+        least, most = metric.interval(window, P)
+        assert metric.limits[0] <= least <= value <= most <= metric.limits[1]
+        missed += not least <= truth <= most
+    slack = 3.5 * math.sqrt(P / REPEATS)
+    assert max(above, below) / REPEATS <= P + slack
+    if metric.name != "ece":  # which chance only makes greater
+        assert missed / REPEATS <= 2 * P + slack
+
+
+def test_ends_where_nothing_varies() -> None:
+    """No event among n: a rate of -ln p / n is what would leave none with probability p, and Wilson is not far off."""
+    assert wilson(0, 300, 0.025)[0] == 0.0
+    assert wilson(0, 300, 0.025)[1] == pytest.approx(-math.log(0.025) / 300, rel=0.1)
+    assert gamma_ends(0.0, 0.0, 0.01) == (0.0, 0.0)
+    low, high = logit_ends(1.0, 0.0, 0.025, 50)  # a perfect AUC of 50 events is not known to be perfect
+    assert high == 1.0
+    assert 0.9 < low < 0.98
