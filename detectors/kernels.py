@@ -1,8 +1,8 @@
 """Counting loops, compiled by numba where it is there, in numpy otherwise: the same integers either way.
 
-Each function adds to arrays the caller owns. `groups` is (K, n): for each of K ways to group the events, the row of
-`cells` that an event counts in, -1 for none; a value is looked up once for all K. DETECTORS_KERNELS=numpy in the
-environment turns numba off.
+Each function adds to arrays the caller owns. DETECTORS_KERNELS=numpy in the environment turns numba off. Here is what
+the outcomes need: `groups` is (K, n), for each of K ways to group the events, the row of `cells` that an event counts
+in, -1 for none. Columns are counted in numerics.py, sums across columns in joints.py.
 """
 
 from __future__ import annotations
@@ -10,25 +10,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.layouts import BUCKETS, HEAD, LIMBS, MISSING, NONFINITE, RAW_BUCKETS, RAW_HASHES, UNPARSEABLE
+from detectors.layouts import BUCKETS, LIMBS, RAW_BUCKETS, RAW_HASHES
 
 Cells = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Groups = NDArray[np.int32]
 Integers = NDArray[np.int64]
 Kinds = NDArray[np.uint8]
+Positions = NDArray[np.int32]
 Ranks = NDArray[np.int16]
-
-# The kinds of values that a kernel tells apart; the caller's own kinds are mapped to these.
-VALID: Final = 0
-AS_MISSING: Final = 1 + MISSING
-AS_NONFINITE: Final = 1 + NONFINITE
-AS_UNPARSEABLE: Final = 1 + UNPARSEABLE
 
 ENGINE: str  # "numba" or "numpy"
 
@@ -54,7 +49,7 @@ else:
 
 
 @compiled()
-def _digits(bits: np.uint64) -> tuple[np.int64, np.int64, np.int64, np.int64]:
+def digits(bits: np.uint64) -> tuple[np.int64, np.int64, np.int64, np.int64]:
     """Of the bits of |x|: the first of its three 32-bit digits in units of 2**-1074, and the digits."""
     exponent = np.int64(bits >> np.uint64(52)) & 2047
     mantissa = np.int64(bits & np.uint64(0x000FFFFFFFFFFFFF))
@@ -65,73 +60,6 @@ def _digits(bits: np.uint64) -> tuple[np.int64, np.int64, np.int64, np.int64]:
     low, high = (mantissa & 0xFFFFFFFF) << shift, (mantissa >> 32) << shift
     high += low >> 32
     return first, low & 0xFFFFFFFF, high & 0xFFFFFFFF, high >> 32
-
-
-@compiled()
-def _numeric_loop(
-    cells: Cells,
-    low: Floats,
-    high: Floats,
-    at: int,
-    groups: Groups,
-    kinds: Kinds,
-    numbers: Floats,
-    edges: Floats,
-    ranks: Ranks,
-) -> None:
-    bits = numbers.view(np.uint64)
-    body = at + HEAD
-    limbs = body + len(edges) + 1
-    for i in range(groups.shape[1]):
-        kind = kinds[i]
-        if kind != VALID:
-            ranks[i] = 0
-            for k in range(groups.shape[0]):
-                if groups[k, i] >= 0:
-                    cells[groups[k, i], at + kind - 1] += 1
-            continue
-        x = numbers[i]
-        a, b = 0, len(edges)
-        while a < b:
-            middle = (a + b) >> 1
-            if x < edges[middle]:
-                b = middle
-            else:
-                a = middle + 1
-        ranks[i] = 2 * a - len(edges)
-        first, d0, d1, d2 = _digits(bits[i] & np.uint64(0x7FFFFFFFFFFFFFFF))
-        sign = -1 if x < 0 else 1
-        for k in range(groups.shape[0]):
-            g = groups[k, i]
-            if g >= 0:
-                cells[g, body + a] += 1
-                cells[g, limbs + first] += sign * d0
-                cells[g, limbs + first + 1] += sign * d1
-                cells[g, limbs + first + 2] += sign * d2
-                low[g] = min(low[g], x)
-                high[g] = max(high[g], x)
-
-
-def _numeric_numpy(
-    cells: Cells,
-    low: Floats,
-    high: Floats,
-    at: int,
-    groups: Groups,
-    kinds: Kinds,
-    numbers: Floats,
-    edges: Floats,
-    ranks: Ranks,
-) -> None:
-    bins = np.searchsorted(edges, numbers, side="right")
-    cell = np.where(kinds == VALID, at + HEAD + bins, at + kinds - 1)
-    ranks[:] = np.where(kinds == VALID, 2 * bins - len(edges), 0)
-    for group in groups:
-        _add_at(cells, group, cell)
-        rows = np.flatnonzero((group >= 0) & (kinds == VALID))
-        add_sums_numpy(cells, at + HEAD + len(edges) + 1, group[rows], numbers[rows])
-        np.minimum.at(low, group[rows], numbers[rows])
-        np.maximum.at(high, group[rows], numbers[rows])
 
 
 def _add_at(cells: Cells, group: NDArray[np.int32], cell: NDArray[np.int64]) -> None:
@@ -145,7 +73,7 @@ def _sums_loop(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats)
     for i in range(len(group)):
         g = group[i]
         if g >= 0:
-            first, d0, d1, d2 = _digits(bits[i] & np.uint64(0x7FFFFFFFFFFFFFFF))
+            first, d0, d1, d2 = digits(bits[i] & np.uint64(0x7FFFFFFFFFFFFFFF))
             sign = -1 if numbers[i] < 0 else 1
             cells[g, at + first] += sign * d0
             cells[g, at + first + 1] += sign * d1
@@ -182,35 +110,8 @@ def _cells_numpy(cells: Cells, groups: Groups, cell: NDArray[np.int32]) -> None:
         _add_at(cells, np.where(cell >= 0, group, np.int32(-1)), cell.astype(np.int64))
 
 
-_numeric = _numeric_loop if ENGINE == "numba" else _numeric_numpy
 _sums = _sums_loop if ENGINE == "numba" else add_sums_numpy
 _cells = _cells_loop if ENGINE == "numba" else _cells_numpy
-
-
-def add_numeric(
-    cells: Cells,
-    low: Floats,
-    high: Floats,
-    at: int,
-    groups: Groups,
-    kinds: Kinds,
-    numbers: Floats,
-    edges: Floats,
-    ranks: Ranks,
-) -> None:
-    """Count one numeric column, whose cells begin at `at`: heads, bins, digits of the exact sum; and low and high.
-
-    `numbers` are finite, without -0.0 (see `normal`), and looked at where kind is VALID. `ranks` are written.
-
-    >>> cells, low, high = np.zeros((1, HEAD + 3 + LIMBS), np.int64), np.full(1, np.inf), np.full(1, -np.inf)
-    >>> kinds = np.array([VALID, VALID, AS_MISSING], np.uint8)
-    >>> groups, numbers = np.zeros((1, 3), np.int32), np.array([1.0, 2.5, 0.0])
-    >>> ranks = np.zeros(3, np.int16)
-    >>> add_numeric(cells, low, high, 0, groups, kinds, numbers, np.array([1.0, 2.0]), ranks)
-    >>> cells[0, :6].tolist(), low.tolist(), high.tolist(), ranks.tolist()
-    ([1, 0, 0, 0, 1, 1], [1.0], [2.5], [0, 2, 0])
-    """
-    _numeric(cells, low, high, at, groups, kinds, numbers, edges, ranks)
 
 
 def add_sums(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -> None:
@@ -283,8 +184,6 @@ def log(x: Floats) -> Floats:
 
 def warm() -> None:
     """Compile, or load from the cache, everything above, so that the first block does not wait for it."""
-    cells, ends = np.zeros((1, HEAD + 2 + LIMBS), np.int64), np.zeros(1)
-    groups, one = np.zeros((1, 1), np.int32), np.zeros(1)
-    add_numeric(cells, ends, ends.copy(), 0, groups, np.zeros(1, np.uint8), one, np.zeros(1), np.zeros(1, np.int16))
-    add_sums(cells, 0, groups[0], one)
+    cells, groups = np.zeros((1, LIMBS), np.int64), np.zeros((1, 1), np.int32)
+    add_sums(cells, 0, groups[0], np.zeros(1))
     add_cells(cells, groups, np.zeros(1, np.int32))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from detectors.counts import ZERO
 from detectors.kernels import Groups, hash_bytes
 from detectors.layouts import OUTCOME_CELLS, RAW_ID, CategoricalLayout, Layout
+from detectors.partitions import partition
 from stream_monitor.batches import NESTED, Batch, Column
 from stream_monitor.columns import column, name_of
 from stream_monitor.config import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Model, Time
@@ -29,7 +30,7 @@ from stream_monitor.entries import PaneRecord, pack_counts
 from stream_monitor.fields import score_columns
 from stream_monitor.interfaces import Joined
 from stream_monitor.outcomes import add_outcomes
-from stream_monitor.tallies import take, tally
+from stream_monitor.tallies import Grouped, take, tally
 
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -123,33 +124,51 @@ def segments_of(batch: Batch, layout: Layout | None, model: Model) -> list[tuple
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Grouping:
-    """Which groups the events of a batch are in: `groups[k, i]` is a position in `keys`."""
+    """Which groups the events of a batch are in: `keys` are those of the groups, part after part."""
 
     keys: list[Key]
-    groups: Groups
+    groups: Grouped
+
+    def spans(self, offsets: Integers) -> list[tuple[int, int]]:
+        """Per group, the least offset and one past the greatest; `offsets` ascend."""
+        out = []
+        for part in self.groups.parts:
+            low, high = offsets[part.order[part.bounds[:-1]]], offsets[part.order[part.bounds[1:] - 1]] + 1
+            out += list(zip(low.tolist(), high.tolist(), strict=True))
+        return out
+
+    def sizes(self) -> list[int]:
+        """Events in each group."""
+        return [size for part in self.groups.parts for size in part.sizes.tolist()]
 
 
 def grouping(batch: Batch, starts_ms: Integers, layout: Layout | None, model: Model) -> Grouping:
     """The groups of all events: by (version, pane) for "all", and for each dimension by (version, value, pane)."""
-    keys: list[Key] = []
-    rows = []
-    panes, pane = np.unique(starts_ms, return_inverse=True)
-    base = batch.version_codes.astype(np.int64) * len(panes) + pane
+    first, last = int(starts_ms.min()), int(starts_ms.max())
+    steps = np.diff(starts_ms)
+    step = int(np.gcd.reduce(steps[steps != 0])) if last > first else 1
+    panes = (last - first) // step + 1
+    pane = (starts_ms - first) // step if last > first else np.zeros(len(batch), np.int64)
+    base = batch.version_codes.astype(np.int64) * panes + pane if len(batch.versions) > 1 else pane
+    parts, keys = [], []
     for dimension in ("", *batch.segments):
+        distinct, codes = [ALL], base
         if dimension:
             of = batch.segments[dimension]
             names = _segment_names(of, dimension, layout, model)
             distinct = sorted(set(names))
-            code = np.array([distinct.index(n) for n in names], np.int64)[_segment_codes(of)]
-        else:
-            distinct, code = [ALL], np.zeros(len(batch), np.int64)
-        groups, inverse = np.unique(base * len(distinct) + code, return_inverse=True)
-        rows.append((inverse + len(keys)).astype(np.int32))
-        for group in groups.tolist():
+            table = np.array([distinct.index(n) for n in names], np.int64)
+            codes = base * len(distinct) + table[_segment_codes(of)]
+        found, part = partition(codes, len(batch.versions) * panes * len(distinct))
+        parts.append(part)
+        for group in found:
             key, segment = divmod(group, len(distinct))
-            version, at = divmod(key, len(panes))
-            keys.append((batch.versions[version], distinct[segment], int(panes[at])))
-    return Grouping(keys=keys, groups=np.stack(rows))
+            version, at = divmod(key, panes)
+            keys.append((batch.versions[version], distinct[segment], first + at * step))
+    at_key = {key: i for i, key in enumerate(keys[: len(parts[0])])}
+    pieces = keys[len(parts[0]) :][: len(parts[1])] if len(parts) > 1 else []
+    whole = tuple(at_key[version, ALL, start] for version, _, start in pieces)
+    return Grouping(keys=keys, groups=Grouped(parts=tuple(parts), whole=whole))
 
 
 def _spans(groups: Groups, offsets: Integers, count: int) -> list[tuple[int, int]]:
@@ -189,8 +208,8 @@ def count_block(
     on_time = take(batch, ~is_late)
     if len(on_time):
         found = grouping(on_time, starts_ms[~is_late], layout, model)
-        counts = tally(on_time, layout, model, found.groups, len(found.keys))
-        spans = _spans(found.groups, on_time.offsets, len(found.keys))
+        counts = tally(on_time, layout, model, found.groups)
+        spans = found.spans(on_time.offsets)
         for i in sorted(range(len(found.keys)), key=found.keys.__getitem__):
             version, segment, start = found.keys[i]
             packed = pack_counts(counts[i])
@@ -198,12 +217,10 @@ def count_block(
     late = take(batch, is_late)
     if len(late):
         found = grouping(late, starts_ms[is_late], layout, model)
-        spans = _spans(found.groups, late.offsets, len(found.keys))
-        sizes = sum(np.bincount(group, minlength=len(found.keys)) for group in found.groups)
+        spans, sizes = found.spans(late.offsets), found.sizes()
         for i in sorted(range(len(found.keys)), key=found.keys.__getitem__):
             version, segment, start = found.keys[i]
-            size = int(np.asarray(sizes)[i])
-            panes.append(PaneRecord(name, version, segment, start, layout_id, spans[i], size, pack_counts(ZERO)))
+            panes.append(PaneRecord(name, version, segment, start, layout_id, spans[i], sizes[i], pack_counts(ZERO)))
     greatest = int(batch.times_ms.max())
     return BlockCounts(
         panes=panes,

@@ -176,7 +176,7 @@ def prepare(name: str, model: Model, base_dir: Path, layout: Layout | None = Non
         starts_ms = np.arange(n) // max(PANE_ROWS, -(-n // PSEUDO_PANES)) * pane_ms
     found = grouping(batch, starts_ms, layout, plan.model)
     series: dict[str, list[tuple[int, Counts]]] = {}
-    counted = tally(batch, layout, plan.model, found.groups, len(found.keys))
+    counted = tally(batch, layout, plan.model, found.groups)
     for (_, segment, start), counts in zip(found.keys, counted, strict=True):
         series.setdefault(segment, []).append((start, counts))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
-from detectors import joints, kernels
+from detectors import joints, kernels, numerics, partitions
 from stream_monitor.brokers import Group, Logs, Publisher
 from stream_monitor.config import Config
 from stream_monitor.counting import BlockCounting
@@ -155,8 +155,8 @@ class Process:
                 return
             parts: dict[str, Part] = {}
             if self._role in ("tap", "run"):
-                for warm in (kernels.warm, joints.warm):  # compiled before the first poll, not in the middle of a block
-                    await asyncio.to_thread(warm)
+                for module in (kernels, partitions, numerics, joints):  # compiled before the first poll, not in a block
+                    await asyncio.to_thread(module.warm)
                 parts |= self._tap()
             if self._role in ("worker", "run"):
                 parts |= await self._worker()

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import joints, kernels
-from detectors.counts import Counts
-from detectors.kernels import Cells, Groups
+from detectors.bins import Bins, bins_of
+from detectors.counts import Counts, merge
+from detectors.kernels import Cells, Groups, Positions
 from detectors.layouts import (
     HEAD,
     LIMBS,
@@ -33,6 +34,8 @@ from detectors.layouts import (
 from detectors.layouts import (
     UNPARSEABLE as UNPARSEABLE_CELL,
 )
+from detectors.numerics import VALID, add_numeric, add_words
+from detectors.partitions import Partition
 from stream_monitor.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column, Floats
 from stream_monitor.config import Model
 from stream_monitor.outcomes import add_outcomes
@@ -41,31 +44,88 @@ from stream_monitor.residuals import residuals
 MAX_WORD: Final = 64  # characters of a display name
 _CHUNK_CELLS: Final = 4_000_000  # of one dense matrix: 32 MB
 
-_NUMERIC_KIND: Final = np.zeros(6, np.uint8)
-_NUMERIC_KIND[[NUMBER, TEXT, BOOL, MISSING, NESTED, NONFINITE]] = (
-    kernels.VALID,
-    kernels.AS_UNPARSEABLE,
-    kernels.AS_UNPARSEABLE,
-    kernels.AS_MISSING,
-    kernels.AS_UNPARSEABLE,
-    kernels.AS_NONFINITE,
+_HEADS: Final = np.zeros(6, np.int64)  # of each kind of value, in a numeric column
+_HEADS[[NUMBER, TEXT, BOOL, MISSING, NESTED, NONFINITE]] = (
+    VALID,
+    UNPARSEABLE_CELL,
+    UNPARSEABLE_CELL,
+    MISSING_CELL,
+    UNPARSEABLE_CELL,
+    NONFINITE_CELL,
 )
 
 Words = list[dict[int, str]]  # per group: cell -> least word
 
 
-def tally(batch: Batch, layout: Layout | None, model: Model, groups: Groups, count: int) -> list[Counts]:
-    """Counts of each of `count` groups. `groups` is (K, n): the K groups of each event, -1 for none."""
-    width = OUTCOME_CELLS if layout is None else layout.size
-    chunk = max(1, _CHUNK_CELLS // width)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grouped:
+    """How the events of a batch are counted: in the groups of each part once.
+
+    The first part is that of the segment "all". `whole` tells for each group of the second part, where there is one,
+    the group of the first that it is a piece of, so that the first need not be counted.
+    """
+
+    parts: tuple[Partition, ...]
+    whole: tuple[int, ...] = ()
+
+
+def tally(batch: Batch, layout: Layout | None, model: Model, groups: Grouped) -> list[Counts]:
+    """Counts of each group, part after part."""
+    if layout is None:
+        return _count_raw(batch, model, groups)
+    out = [c for part in groups.parts[len(groups.parts) > 1 :] for c in _count_part(batch, layout, model, part)]
+    if len(groups.parts) == 1:
+        return out
+    pieces: list[list[Counts]] = [[] for _ in range(len(groups.parts[0]))]
+    for counts, whole in zip(out, groups.whole, strict=False):  # those of the second part come first
+        pieces[whole].append(counts)
+    return [*map(merge, pieces), *out]
+
+
+def _count_part(batch: Batch, layout: Layout, model: Model, part: Partition) -> list[Counts]:
+    """Counts of the groups of one part, so many at a time that their cells stay within bounds."""
+    many = max(1, _CHUNK_CELLS // layout.size)
+    out: list[Counts] = []
+    for first in range(0, len(part), many):
+        some = part if len(part) <= many else part.some(first, min(first + many, len(part)))
+        out += _laid_out(batch, layout, model, some)
+    return out
+
+
+def _count_raw(batch: Batch, model: Model, groups: Grouped) -> list[Counts]:
+    count = sum(map(len, groups.parts))
+    starts = np.cumsum([0, *map(len, groups.parts)])
+    each = [part.group + np.int32(start) for part, start in zip(groups.parts, starts, strict=False)]
+    rows = np.concatenate([part.sizes for part in groups.parts])
+    chunk = max(1, _CHUNK_CELLS // OUTCOME_CELLS)
+    matrix = np.stack(each)
     if count <= chunk:
-        return _chunk(batch, layout, model, groups, count)
+        return _raw(batch, matrix, _outcome(batch, model, matrix, count, OUTCOME_CELLS), rows)
     out: list[Counts] = []
     for first in range(0, count, chunk):
-        inside = np.where((groups >= first) & (groups < first + chunk), groups - first, -1).astype(np.int32)
-        rows: NDArray[np.bool_] = np.any(inside >= 0, axis=0)
-        out += _chunk(take(batch, rows), layout, model, inside[:, rows], min(chunk, count - first))
+        inside = np.where((matrix >= first) & (matrix < first + chunk), matrix - first, -1).astype(np.int32)
+        some: NDArray[np.bool_] = np.any(inside >= 0, axis=0)
+        size = min(chunk, count - first)
+        piece, its_groups = take(batch, some), np.ascontiguousarray(inside[:, some])
+        cells = _outcome(piece, model, its_groups, size, OUTCOME_CELLS)
+        out += _raw(piece, its_groups, cells, rows[first : first + size])
     return out
+
+
+def _outcome(batch: Batch, model: Model, groups: Groups, count: int, width: int) -> Cells:
+    """Cells with what the labels in the events say."""
+    cells = np.zeros((count, width), np.int64)
+    if batch.label is not None:
+        add_outcomes(
+            cells,
+            groups,
+            model,
+            label=batch.label,
+            prediction=batch.prediction,
+            score=batch.score,
+            class_scores=batch.class_scores,
+        )
+    return cells
 
 
 def take(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
@@ -95,61 +155,79 @@ def take(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
     )
 
 
-def _chunk(batch: Batch, layout: Layout | None, model: Model, groups: Groups, count: int) -> list[Counts]:
-    groups = np.ascontiguousarray(groups)
-    rows = np.zeros(count, np.int64)
-    for group in groups:
-        rows += np.bincount(group[group >= 0], minlength=count)
-    cells = np.zeros((count, OUTCOME_CELLS if layout is None else layout.size), np.int64)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Compiled:
+    """What counting under a layout looks up again and again, by position of the column."""
+
+    bins: tuple[Bins | None, ...]
+    known: tuple[Mapping[str, int], ...]  # category -> cell
+    numeric: NDArray[np.bool_]  # whether it is a numeric feature
+
+
+_COMPILED: Final[dict[str, _Compiled]] = {}
+_MOST_COMPILED: Final = 4096
+
+
+def _compiled(layout: Layout) -> _Compiled:
+    if layout.id not in _COMPILED:
+        if len(_COMPILED) >= _MOST_COMPILED:
+            _COMPILED.clear()
+        _COMPILED[layout.id] = _compile(layout)
+    return _COMPILED[layout.id]
+
+
+def _compile(layout: Layout) -> _Compiled:
+    at = [layout.offsets[place, name] + HEAD for place, name, _ in layout.columns]
+    numeric = [isinstance(of, NumericLayout) for _, _, of in layout.columns]
+    return _Compiled(
+        bins=tuple(
+            bins_of(np.array(of.edges, np.float64)) if isinstance(of, NumericLayout) else None
+            for _, _, of in layout.columns
+        ),
+        known=tuple(
+            {word: first + i for i, word in enumerate(of.categories)} if isinstance(of, CategoricalLayout) else {}
+            for first, (_, _, of) in zip(at, layout.columns, strict=True)
+        ),
+        numeric=np.array(
+            [n and place == "features" for n, (place, _, _) in zip(numeric, layout.columns, strict=True)], np.bool_
+        ),
+    )
+
+
+def _laid_out(batch: Batch, layout: Layout, model: Model, part: Partition) -> list[Counts]:
+    """Counts of each group under a layout."""
+    count, compiled = len(part), _compiled(layout)
     if batch.label is not None:
-        add_outcomes(
-            cells,
-            groups,
-            model,
-            label=batch.label,
-            prediction=batch.prediction,
-            score=batch.score,
-            class_scores=batch.class_scores,
-        )
-    if layout is None:
-        return _raw(batch, groups, cells, rows)
-    return _laid_out(batch, layout, model, groups, cells, rows)
-
-
-def _laid_out(
-    batch: Batch, layout: Layout, model: Model, groups: Groups, cells: Cells, rows: NDArray[np.int64]
-) -> list[Counts]:
-    """Counts under a layout."""
-    count = len(rows)
-    ranks = np.zeros((len(layout.columns), len(batch)), np.int16)
-    categories: dict[str, NDArray[np.int32]] = {}  # of each feature the number of each event's category, -1 for none
+        group = np.full((1, len(batch)), -1, np.int32)
+        group[0, part.order] = np.repeat(np.arange(count, dtype=np.int32), part.sizes)
+        cells = _outcome(batch, model, group, count, layout.size)
+    else:
+        cells = np.zeros((count, layout.size), np.int64)
     low, high = np.full((len(layout.columns), count), np.inf), np.full((len(layout.columns), count), -np.inf)
+    ranks = np.zeros((len(layout.columns), len(part.order)), np.int16)
+    categories: dict[str, Positions] = {}  # of each feature the cell of each event
     words: Words = [{} for _ in range(count)]
     columns = {("features", c.name): c for c in batch.features}
     columns |= {("predictions", c.name): c for c in batch.predictions}
-    for i, (place, name, of) in enumerate(layout.columns):
-        at, column = layout.offsets[place, name], columns.get((place, name))
+    for i, (place, name, _) in enumerate(layout.columns):
+        at, column, bins = layout.offsets[place, name], columns.get((place, name)), compiled.bins[i]
         if column is None:  # not in these events at all
-            kernels.add_cells(cells, groups, np.full(len(batch), at + MISSING_CELL, np.int32))
-        elif isinstance(of, NumericLayout):
-            kinds = _NUMERIC_KIND[column.kinds]
-            edges = np.array(of.edges, np.float64)
-            numbers = kernels.normal(column.numbers)
-            kernels.add_numeric(cells, low[i], high[i], at, groups, kinds, numbers, edges, ranks[i])
+            cells[:, at + MISSING_CELL] += part.sizes
+        elif bins is not None:
+            add_numeric(cells, low[i], high[i], at, part, column.kinds, _HEADS, column.numbers, bins, ranks[i])
         else:
-            cell = _categorical(column, of, at, groups, cells, words)
+            found = _categorical(column, compiled.known[i], at, part, cells, words)
             if place == "features":
-                category = cell - (at + HEAD)
-                categories[name] = np.where((category >= 0) & (category < of.bins), category, -1).astype(np.int32)
-    _across(batch, layout, model, groups, cells, ranks, categories)
+                categories[name] = found
+    _across(batch, layout, model, part, cells, ranks[compiled.numeric], categories)
     out = []
     for g in range(count):
-        found = np.flatnonzero(cells[g])
+        some = np.flatnonzero(cells[g])
         out.append(
             Counts(
-                rows=int(rows[g]),
-                cells=found.astype(np.int32),
-                values=cells[g, found],
+                rows=int(part.sizes[g]),
+                cells=some.astype(np.int32),
+                values=cells[g, some],
                 low=low[:, g].copy(),
                 high=high[:, g].copy(),
                 words=tuple(sorted(words[g].items())),
@@ -162,52 +240,45 @@ def _across(
     batch: Batch,
     layout: Layout,
     model: Model,
-    groups: Groups,
+    part: Partition,
     cells: Cells,
     ranks: NDArray[np.int16],
-    categories: Mapping[str, NDArray[np.int32]],
+    categories: Mapping[str, Positions],
 ) -> None:
     """The joint and the residual cells."""
-    numeric = [place == "features" and isinstance(of, NumericLayout) for place, _, of in layout.columns]
-    ranks = ranks[numeric]
-    known, r = np.zeros(0, np.bool_), np.zeros(0, np.int32)
-    if layout.residual and batch.label is not None:
-        known, r = residuals(model, layout, batch.label, batch.prediction, batch.score)
-    for group in groups:
-        order = np.argsort(group, kind="stable")
-        bounds = np.searchsorted(group[order], np.arange(len(cells) + 1))
-        its_ranks = np.ascontiguousarray(ranks[:, order])
-        if layout.joint_pairs:
-            joints.add_pairs(cells, layout.joint_offset, bounds, its_ranks)
-        elif layout.joint_combinations:
-            joints.add_combinations(cells, layout.joint_offset, bounds, its_ranks)
-        if len(known):
-            at = layout.residual_offset + RESIDUAL_HEAD + len(ranks)
-            its_cells = []
-            for name, of in layout.features.items():
-                if isinstance(of, CategoricalLayout):
-                    if name in categories:
-                        its_cells.append(np.where(categories[name] >= 0, at + categories[name], -1)[order])
-                    at += of.bins
-            joints.add_residuals(cells, layout.residual_offset, bounds, known[order], r[order], its_ranks, its_cells)
+    if layout.joint_pairs:
+        joints.add_pairs(cells, layout.joint_offset, part.bounds, ranks)
+    elif layout.joint_combinations:
+        joints.add_combinations(cells, layout.joint_offset, part.bounds, ranks)
+    if not layout.residual or batch.label is None:
+        return
+    known, r = residuals(model, layout, batch.label, batch.prediction, batch.score)
+    at = layout.residual_offset + RESIDUAL_HEAD + len(ranks)
+    cell_of = []
+    for name, of in layout.features.items():
+        if isinstance(of, CategoricalLayout):
+            if name in categories:
+                category = categories[name] - np.int32(layout.offsets["features", name] + HEAD)
+                inside = (category >= 0) & (category < of.bins)
+                cell_of.append(np.where(inside, np.int32(at) + category, np.int32(-1)))
+            at += of.bins
+    order = part.order
+    joints.add_residuals(cells, layout.residual_offset, part.bounds, known[order], r[order], ranks, cell_of)
 
 
 def _categorical(
-    column: Column, of: CategoricalLayout, at: int, groups: Groups, cells: Cells, words: Words
-) -> NDArray[np.int32]:
-    """The cell of each event."""
-    known = {word: at + HEAD + i for i, word in enumerate(of.categories)}
-    first = at + HEAD + of.bins
-    table = np.array(
-        [known[w] if w in known else first + kernels.bucket(w) for w in column.words] + [at + UNPARSEABLE_CELL],
-        np.int32,
-    )
-    cell = np.where(column.kinds == MISSING, np.int32(at + MISSING_CELL), table[column.codes])  # code -1: nested
-    kernels.add_cells(cells, groups, cell)
-    unknown = cell >= first
-    if unknown.any():
-        _name(words, groups[:, unknown], column.codes[unknown], column.words, [(int(c),) for c in table])
-    return cell
+    column: Column, known: Mapping[str, int], at: int, part: Partition, cells: Cells, words: Words
+) -> Positions:
+    """The cell of each event, in the order of the part."""
+    first = at + HEAD + len(known)
+    table = [known[w] if w in known else first + kernels.bucket(w) for w in column.words]
+    cell_of = np.array([*table, at + UNPARSEABLE_CELL], np.int32)  # the last: lists and objects
+    found = add_words(cells, part, column.kinds, MISSING, at + MISSING_CELL, column.codes, cell_of)
+    if max(table, default=0) >= first:
+        unknown = np.flatnonzero(found >= first)
+        groups = (np.searchsorted(part.bounds, unknown, side="right") - 1).astype(np.int32)
+        _name(words, groups[None, :], column.codes[part.order[unknown]], column.words, [(c,) for c in table])
+    return found
 
 
 def _name(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -13,10 +12,9 @@ from hypothesis import strategies as st
 
 from detectors import kernels
 from detectors.counts import float_to_limbs, limbs_to_float
-from detectors.layouts import BUCKETS, HEAD, LIMBS, RAW_BINS, RAW_BUCKETS, RAW_HASHES
+from detectors.layouts import BUCKETS, LIMBS, RAW_BINS, RAW_BUCKETS, RAW_HASHES
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-ENGINES = [kernels._numeric_numpy, kernels._numeric_loop]
 SUMS = [kernels.add_sums_numpy, kernels._sums_loop]
 CELLS = [kernels._cells_numpy, kernels._cells_loop]
 
@@ -39,40 +37,6 @@ def test_sums_are_exact(add: object, numbers: list[float]) -> None:
     total = sum(map(Fraction, numbers))
     if isinstance(total, Fraction) and abs(total) < Fraction(1.7976931348623157e308):
         assert limbs_to_float(cells[1, 1:]) == float(total)
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    st.lists(st.tuples(FINITE, st.integers(0, 3), st.integers(-1, 2), st.integers(-1, 2)), min_size=1, max_size=30),
-    st.lists(st.integers(-3, 3).map(float), max_size=6, unique=True).map(sorted),
-)
-def test_numeric(events: list[tuple[float, int, int, int]], edges: list[float]) -> None:
-    numbers = kernels.normal(np.array([round(e[0]) / 2 if abs(e[0]) < 1e6 else e[0] for e in events]))
-    kinds = np.array([e[1] for e in events], np.uint8)
-    groups = np.array([[e[2] for e in events], [e[3] for e in events]], np.int32)
-    body = HEAD + len(edges) + 1
-    found = []
-    for add in ENGINES:
-        cells, low, high = np.zeros((3, 1 + body + LIMBS), np.int64), np.full(3, np.inf), np.full(3, -np.inf)
-        ranks = np.full(len(numbers), 99, np.int16)
-        add(cells, low, high, 1, groups, kinds, numbers, np.array(edges), ranks)
-        found.append((cells, low, high, ranks))
-    for a, b in zip(*found, strict=True):
-        assert (a == b).all()
-    cells, low, high, ranks = found[0]
-    assert ranks.tolist() == [
-        2 * sum(e <= x for e in edges) - len(edges) if kind == kernels.VALID else 0
-        for x, kind in zip(numbers.tolist(), kinds.tolist(), strict=True)
-    ]
-    for g in range(3):
-        inside = [i for row in groups for i in range(len(events)) if row[i] == g]
-        valid = [float(numbers[i]) for i in inside if kinds[i] == kernels.VALID]
-        heads = Counter(int(kinds[i]) for i in inside)
-        assert cells[g, 1 : 1 + HEAD].tolist() == [heads[1], heads[2], heads[3]]
-        bins = Counter(sum(e <= x for e in edges) for x in valid)
-        assert cells[g, 1 + HEAD : 1 + body].tolist() == [bins[i] for i in range(len(edges) + 1)]
-        assert (cells[g, 1 + body :] == float_to_limbs(valid)).all()
-        assert (low[g], high[g]) == (min(valid, default=math.inf), max(valid, default=-math.inf))
 
 
 @settings(deadline=None, max_examples=50)

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from detectors import learning
 from detectors.counts import Counts, columns
 from detectors.layouts import MAX_EDGES, CategoricalLayout, Layout, NumericLayout
+from detectors.partitions import partition
 from stream_monitor.batches import Batch, Column
 from stream_monitor.columns import column
 from stream_monitor.config import Fields, Model
 from stream_monitor.references import layout_from_raw
-from stream_monitor.tallies import tally
+from stream_monitor.tallies import Grouped, tally
 
 MODEL = Model(topic=("t",), task="binary", fields=Fields(features="f", prediction="p", score="s"))
 
@@ -33,7 +34,7 @@ def batch_of(*features: Column, predictions: tuple[Column, ...] = ()) -> Batch:
 
 def counted(layout: Layout | None, *features: Column, predictions: tuple[Column, ...] = ()) -> Counts:
     batch = batch_of(*features, predictions=predictions)
-    (counts,) = tally(batch, layout, MODEL, np.zeros((1, len(batch)), np.int32), 1)
+    (counts,) = tally(batch, layout, MODEL, Grouped(parts=(partition(np.zeros(len(batch), np.int64), 1)[1],)))
     return counts
 
 
