@@ -82,7 +82,7 @@ def layout_of(reference: Batch, pane_ms: int) -> Layout:
 def panes(events: Batch, layout: Layout, model: Model) -> Series:
     """Counts by segment and pane."""
     found = grouping(events, events.times_ms // layout.pane_ms * layout.pane_ms, layout, model)
-    counts = tally(events, layout, model, found.groups, len(found.keys))
+    counts = tally(events, layout, model, found.groups)
     series: Series = {}
     for (_, segment, start), pane in sorted(zip(found.keys, counts, strict=True), key=lambda pair: pair[0]):
         series.setdefault(segment, []).append((start, pane))
