@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -25,7 +26,7 @@ from connectors.triggers import TRIGGERS
 from stream_monitor import logs
 from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.check import Outside, check_outside, check_references, summary
-from stream_monitor.config import Config, Kafka
+from stream_monitor.config import Config, Kafka, SchemaRegistry
 from stream_monitor.config_files import ConfigFile, check_role, known_tables, read_config
 from stream_monitor.config_values import choices, substitute
 from stream_monitor.errors import ConfigError, Mistake
@@ -36,6 +37,9 @@ from stream_monitor.roles import roles
 from stream_monitor.services import Process
 from stream_monitor.starts import read_references
 
+if TYPE_CHECKING:
+    from connectors.schema_registry import RegistrySchemas
+
 __all__ = ["SINKS", "TRIGGERS", "check", "init", "read", "replay", "serve"]
 
 log = logging.getLogger(__name__)
@@ -43,7 +47,7 @@ log = logging.getLogger(__name__)
 
 def read(file: str, formatter: logs.Formatter | None = None) -> ConfigFile:
     """The configuration; its secrets are hidden from all logs from here on, and cautions are logged."""
-    found = read_config(file, known_tables(sinks=SINKS, triggers=TRIGGERS))
+    found = read_config(file, known_tables(sinks=SINKS, triggers=TRIGGERS, schema_registry=schema_registry))
     if formatter is not None:
         formatter.hide(found.secrets)
     for caution in found.cautions:
@@ -71,6 +75,18 @@ def label_store(config: Config) -> memory.MemoryLabelStore | RedisLabelStore:
     """Where predictions wait for their labels."""
     in_memory = config.store == "memory"
     return memory.MemoryLabelStore() if in_memory else RedisLabelStore(config.store, config.kafka.prefix)
+
+
+def schemas_of(registry: SchemaRegistry) -> RegistrySchemas | None:
+    """The schema registry, if there is one."""
+    return schema_registry(registry.url, registry.options) if registry.url else None
+
+
+def schema_registry(url: str, options: Mapping[str, Any]) -> RegistrySchemas:
+    """A client of a registry; ValueError or OSError if it cannot be made so."""
+    from connectors.schema_registry import RegistrySchemas  # here: it needs the extra `registry`
+
+    return RegistrySchemas(url, options)
 
 
 def outbox_of(config: Config) -> memory.MemoryOutbox | RedisOutbox:
@@ -143,7 +159,14 @@ def _outside(config: Config) -> Outside:
             return dict.fromkeys(roles(config), PARTITIONS)
         return topics(Connection.of(config.kafka))
 
+    def registry() -> None:
+        schemas = schemas_of(config.kafka.schema_registry)
+        assert schemas is not None
+        schemas.ping()
+
     made = {name: asking(target) for name, target in targets(config).items()}
+    if config.kafka.schema_registry.url:
+        made["schema registry"] = lambda: asyncio.to_thread(registry)
     return Outside(topics=all_topics, store=asking(status_store(config)), targets=made)
 
 
@@ -246,6 +269,9 @@ class Wires:
 
     def labels(self) -> memory.MemoryLabelStore | RedisLabelStore:
         return label_store(self.config)
+
+    def schemas(self) -> RegistrySchemas | None:
+        return schemas_of(self.config.kafka.schema_registry)
 
     def outbox(self) -> memory.MemoryOutbox | RedisOutbox:
         return outbox_of(self.config)

@@ -109,6 +109,7 @@ class Batch:
     latency: Column | None
     segments: Mapping[str, Column]  # dimension -> its values, decoded "categorical"
     places: Integers | None = None  # of each event in its record, where a record may hold several
+    schema_ids: Integers | None = None  # of each event, where the format names a schema
 
     def __len__(self) -> int:
         return len(self.times_ms)

@@ -23,7 +23,7 @@ class Outside:
 
     topics: Callable[[], Mapping[str, int]]  # all topics with their numbers of partitions
     store: Callable[[], Awaitable[None]]
-    targets: Mapping[str, Callable[[], Awaitable[None]]]  # sinks and triggers by name: reach it, send nothing
+    targets: Mapping[str, Callable[[], Awaitable[None]]]  # sinks, triggers and more, by name: reach it, send nothing
 
 
 def check_references(read: ConfigFile) -> list[str]:

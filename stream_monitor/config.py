@@ -20,6 +20,14 @@ Task = Literal["binary", "multiclass", "regression", "ranking", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaRegistry:
+    """Where the schemas of Avro, Protobuf and JSON Schema events are. `options` in confluent-kafka's names."""
+
+    url: str = field(default="", metadata=SECRET)  # several with commas
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=SECRET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kafka:
     """Brokers and the service's own topics. `brokers: embedded` means the mock cluster."""
 
@@ -31,6 +39,7 @@ class Kafka:
     partitions: int = 8  # of the panes topic, fixed at its creation
     replication: int = 1  # of topics the service creates
     max_event: int = 1 << 20  # bytes
+    schema_registry: SchemaRegistry = field(default_factory=SchemaRegistry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from stream_monitor.config import Api, Config, Kafka, Target
+from stream_monitor.config import Api, Config, Kafka, SchemaRegistry, Target
 from stream_monitor.config_known import TOPIC_CHARACTERS, Finding, Known, instant
 from stream_monitor.config_models import model_findings
 from stream_monitor.config_values import choices
 from stream_monitor.errors import ConfigError
+from stream_monitor.extras import missing_modules
 from stream_monitor.keys import is_loopback, parse_keys
 
 
 def findings(config: Config, known: Known, written: Collection[str]) -> Iterator[Finding]:
     """Everything that is wrong between the parts. `written`: the paths that stand in the file."""
     yield from _kafka(config.kafka)
+    yield from _schema_registry(config.kafka.schema_registry, known)
     yield from _api(config.api)
     if config.store != "memory" and not config.store.startswith(("redis://", "rediss://", "unix://")):
         yield "store", "expected redis://HOST:PORT/DB, rediss://... or memory"
@@ -67,6 +70,27 @@ def _kafka(kafka: Kafka) -> Iterator[Finding]:
     for name in ("bootstrap.servers", "group.id", "enable.auto.commit", "auto.offset.reset", "enable.idempotence"):
         if name in kafka.options:
             yield f"kafka.options.{name}", "is set by the service itself"
+
+
+def _schema_registry(registry: SchemaRegistry, known: Known) -> Iterator[Finding]:
+    path = "kafka.schema_registry"
+    for url in registry.url.split(",") if registry.url else ():
+        if not url.strip().startswith(("http://", "https://")) or not urlsplit(url.strip()).hostname:
+            yield f"{path}.url", "expected http://HOST:PORT or https://... (several with commas)"
+            return
+    if not registry.url:
+        if registry.options:
+            yield f"{path}.url", "missing: url must be given"
+        return
+    for name in ("url", "cache.capacity"):
+        if name in registry.options:
+            yield f"{path}.options.{name}", "is set by the service itself"
+            return
+    if known.schema_registry is not None and not missing_modules("json_schema"):
+        try:
+            known.schema_registry(registry.url, registry.options)
+        except (ValueError, OSError) as error:
+            yield f"{path}.options", str(error)
 
 
 def _api(api: Api) -> Iterator[Finding]:

@@ -44,8 +44,8 @@ class ConfigFile:
         return ConfigError([self.error(m.path, m.message).mistakes[0] if m.path else m for m in error.mistakes])
 
 
-def known_tables(**outside: Mapping[str, object]) -> Known:
-    """The tables of this package; `outside` are `sinks` and `triggers`, which only the wiring knows."""
+def known_tables(**outside: object) -> Known:
+    """The tables of this package; `outside` are `sinks`, `triggers` and the like, which only the wiring knows."""
     from detectors import DETECTORS, METRICS  # here, as kernels take a second to import: `--help` need not wait
     from stream_monitor.formats import FORMATS
 

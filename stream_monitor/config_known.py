@@ -26,6 +26,7 @@ class Known:
     formats: Mapping[str, Collection[str]] = field(default_factory=dict)  # name -> keys that it takes beside it
     sinks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     triggers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    schema_registry: Callable[[str, Mapping[str, Any]], object] | None = None  # makes a client, or raises ValueError
 
 
 def instant(text: str) -> datetime | None:

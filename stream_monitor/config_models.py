@@ -11,6 +11,7 @@ from detectors.base import Metric
 from stream_monitor.config import DAY_MS, Config, Format, Model, MonitorSpec, Select
 from stream_monitor.config_known import OWN_TOPICS, TOPIC_CHARACTERS, Finding, Known, instant
 from stream_monitor.config_values import choices
+from stream_monitor.extras import REGISTRY_FORMATS, missing_modules
 from stream_monitor.roles import is_pattern, matches
 
 GROUPS: Final = ("drift", "performance", "quality", "stream", "fairness")
@@ -21,13 +22,13 @@ def model_findings(
     path: str, model: Model, config: Config, known: Known, written: Collection[str]
 ) -> Iterator[Finding]:
     yield from _topics(f"{path}.topic", model.topic, config)
-    yield from _format(f"{path}.format", model.format, known, written)
+    yield from _format(f"{path}.format", model.format, config, known, written)
     yield from _select(f"{path}.select", model.select)
     if model.features is not None:
         yield from _features(path, model, config, known, written)
     if model.labels is not None:
         yield from _topics(f"{path}.labels.topic", (model.labels.topic,), config, patterns=False)
-        yield from _format(f"{path}.labels.format", model.labels.format, known, written)
+        yield from _format(f"{path}.labels.format", model.labels.format, config, known, written)
         yield from _select(f"{path}.labels.select", model.labels.select)
         if matches(model.topic, model.labels.topic):
             yield f"{path}.labels.topic", "is the model's own topic; a label in the event itself is `fields.label`"
@@ -108,7 +109,7 @@ def _features(path: str, model: Model, config: Config, known: Known, written: Co
     assert features is not None
     path = f"{path}.features"
     yield from _topics(f"{path}.topic", (features.topic,), config, patterns=False)
-    yield from _format(f"{path}.format", features.format, known, written)
+    yield from _format(f"{path}.format", features.format, config, known, written)
     yield from _select(f"{path}.select", features.select)
     if matches(model.topic, features.topic):
         yield f"{path}.topic", "is the model's own topic; features in the prediction itself are `fields.features`"
@@ -120,7 +121,7 @@ def _features(path: str, model: Model, config: Config, known: Known, written: Co
         yield f"{path}.fields.features", "missing: where in a message the features are"
 
 
-def _format(path: str, format: str | Format, known: Known, written: Collection[str]) -> Iterator[Finding]:
+def _format(path: str, format: str | Format, config: Config, known: Known, written: Collection[str]) -> Iterator[Finding]:
     name, listed = (format, ()) if isinstance(format, str) else (format.name, format.header)
     if known.formats and name not in known.formats:
         where = path if isinstance(format, str) else f"{path}.name"
@@ -133,6 +134,11 @@ def _format(path: str, format: str | Format, known: Known, written: Collection[s
         yield f"{path}.delimiter", f"expected one character, not {format.delimiter!r}"
     if twice := sorted({n for n in listed if listed.count(n) > 1}):
         yield f"{path}.header", f"{twice[0]!r} twice"
+    if name in REGISTRY_FORMATS:
+        if not config.kafka.schema_registry.url:
+            yield path, f"{name} needs kafka.schema_registry, like `schema_registry: {{url: http://registry:8081}}`"
+        if missing := missing_modules(name):
+            yield path, f"{name} needs {' and '.join(missing)}: pip install 'stream-monitor[registry]'"
 
 
 def column_names(model: Model) -> tuple[str, ...] | None:

@@ -20,7 +20,7 @@ from stream_monitor.errors import StateError
 from stream_monitor.fields import LabelPlan, Plan, event_plan, label_plan
 from stream_monitor.formats import decode, decode_labels
 from stream_monitor.intents import Intent
-from stream_monitor.interfaces import Catalog, LabelStore
+from stream_monitor.interfaces import Catalog, LabelStore, Schemas
 from stream_monitor.labels import join, remember
 from stream_monitor.panes import count_block
 from stream_monitor.publications import config_of
@@ -45,9 +45,11 @@ class BlockCounting:
         label_store: LabelStore,
         layouts: Callable[[], Mapping[str, str]] | None = None,
         flat: bool = False,
+        schemas: Schemas | None = None,
     ) -> None:
         self._config_id = config_id(config)
-        self._under = {self._config_id: _Under(config, flat)}
+        self._schemas = schemas
+        self._under = {self._config_id: _Under(config, flat, schemas)}
         self._catalog, self._label_store, self._flat = catalog, label_store, flat
         self._learnt: dict[str, str] = {}
         self._layouts = layouts or dict
@@ -134,7 +136,7 @@ class BlockCounting:
                 raise StateError(
                     f"configuration {id}, which an intent names, is not in the topic of configurations"
                 ) from None
-            self._under[id] = _Under(config, self._flat)
+            self._under[id] = _Under(config, self._flat, self._schemas)
         return self._under[id]
 
     def _layout(self, id: str) -> Layout | None:
@@ -149,9 +151,9 @@ class BlockCounting:
 class _Under:
     """A configuration, compiled for decoding as far as its topics have come."""
 
-    def __init__(self, config: Config, flat: bool) -> None:
+    def __init__(self, config: Config, flat: bool, schemas: Schemas | None) -> None:
         self.config = config
-        self._flat = flat
+        self._flat, self._schemas = flat, schemas
         self._roles = roles(config)
         self._selections: dict[str, Selection] = {}
         self._plans: dict[str, Plan] = {}
@@ -166,19 +168,19 @@ class _Under:
     def selection(self, topic: str) -> Selection:
         """How its records are split."""
         if topic not in self._selections:
-            self._selections[topic] = Selection(self.config, self.roles(topic))
+            self._selections[topic] = Selection(self.config, self.roles(topic), self._schemas)
         return self._selections[topic]
 
     def plan(self, name: str) -> Plan:
         """Of a model's events."""
         if name not in self._plans:
-            self._plans[name] = event_plan(name, self.config, flat=self._flat)
+            self._plans[name] = event_plan(name, self.config, flat=self._flat, schemas=self._schemas)
         return self._plans[name]
 
     def label_plan(self, name: str) -> LabelPlan:
         """Of a model's labels."""
         if name not in self._label_plans:
-            self._label_plans[name] = label_plan(name, self.config, flat=self._flat)
+            self._label_plans[name] = label_plan(name, self.config, flat=self._flat, schemas=self._schemas)
         return self._label_plans[name]
 
 

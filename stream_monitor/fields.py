@@ -17,6 +17,7 @@ from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.batches import MISSING, Batch, Column, DeadLetter, Integers, LabelBatch, Mode
 from stream_monitor.columns import column, encode_words, json_text, name_of, safe
 from stream_monitor.config import Config, Format, Model
+from stream_monitor.interfaces import Schemas
 from stream_monitor.times import parse_times
 
 Path = tuple[str, ...]
@@ -40,6 +41,7 @@ class Plan:
     max_future_ms: int
     flat: bool = False
     outside: frozenset[str] = frozenset()
+    schemas: Schemas | None = None  # for formats whose events name a schema
     cache: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -74,6 +76,7 @@ class LabelPlan:
     max_event: int  # bytes
     max_future_ms: int
     flat: bool = False
+    schemas: Schemas | None = None
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -82,7 +85,7 @@ def format_of(format: str | Format) -> Format:
     return Format(name=format) if isinstance(format, str) else format
 
 
-def event_plan(name: str, config: Config, *, flat: bool = False) -> Plan:
+def event_plan(name: str, config: Config, *, flat: bool = False, schemas: Schemas | None = None) -> Plan:
     """The plan of the events of model `name`."""
     model = config.models[name]
     return Plan(
@@ -93,6 +96,7 @@ def event_plan(name: str, config: Config, *, flat: bool = False) -> Plan:
         max_future_ms=config.time.max_future,
         flat=flat,
         outside=_outside(model),
+        schemas=schemas,
     )
 
 
@@ -106,7 +110,7 @@ def _outside(model: Model) -> frozenset[str]:
     return frozenset(names | {name.split(".")[0] for name in names} | {name.split(".")[-1] for name in names})
 
 
-def label_plan(name: str, config: Config, *, flat: bool = False) -> LabelPlan:
+def label_plan(name: str, config: Config, *, flat: bool = False, schemas: Schemas | None = None) -> LabelPlan:
     """The plan of the label events of model `name`, which has a labels topic."""
     model = config.models[name]
     assert model.labels is not None
@@ -117,6 +121,7 @@ def label_plan(name: str, config: Config, *, flat: bool = False) -> LabelPlan:
         max_event=config.kafka.max_event,
         max_future_ms=config.time.max_future,
         flat=flat,
+        schemas=schemas,
     )
 
 

@@ -164,6 +164,28 @@ class CommandLog(Protocol):
         """Append to the model's partition of the panes topic ("" : to all of them); returns once it is acknowledged."""
 
 
+class Schema(msgspec.Struct, frozen=True, kw_only=True):
+    """What a schema registry has under an id. It is never another one.
+
+    `references` are (name, text) of what it refers to, all the way down, each after what it refers to itself. The text
+    of a Protobuf schema is a .proto file, or its FileDescriptorProto in base64.
+    """
+
+    kind: Literal["avro", "protobuf", "json_schema"]
+    text: str
+    references: tuple[tuple[str, str], ...] = ()
+
+
+class Schemas(Protocol):
+    """A schema registry. Called by the tap's thread, so it blocks."""
+
+    def schema(self, id: int) -> Schema:
+        """The schema with that id. KeyError: the registry says that it has none. Unreachable: it does not say."""
+
+    def ping(self) -> None:
+        """Raise Unreachable if it does not answer as a schema registry does."""
+
+
 class Catalog(Protocol):
     """Immutable things by the hash of their content; a KeyError for an unknown id."""
 

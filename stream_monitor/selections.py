@@ -24,6 +24,7 @@ from stream_monitor.columns import encode_words, name_of, safe
 from stream_monitor.config import Config, Fields, Format, Model, Select
 from stream_monitor.fields import Plan, event_plan
 from stream_monitor.formats import decode
+from stream_monitor.interfaces import Schemas
 from stream_monitor.roles import Role
 
 Integers = NDArray[np.int64]
@@ -47,7 +48,7 @@ class Split:
 class Selection:
     """How the records of one topic are split among its roles; made once for a topic and a configuration."""
 
-    def __init__(self, config: Config, roles: Sequence[Role]) -> None:
+    def __init__(self, config: Config, roles: Sequence[Role], schemas: Schemas | None = None) -> None:
         self._roles = list(roles)
         self._by: dict[tuple[object, ...], _Selector] = {}
         self._all: list[Role] = []
@@ -61,7 +62,7 @@ class Selection:
             key: tuple[object, ...] = ("header", select.header) if select.header else by_field
             selector = self._by.get(key)
             if selector is None:
-                selector = self._by[key] = _Selector(select, _plan(config, source, select.field))
+                selector = self._by[key] = _Selector(select, _plan(config, source, select.field, schemas))
             for value in select.value or (role[0],):
                 selector.whose.setdefault(name_of(value), []).append(role)
 
@@ -186,10 +187,10 @@ def _source(model: Model, role: Role) -> _Source:
     return _Source(of.format, of.select)
 
 
-def _plan(config: Config, source: _Source, path: str) -> Plan:
+def _plan(config: Config, source: _Source, path: str, schemas: Schemas | None) -> Plan:
     """A plan that reads nothing but the selecting field, in the place of a version: any scalar, as text."""
     alone = Model(topic=(), format=source.format, fields=Fields(version=path))
-    return event_plan("", replace(config, models={"": alone}))
+    return event_plan("", replace(config, models={"": alone}), schemas=schemas)
 
 
 def _header(message: Message, name: str) -> str | None:

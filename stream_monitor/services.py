@@ -22,7 +22,7 @@ from stream_monitor.brokers import Group, Logs, Publisher
 from stream_monitor.config import Config
 from stream_monitor.counting import BlockCounting
 from stream_monitor.errors import StateError, Unreachable
-from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Sink, StatusStore, Trigger
+from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Schemas, Sink, StatusStore, Trigger
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
 from stream_monitor.processes import Part, every, in_thread, now_ms, run_parts
 from stream_monitor.references import pack_reference, prepare
@@ -66,6 +66,10 @@ class ClosingCommands(CommandLog, Closes, Protocol):
 
 class ClosingLabels(LabelStore, Closes, Protocol):
     """A label store that can be let go."""
+
+
+class ClosingSchemas(Schemas, Closes, Protocol):
+    """A schema registry that can be let go."""
 
 
 class ClosingOutbox(Outbox, ClosesAsync, Protocol):
@@ -115,6 +119,7 @@ class Ports(Protocol):
     def group(self) -> Membership: ...
     def publisher(self) -> ClosingPublisher: ...
     def labels(self) -> ClosingLabels: ...
+    def schemas(self) -> ClosingSchemas | None: ...
     def outbox(self) -> ClosingOutbox: ...
     def targets(self) -> Mapping[str, Sink | Trigger]: ...
     def close(self) -> None: ...
@@ -227,9 +232,10 @@ class Process:
 
     def _tap(self) -> dict[str, Part]:
         config, ports = self._config, self._ports
-        labels, publisher, group = ports.labels(), ports.publisher(), ports.group()
-        for thing in (labels, publisher, group):
-            self._later(thing.close)
+        labels, publisher, group, schemas = ports.labels(), ports.publisher(), ports.group(), ports.schemas()
+        for thing in (labels, publisher, group, schemas):
+            if thing is not None:
+                self._later(thing.close)
         tap = Tap(
             rules=Rules(
                 topics=tuple(roles(config)),
@@ -241,7 +247,11 @@ class Process:
             logs=group,
             publisher=publisher,
             counting=BlockCounting(
-                config, catalog=self._catalog, label_store=labels, layouts=self._catalog.model_layouts
+                config,
+                catalog=self._catalog,
+                label_store=labels,
+                layouts=self._catalog.model_layouts,
+                schemas=schemas,
             ),
             worker_partitions=config.kafka.partitions,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.kafka import registry
 from deploy.kafka.node import LIBS, Node, fetch
 from tests import servers
 
@@ -30,6 +31,24 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     node.start()
     yield node
     node.stop()
+
+
+def _registry() -> None:
+    servers.need(registry.find_java() is not None, f"Java {registry.JAVA} for a schema registry", registry.REMEDY)
+    try:
+        registry.fetch()
+    except (OSError, subprocess.CalledProcessError) as error:
+        servers.need(False, f"a schema registry ({error})", registry.REMEDY)
+
+
+@pytest.fixture(scope="session")
+def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registry.Registry]:
+    """A real schema registry, in memory; `.url` is its address. Use subjects of your own, and thaw it if you freeze it."""
+    _registry()
+    server = registry.Registry(tmp_path_factory.mktemp("registry"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

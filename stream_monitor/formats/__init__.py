@@ -9,7 +9,7 @@ from typing import Final
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.fields import LabelPlan, Plan
-from stream_monitor.formats import arrow, auto, csv, json, msgpack
+from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, protobuf
 from stream_monitor.formats.packed import unpacked
 from stream_monitor.formats.parsed import Parse, batch_of, labels_of
 
@@ -48,6 +48,9 @@ FORMATS: Final[Mapping[str, Reader]] = {
     "arrow": reader(arrow.parse, arrow),
     "csv": reader(csv.parse, csv, ("header", "delimiter")),
     "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode),
+    "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro),
+    "protobuf": Reader(decode=protobuf.decode, decode_labels=protobuf.decode_labels, meaning=protobuf),
+    "json_schema": Reader(decode=json_schema.decode, decode_labels=json_schema.decode_labels, meaning=json_schema),
 }
 
 

@@ -1,0 +1,67 @@
+"""Avro with a schema registry: Confluent's framing, the event read with the schema that it was written with.
+
+Events of many schemas may come one after the other. A field that a schema does not have is missing in its events, a
+field that was renamed is another column. What Avro has and JSON has not: avro_values.py.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from detectors.layouts import Layout
+from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.errors import InvalidRecord
+from stream_monitor.fields import LabelPlan, Plan
+from stream_monitor.formats.avro_plain import compile_plain, is_safe
+from stream_monitor.formats.avro_values import CONVERSIONS, marked
+from stream_monitor.formats.framing import BEGINS, MALFORMED, Read, events, labels
+from stream_monitor.interfaces import Schema
+
+
+def compile_schema(schema: Schema) -> Read:
+    """What reads the events of a schema. InvalidRecord if there can be none."""
+    import fastavro  # here: it comes with an extra
+    from fastavro.read import LOGICAL_READERS
+
+    LOGICAL_READERS.update({name: _with_schemas(convert) for name, convert in CONVERSIONS.items()})
+    named: dict[str, Any] = {}
+    try:
+        for _, text in schema.references:
+            fastavro.parse_schema(marked(json.loads(text)), named)
+        parsed = fastavro.parse_schema(marked(json.loads(schema.text)), named)
+        safe = is_safe(parsed, named)
+    except (*MALFORMED, RecursionError, fastavro.schema.SchemaParseException) as error:
+        raise InvalidRecord("unknown_schema", f"is no Avro schema that can be read: {error}") from None
+    if not isinstance(parsed, dict) or parsed["type"] not in ("record", "error", "map"):
+        kind = parsed["type"] if isinstance(parsed, dict) else "a union" if isinstance(parsed, list) else parsed
+        raise InvalidRecord("not_an_object", f"its events are {kind}, not records")
+    if not safe:
+        plain = compile_plain(parsed, named)
+        return lambda value: plain(value, BEGINS)
+    read, open_ = fastavro.schemaless_reader, io.BytesIO
+
+    def whole(value: bytes) -> dict[str, Any]:
+        file = open_(value)
+        file.seek(BEGINS)
+        message: Any = read(file, parsed, None)
+        if file.tell() != len(value):
+            raise ValueError(f"{len(value) - file.tell()} bytes are left over")
+        return message  # type: ignore[no-any-return]
+
+    return whole
+
+
+def _with_schemas(convert: Any) -> Any:
+    return lambda data, schema=None, _=None: convert(data, schema)
+
+
+def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
+    """Avro records behind the id of their schema."""
+    return events(records, plan, layout, at_ms, "avro", compile_schema)
+
+
+def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
+    """Label events as Avro records behind the id of their schema."""
+    return labels(records, plan, at_ms, "avro", compile_schema)

@@ -1,0 +1,180 @@
+"""Protobuf with a schema registry: Confluent's framing, messages of the registry's .proto text, imports and all.
+
+Fields are called as in the .proto file. A field without presence that was not sent has its default value, as Protobuf
+means it; an `optional` one, a message or a member of a oneof that was not set is missing. Enums are their names,
+`Timestamp` is a time, `Duration` seconds, wrappers are what they wrap, bytes are text in base64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from detectors.layouts import Layout
+from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.fields import LabelPlan, Plan
+from stream_monitor.formats.avro_values import base64_text, decimal, utc_text
+from stream_monitor.formats.framing import BEGINS, Read, events, labels
+from stream_monitor.formats.protobuf_schemas import file_of, message_type
+from stream_monitor.interfaces import Schema
+
+MAX_PATH: Final = 32  # nested messages around the event's own
+
+Convert = Callable[[Any], Any]
+
+
+def indexes(value: bytes) -> tuple[tuple[int, ...], int]:
+    r"""Which message of the schema it is, as positions, and where it begins.
+
+    >>> indexes(b"\x00\x00\x00\x00\x07" + b"\x00" + b"...")
+    ((0,), 6)
+    >>> indexes(b"\x00\x00\x00\x00\x07" + b"\x04\x02\x00" + b"...")
+    ((1, 0), 8)
+    """
+    at = BEGINS
+
+    def number() -> int:
+        nonlocal at
+        found = shift = 0
+        while True:
+            if at >= len(value) or shift > 28:
+                raise EOFError("no message index behind the id")
+            byte = value[at]
+            at += 1
+            found |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return (found >> 1) ^ -(found & 1)
+            shift += 7
+
+    count = number()
+    if not 0 <= count <= MAX_PATH:
+        raise ValueError(f"a message index of {count} parts")
+    return (tuple(number() for _ in range(count)) if count else (0,)), at
+
+
+def compile_schema(schema: Schema) -> Read:
+    """What reads the messages of a schema. InvalidRecord if there can be none."""
+    from google.protobuf.message import DecodeError  # here: it comes with an extra
+    from google.protobuf.message_factory import GetMessageClass
+
+    file, made = file_of(schema), _Converters()
+    readers: dict[tuple[int, ...], tuple[Callable[[bytes], Any], Convert]] = {}
+
+    def read(value: bytes) -> dict[str, Any]:
+        path, at = indexes(value)
+        if path not in readers:
+            descriptor = message_type(file, path)
+            readers[path] = (GetMessageClass(descriptor).FromString, made.fields(descriptor))
+        parse, convert = readers[path]
+        try:
+            message: dict[str, Any] = convert(parse(value[at:]))
+        except DecodeError as error:
+            raise ValueError(str(error)) from None
+        return message
+
+    return read
+
+
+class _Converters:
+    """Message types -> functions that make plain values of their messages."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Convert] = {}
+
+    def of(self, descriptor: Any) -> Convert:
+        """Of a message where it stands in another one: some types are values."""
+        return _VALUES.get(descriptor.full_name) or self.fields(descriptor)
+
+    def fields(self, descriptor: Any) -> Convert:
+        """Of a message, field by field."""
+        name = descriptor.full_name
+        if name not in self._made:
+            self._made[name] = lambda message: made(message)  # what holds itself meets this
+            made = self._fields(descriptor)
+            self._made[name] = made
+        return self._made[name]
+
+    def _fields(self, descriptor: Any) -> Convert:
+        steps = [(f.name, f.has_presence, self._field(f)) for f in descriptor.fields]
+
+        def convert(message: Any) -> dict[str, Any]:
+            return {
+                name: None if optional and not message.HasField(name) else make(getattr(message, name))
+                for name, optional, make in steps
+            }
+
+        return convert
+
+    def _field(self, field: Any) -> Convert:
+        entry = field.message_type
+        if entry is not None and entry.GetOptions().map_entry:
+            value = self._single(entry.fields_by_name["value"])
+            key = _key if entry.fields_by_name["key"].cpp_type != field.CPPTYPE_STRING else str
+            return lambda found: {key(k): value(v) for k, v in found.items()}
+        single = self._single(field)
+        if field.is_repeated:
+            return lambda found: [single(v) for v in found]
+        return single
+
+    def _single(self, field: Any) -> Convert:
+        if field.message_type is not None:
+            return self.of(field.message_type)
+        if field.enum_type is not None:
+            names = {number: v.name for number, v in field.enum_type.values_by_number.items()}
+            return lambda number: names.get(number, number)
+        return base64_text if field.type == field.TYPE_BYTES else _same
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _key(value: int | bool) -> str:
+    """The key of a map, as JSON writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _wrapped(message: Any) -> Any:
+    return message.value
+
+
+def _any_value(message: Any) -> Any:
+    """A google.protobuf.Value."""
+    kind = message.WhichOneof("kind")
+    if kind in (None, "null_value"):
+        return None
+    found = getattr(message, kind)
+    return _object(found) if kind == "struct_value" else _list(found) if kind == "list_value" else found
+
+
+def _object(message: Any) -> dict[str, Any]:
+    return {k: _any_value(v) for k, v in message.fields.items()}
+
+
+def _list(message: Any) -> list[Any]:
+    return [_any_value(v) for v in message.values]
+
+
+_VALUES: Final[dict[str, Convert]] = {
+    "google.protobuf.Timestamp": lambda m: utc_text(m.seconds * 1_000_000 + m.nanos // 1000),
+    "google.protobuf.Duration": lambda m: m.seconds + m.nanos / 1e9,
+    "google.protobuf.Struct": _object,
+    "google.protobuf.Value": _any_value,
+    "google.protobuf.ListValue": _list,
+    **{
+        f"google.protobuf.{kind}Value": _wrapped
+        for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String")
+    },
+    "google.protobuf.BytesValue": lambda m: base64_text(m.value),
+    "confluent.type.Decimal": lambda m: decimal(m.value, {"scale": m.scale}),
+}
+
+
+def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
+    """Protobuf messages behind the id of their schema and their place in it."""
+    return events(records, plan, layout, at_ms, "protobuf", compile_schema)
+
+
+def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
+    """Label events as Protobuf messages behind the id of their schema and their place in it."""
+    return labels(records, plan, at_ms, "protobuf", compile_schema)
