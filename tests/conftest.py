@@ -43,7 +43,7 @@ def _registry() -> None:
 
 @pytest.fixture(scope="session")
 def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registry.Registry]:
-    """A real schema registry, in memory; `.url` is its address. Use subjects of your own, and thaw it if you freeze it."""
+    """A real schema registry, in memory; `.url` is its address. Use subjects of your own; thaw it if you freeze it."""
     _registry()
     server = registry.Registry(tmp_path_factory.mktemp("registry"))
     server.start()

@@ -67,7 +67,7 @@ def fetch() -> Path:
 
 
 class Registry:
-    """A registry in memory on a free port. After a restart it is empty; frozen, it does not answer and forgets nothing."""
+    """A registry in memory on a free port. Stopped, it forgets all; frozen, it does not answer and forgets nothing."""
 
     def __init__(self, folder: Path, *, port: int = 0) -> None:
         self.port = port or free_port()
