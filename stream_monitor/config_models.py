@@ -121,7 +121,9 @@ def _features(path: str, model: Model, config: Config, known: Known, written: Co
         yield f"{path}.fields.features", "missing: where in a message the features are"
 
 
-def _format(path: str, format: str | Format, config: Config, known: Known, written: Collection[str]) -> Iterator[Finding]:
+def _format(
+    path: str, format: str | Format, config: Config, known: Known, written: Collection[str]
+) -> Iterator[Finding]:
     name, listed = (format, ()) if isinstance(format, str) else (format.name, format.header)
     if known.formats and name not in known.formats:
         where = path if isinstance(format, str) else f"{path}.name"

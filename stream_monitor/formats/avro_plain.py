@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.avro_values import CONVERSIONS
 
 # Why a limit of our own: the parser's would depend on how deep the stack is, and a block made again must be the same.
@@ -139,7 +140,7 @@ class _Compiler:
         def record(b: Bytes) -> dict[str, Any]:
             b.depth += 1
             if b.depth > MAX_DEPTH:
-                raise ValueError(f"more than {MAX_DEPTH} levels")
+                raise InvalidRecord("not_json", f"more than {MAX_DEPTH} levels")
             value = {name: read(b) for name, read in fields}
             b.depth -= 1
             return value
@@ -153,7 +154,7 @@ class _Compiler:
         def array(b: Bytes) -> list[Any]:
             b.depth += 1
             if b.depth > MAX_DEPTH:
-                raise ValueError(f"more than {MAX_DEPTH} levels")
+                raise InvalidRecord("not_json", f"more than {MAX_DEPTH} levels")
             values: list[Any] = []
             while count := _count(b):
                 if not least and len(values) + count > MAX_EMPTIES:
@@ -168,7 +169,7 @@ class _Compiler:
         def mapping(b: Bytes) -> dict[str, Any]:
             b.depth += 1
             if b.depth > MAX_DEPTH:
-                raise ValueError(f"more than {MAX_DEPTH} levels")
+                raise InvalidRecord("not_json", f"more than {MAX_DEPTH} levels")
             values: dict[str, Any] = {}
             while count := _count(b):
                 for _ in range(count):

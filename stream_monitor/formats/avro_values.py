@@ -8,12 +8,11 @@
 | time-millis, time-micros | text, `12:34:56.789` |
 | decimal | the nearest double |
 | uuid, enum | text |
-| bytes, fixed | text in base64 |
+| bytes, fixed | text where they are UTF-8, else no value of a column |
 """
 
 from __future__ import annotations
 
-import base64
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -43,9 +42,16 @@ def local_text(us: int) -> str:
         return f"{us} us"
 
 
-def base64_text(data: bytes, schema: object = None) -> str:
-    """Bytes as text."""
-    return base64.b64encode(data).decode("ascii")
+def bytes_text(data: bytes, schema: object = None) -> str | bytes:
+    r"""Bytes as the text they are; those that are no UTF-8 stay bytes, which no column has as a value.
+
+    >>> bytes_text(b"ab"), bytes_text(b"\xff")
+    ('ab', b'\xff')
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def decimal(data: bytes, schema: Mapping[str, Any]) -> float:
@@ -84,8 +90,8 @@ CONVERSIONS: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], Any]]] = {
         ("bytes", "decimal", decimal),
         ("fixed", "decimal", decimal),
         ("fixed", "uuid", lambda data, _: str(uuid.UUID(bytes=data))),
-        ("bytes", "text", base64_text),
-        ("fixed", "text", base64_text),
+        ("bytes", "text", bytes_text),
+        ("fixed", "text", bytes_text),
     )
 }
 

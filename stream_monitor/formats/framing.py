@@ -105,6 +105,8 @@ def read(records: Records, plan: Plan | LabelPlan, readers: Readers) -> Framed:
     for i, value in enumerate(records.values):
         try:
             value = checked(value, plan)
+            if not value or value.isspace():
+                raise InvalidRecord("not_json", "an empty value")
             id = schema_id(value)
             reader = readers.get(id)
             try:

@@ -2,7 +2,8 @@
 
 Fields are called as in the .proto file. A field without presence that was not sent has its default value, as Protobuf
 means it; an `optional` one, a message or a member of a oneof that was not set is missing. Enums are their names,
-`Timestamp` is a time, `Duration` seconds, wrappers are what they wrap, bytes are text in base64.
+`Timestamp` is a time, `Duration` seconds, wrappers are what they wrap, bytes are text where they
+are UTF-8.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.fields import LabelPlan, Plan
-from stream_monitor.formats.avro_values import base64_text, decimal, utc_text
+from stream_monitor.formats.avro_values import bytes_text, decimal, utc_text
 from stream_monitor.formats.framing import BEGINS, Read, events, labels
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.interfaces import Schema
@@ -122,7 +123,7 @@ class _Converters:
         if field.enum_type is not None:
             names = {number: v.name for number, v in field.enum_type.values_by_number.items()}
             return lambda number: names.get(number, number)
-        return base64_text if field.type == field.TYPE_BYTES else _same
+        return bytes_text if field.type == field.TYPE_BYTES else _same
 
 
 def _same(value: Any) -> Any:
@@ -165,7 +166,7 @@ _VALUES: Final[dict[str, Convert]] = {
         f"google.protobuf.{kind}Value": _wrapped
         for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String")
     },
-    "google.protobuf.BytesValue": lambda m: base64_text(m.value),
+    "google.protobuf.BytesValue": lambda m: bytes_text(m.value),
     "confluent.type.Decimal": lambda m: decimal(m.value, {"scale": m.scale}),
 }
 

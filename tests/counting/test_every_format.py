@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.memory_schemas import MemorySchemas
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
 from stream_monitor.batches import DeadLetter, LabelBatch, positions
 from stream_monitor.config import Config, Fields, Format, Kafka, LabelFields, Labels, Model, Time
@@ -63,7 +64,7 @@ def counted(format: str, values: Sequence[bytes | None], layout: Layout | None =
     """What is counted, and the reasons of dead letters in order."""
     model = model_of(format, **options)
     some = records(values)
-    batch, dead = decode(some, event_plan("m", Config(models={"m": model})), layout, NOW)
+    batch, dead = decode(some, event_plan("m", Config(models={"m": model}), schemas=MemorySchemas()), layout, NOW)
     block = count_block(batch, layout, "m", model, Time(), None)
     where = positions(Source("t", "id", 0, 0), batch.offsets, batch.places)
     assert len(set(where)) == len(batch)  # no two events stand in one place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -58,8 +59,9 @@ VALUES: list[tuple[Any, Any, Any]] = [
     ("double", float("inf"), {"kind": 5}),
     (["null", "double"], None, {"kind": MISSING}),
     (["null", "double"], 2.5, 2.5),
-    ("bytes", b"\xff\x00", "/wA="),
-    ({"type": "fixed", "name": "X", "size": 2}, b"ab", "YWI="),
+    ("bytes", b"ab", "ab"),
+    ("bytes", b"\xff\x00", {"kind": NESTED}),
+    ({"type": "fixed", "name": "X", "size": 2}, b"ab", "ab"),
     ({"type": "enum", "name": "E", "symbols": ["A", "B"]}, "B", "B"),
     (MILLIS, datetime(2026, 1, 1, 0, 0, 0, 123_000, UTC), "2026-01-01T00:00:00.123000Z"),
     ({"type": "long", "logicalType": "timestamp-micros"}, datetime(1960, 1, 1, tzinfo=UTC),
@@ -181,7 +183,8 @@ def test_what_is_no_event() -> None:
     cases: list[tuple[bytes | None, str, str]] = [
         (None, "null_value", ""),
         (b"\x00" * 2000, "too_large", "2000 bytes"),
-        (b"", "unknown_schema", "0 bytes"),
+        (b"", "not_json", "empty"),
+        (b" \n", "not_json", "empty"),
         (b"\x00\x00\x00", "unknown_schema", "3 bytes"),
         (b'{"id": 1}', "unknown_schema", "7b 22 69 64 22"),
         (frame(99, good[5:]), "unknown_schema", "no schema 99"),
@@ -196,7 +199,7 @@ def test_what_is_no_event() -> None:
         (avro(id, EVENT, event(ts=NOW + 4_000_000)), "future_time", ""),
     ]
     its = plan("avro", schemas)
-    its = type(its)(name="m", model=its.model, format="avro", max_event=1000, max_future_ms=3_600_000, schemas=schemas)
+    its = replace(its, max_event=1000, cache={})
     batch, dead = decode(records([good, *(value for value, _, _ in cases), good]), its, None, NOW)
     assert [d.index for d in dead] == list(range(1, len(cases) + 1))
     for letter, (_, reason, detail) in zip(dead, cases, strict=True):
@@ -251,7 +254,7 @@ def test_a_message_as_deep_as_the_stack_is_a_dead_letter() -> None:
     values = [frame(id, b"\x02" * n + b"\x00") for n in (0, 3, 99, 100, 500_000)]
     batch, dead = decode(records(values), its, None, NOW)
     assert len(batch) == 3
-    assert [(d.index, d.reason) for d in dead] == [(3, "unknown_schema"), (4, "unknown_schema")]
+    assert [(d.index, d.reason) for d in dead] == [(3, "not_json"), (4, "not_json")]
     assert "more than 100 levels" in dead[0].detail
 
 

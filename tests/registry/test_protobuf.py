@@ -87,7 +87,7 @@ def test_every_kind_of_field() -> None:
         "most": (float(1 << 63), 0.0),
         "yes": ("true", "false"),
         "text": ("é", ""),
-        "raw": ("/w==", ""),
+        "raw": (nested, ""),
         "kind": ("CASH", "NONE"),
         "maybe": (0.0, missing),
         "many": (nested, nested),
