@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from stream_monitor import config_checks
-from stream_monitor.config import Config
+from stream_monitor.config import Config, Format
 from stream_monitor.config_known import Known
 from stream_monitor.config_nodes import Reader
 from stream_monitor.config_plain import config_from_plain, config_id, plain_config
 from stream_monitor.errors import ConfigError, Mistake
+from stream_monitor.fields import format_of
 
 __all__ = ["ConfigFile", "Known", "config_from_plain", "config_id", "known_tables", "plain_config", "read_config"]
 
@@ -50,7 +52,8 @@ def known_tables(**outside: object) -> Known:
     from stream_monitor.formats import FORMATS
 
     formats = {name: of.options for name, of in FORMATS.items()}
-    return replace(Known(metrics=METRICS, detectors=DETECTORS, formats=formats), **outside)  # type: ignore[arg-type]
+    presets = {name: of.fields for name, of in FORMATS.items() if of.fields is not None}
+    return replace(Known(metrics=METRICS, detectors=DETECTORS, formats=formats, presets=presets), **outside)  # type: ignore[arg-type]
 
 
 def read_config(file: str, known: Known | None = None, environ: Mapping[str, str] | None = None) -> ConfigFile:
@@ -81,6 +84,7 @@ def read_config(file: str, known: Known | None = None, environ: Mapping[str, str
         config: Config = reader.read(root, Config, "")
     except RecursionError as error:
         raise _alone(file, 0, "not a configuration: nested too deep") from error
+    config = _with_presets(config, known)
     for path, message in config_checks.findings(config, known, reader.lines.keys()):
         if not _covered(path, reader.bad):
             reader.wrong(path, message)
@@ -109,6 +113,28 @@ def _covered(path: str, bad: set[str]) -> bool:
     return any(
         b == path or b.startswith((f"{path}.", f"{path}[")) or (b and path.startswith((f"{b}.", f"{b}["))) for b in bad
     )
+
+
+def _with_presets(config: Config, known: Known) -> Config:
+    """The same with the fields of formats that know where the parts of an event are, where none are stated."""
+
+    def filled(of: Any, format: str | Format, without: tuple[str, ...] = ()) -> Any:
+        preset = known.presets.get(format_of(format).name)
+        if preset is None:
+            return of
+        names = [f.name for f in fields(of) if f.name not in without and not getattr(of, f.name)]
+        return replace(of, **{name: getattr(preset, name) for name in names})
+
+    models = {}
+    for name, model in config.models.items():
+        apart = ("features",) if model.features is not None else ()
+        said = model.fields.prediction or model.fields.score or model.task == "none"  # one without the other is meant
+        answer = ("prediction", "score") if said else ("score",) if model.task == "regression" else ()
+        models[name] = replace(model, fields=filled(model.fields, model.format, apart + answer))
+        if model.features is not None:
+            own = replace(model.features, fields=filled(model.features.fields, model.features.format))
+            models[name] = replace(models[name], features=own)
+    return replace(config, models=models)
 
 
 def _with_paths(config: Config, folder: Path) -> Config:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from detectors.base import Metric
+from stream_monitor.config import Fields
 
 Finding = tuple[str, str]  # path, message
 
@@ -24,6 +25,7 @@ class Known:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     detectors: Mapping[str, type] = field(default_factory=dict)
     formats: Mapping[str, Collection[str]] = field(default_factory=dict)  # name -> keys that it takes beside it
+    presets: Mapping[str, Fields] = field(default_factory=dict)  # format -> where it puts the parts of an event
     sinks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     triggers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     schema_registry: Callable[[str, Mapping[str, Any]], object] | None = None  # makes a client, or raises ValueError

@@ -111,7 +111,7 @@ def _features(path: str, model: Model, config: Config, known: Known, written: Co
     yield from _topics(f"{path}.topic", (features.topic,), config, patterns=False)
     yield from _format(f"{path}.format", features.format, config, known, written)
     yield from _select(f"{path}.select", features.select)
-    if matches(model.topic, features.topic):
+    if matches(model.topic, features.topic) and (model.select is None or features.select is None):
         yield f"{path}.topic", "is the model's own topic; features in the prediction itself are `fields.features`"
     if model.labels is not None and model.labels.topic == features.topic:
         yield f"{path}.topic", "is the model's labels topic, too"

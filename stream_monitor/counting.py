@@ -17,15 +17,15 @@ from stream_monitor.config import Config
 from stream_monitor.config_plain import config_id
 from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.errors import StateError
-from stream_monitor.fields import LabelPlan, Plan, event_plan, label_plan
-from stream_monitor.formats import decode, decode_labels
+from stream_monitor.fields import LabelPlan, Plan, event_plan, format_of, label_plan
+from stream_monitor.formats import FORMATS, decode, decode_labels
 from stream_monitor.intents import Intent
 from stream_monitor.interfaces import Catalog, LabelStore, Schemas
 from stream_monitor.labels import join, remember
 from stream_monitor.panes import count_block
 from stream_monitor.publications import config_of
 from stream_monitor.roles import Role, roles, roles_of
-from stream_monitor.selections import Selection
+from stream_monitor.selections import Selection, source_of
 
 Integers = NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class BlockCounting:
         under = self._find(intent.config)
         its_roles = under.roles(partition[0])
         made = _Made(source=intent.source(*partition), intent=intent)
-        records = _records(messages)
+        records = _records(messages, headers=under.reads_headers(partition[0]))
         split = under.selection(partition[0]).split(records, messages, intent.at_ms)
         made.refuse(split.dead)
         parts = []
@@ -156,6 +156,7 @@ class _Under:
         self._flat, self._schemas = flat, schemas
         self._roles = roles(config)
         self._selections: dict[str, Selection] = {}
+        self._headers: dict[str, bool] = {}
         self._plans: dict[str, Plan] = {}
         self._label_plans: dict[str, LabelPlan] = {}
 
@@ -170,6 +171,15 @@ class _Under:
         if topic not in self._selections:
             self._selections[topic] = Selection(self.config, self.roles(topic), self._schemas)
         return self._selections[topic]
+
+    def reads_headers(self, topic: str) -> bool:
+        """Whether a format of the topic reads the headers of Kafka."""
+        if topic not in self._headers:
+            self._headers[topic] = any(
+                FORMATS[format_of(source_of(self.config.models[role[0]], role).format).name].headers
+                for role in self.roles(topic)
+            )
+        return self._headers[topic]
 
     def plan(self, name: str) -> Plan:
         """Of a model's events."""
@@ -253,10 +263,11 @@ def _others(parts: Sequence[_Part]) -> list[Integers | None]:
     return [reached[np.searchsorted(offsets, part.batch.offsets)] for part in parts]
 
 
-def _records(messages: Sequence[Message]) -> Records:
+def _records(messages: Sequence[Message], *, headers: bool = False) -> Records:
     stamps = [m.timestamp() for m in messages]
     return Records(
         values=[m.value() for m in messages],
         timestamps_ms=np.array([ms if kind else -1 for kind, ms in stamps], np.int64),
         offsets=np.array([m.offset() for m in messages], np.int64),
+        headers=[m.headers() or () for m in messages] if headers else None,
     )

@@ -21,6 +21,7 @@ from stream_monitor.errors import InvalidRecord
 from stream_monitor.fields import event_plan
 from stream_monitor.formats.auto import messages
 from stream_monitor.formats.files import File
+from stream_monitor.formats.presets import PRESETS, recognise
 from stream_monitor.formats.tables import TableRows, cell_value
 from stream_monitor.guesses import Guess, guess, guess_labels
 
@@ -78,10 +79,14 @@ def rows_of(values: Sequence[bytes | None]) -> Rows:
     """
     rows: list[Mapping[str, Any]] = []
     formats: set[str] = set()
+    preset = recognise([v for v in values if v is not None])
     unreadable = 0
     for value in values:
         try:
             name, found = messages(value, Kafka().max_event)
+            if preset:
+                read = PRESETS[preset][0](value or b"", (), ())
+                name, found = preset, [{k: v for k, v in e.items() if k not in ("attributes", "model")} for e in read]
             json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair cannot be written to a file
         except (InvalidRecord, ValueError, TypeError, RecursionError):
             unreadable += 1

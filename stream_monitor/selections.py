@@ -57,7 +57,7 @@ class Selection:
             if select is None:
                 self._all.append(role)
                 continue
-            source = _source(config.models[role[0]], role)
+            source = source_of(config.models[role[0]], role)
             by_field = ("field", select.field, source.format)
             key: tuple[object, ...] = ("header", select.header) if select.header else by_field
             selector = self._by.get(key)
@@ -170,24 +170,25 @@ class _Seen:
 
 def select_of(model: Model, role: Role) -> Select | None:
     """How a role selects its records; None: it takes all."""
-    return _source(model, role).select
+    return source_of(model, role).select
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """What of a role matters for selecting."""
+class Read:
+    """How the records of a role are read, and which are its own."""
 
     format: str | Format
     select: Select | None
 
 
-def _source(model: Model, role: Role) -> _Source:
+def source_of(model: Model, role: Role) -> Read:
+    """The part of a model's configuration that tells of a role's topic."""
     of = {"events": model, "features": model.features, "labels": model.labels}[role[1]]
     assert of is not None
-    return _Source(of.format, of.select)
+    return Read(of.format, of.select)
 
 
-def _plan(config: Config, source: _Source, path: str, schemas: Schemas | None) -> Plan:
+def _plan(config: Config, source: Read, path: str, schemas: Schemas | None) -> Plan:
     """A plan that reads nothing but the selecting field, in the place of a version: any scalar, as text."""
     alone = Model(topic=(), format=source.format, fields=Fields(version=path))
     return event_plan("", replace(config, models={"": alone}), schemas=schemas)

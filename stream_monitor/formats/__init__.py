@@ -8,8 +8,9 @@ from typing import Final
 
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.config import Fields
 from stream_monitor.fields import LabelPlan, Plan
-from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, protobuf
+from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, presets, protobuf
 from stream_monitor.formats.packed import unpacked
 from stream_monitor.formats.parsed import Parse, batch_of, labels_of
 
@@ -29,6 +30,7 @@ class Reader:
     meaning: object
     options: tuple[str, ...] = ()
     headers: bool = False  # whether it reads the headers of Kafka
+    fields: Fields | None = None  # where it puts the parts of an event, for what the configuration does not say
 
 
 def reader(parse: Parse, meaning: object, options: tuple[str, ...] = (), *, headers: bool = False) -> Reader:
@@ -42,6 +44,11 @@ def reader(parse: Parse, meaning: object, options: tuple[str, ...] = (), *, head
     )
 
 
+def preset(read: presets.Read, fields: Fields) -> Reader:
+    """The reader of the payload log of an inference server."""
+    return replace(reader(presets.preset(read), read, ("header",), headers=True), fields=fields)
+
+
 FORMATS: Final[Mapping[str, Reader]] = {
     "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json),
     "msgpack": reader(msgpack.parse, msgpack),
@@ -51,6 +58,7 @@ FORMATS: Final[Mapping[str, Reader]] = {
     "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro),
     "protobuf": Reader(decode=protobuf.decode, decode_labels=protobuf.decode_labels, meaning=protobuf),
     "json_schema": Reader(decode=json_schema.decode, decode_labels=json_schema.decode_labels, meaning=json_schema),
+    **{name: preset(read, fields) for name, (read, fields) in presets.PRESETS.items()},
 }
 
 

@@ -35,7 +35,7 @@ def loads(value: bytes, format: Format) -> list[dict[str, Any]]:
         text = value.removeprefix(_BOM).decode()
     except UnicodeDecodeError as error:
         raise InvalidRecord("not_utf8", str(error)) from None
-    lines = _lines(text, format.delimiter)
+    lines = lines_of(text, format.delimiter)
     header = format.header
     if not header:
         if len(lines) < 2:
@@ -58,7 +58,7 @@ def loads(value: bytes, format: Format) -> list[dict[str, Any]]:
     return events
 
 
-def _lines(text: str, delimiter: str) -> list[list[str]]:
+def lines_of(text: str, delimiter: str) -> list[list[str]]:
     """The lines that are not blank, as cells."""
     if '"' not in text and "\r" not in text:
         return [line.split(delimiter) for line in text.split("\n") if line.strip()]

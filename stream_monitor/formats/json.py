@@ -44,6 +44,14 @@ def _too_deep(value: bytes) -> bool:
 
 def loads(value: bytes) -> dict[str, Any]:
     """The plain way: the object in `value`, or InvalidRecord."""
+    message = anything(value)
+    if not isinstance(message, dict):
+        raise InvalidRecord("not_an_object", f"{type(message).__name__}")
+    return message
+
+
+def anything(value: bytes) -> Any:
+    """What is in `value`, an object or not, or InvalidRecord."""
     try:
         text = value.removeprefix(_BOM).decode()
     except UnicodeDecodeError as error:
@@ -51,12 +59,9 @@ def loads(value: bytes) -> dict[str, Any]:
     if _too_deep(value):
         raise InvalidRecord("not_json", f"more than {MAX_DEPTH} levels")
     try:
-        message = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRecord("not_json", str(error)) from None
-    if not isinstance(message, dict):
-        raise InvalidRecord("not_an_object", f"{type(message).__name__}")
-    return message
 
 
 class _Node:
