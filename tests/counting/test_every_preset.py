@@ -24,9 +24,9 @@ from stream_monitor.counting import BlockCounting
 from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.fields import event_plan
-from stream_monitor.formats import FORMATS, decode
+from stream_monitor.formats import decode
 from stream_monitor.formats.payloads import answered, asked
-from stream_monitor.formats.presets import FIELDS, PRESETS, recognise
+from stream_monitor.formats.presets import ENVELOPE_FIELDS, FIELDS, PRESETS, recognise
 from stream_monitor.init import Sample, look, render
 from stream_monitor.publications import Publications
 from tests.counting.writers import NOW
@@ -290,14 +290,14 @@ def test_scores() -> None:
 def test_what_is_no_event(format: str, message: bytes, reason: str) -> None:
     model = model_of(format)
     if format == "cloudevents":
-        model = dataclasses.replace(model, fields=dataclasses.replace(FORMATS[format].fields, features="data.f"))
+        model = dataclasses.replace(model, fields=dataclasses.replace(ENVELOPE_FIELDS, features="data.f"))
     batch, dead = read(format, message, model=model)
     assert (len(batch), dead) == (0, [reason])
 
 
 def test_cloudevents_in_every_mode() -> None:
     payload = {"req": "q", "f": {"x": 1}, "y": 0}
-    fields = dataclasses.replace(FORMATS["cloudevents"].fields, features="data.f", prediction="data.y")
+    fields = dataclasses.replace(ENVELOPE_FIELDS, features="data.f", prediction="data.y")
     model = model_of("cloudevents", fields=fields)
     one = json.dumps(cloud(payload)).encode()
     encoded = {**cloud(None), "data_base64": b64(json.dumps(payload))}
@@ -427,7 +427,7 @@ JSON = st.recursive(
 def test_never_an_exception(message: Any, name: str) -> None:
     model = model_of(name)
     if name == "cloudevents":
-        model = dataclasses.replace(model, fields=FORMATS[name].fields)
+        model = dataclasses.replace(model, fields=ENVELOPE_FIELDS)
     _, dead = read(name, json.dumps(message).encode(), model=model)
     assert len(dead) <= 1
     for function in (asked, answered):
