@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream_monitor import alerts
+from stream_monitor import alerts, traces
 from stream_monitor.commands import obey
 from stream_monitor.concerns import concerned, configured_models
 from stream_monitor.entries import Bundle, Entry, PaneRecord, Source, partition_of
@@ -21,6 +21,7 @@ from stream_monitor.sources import arrive
 from stream_monitor.states import State
 from stream_monitor.summaries import counters_output, model_output
 from stream_monitor.units import apply
+from stream_monitor.verdicts import monitors
 
 __all__ = ["State", "finish", "step"]
 
@@ -114,7 +115,14 @@ def _take(state: State, source: Source, record: PaneRecord, catalog: Catalog, ag
         else:
             head.counters.dropped_panes += 1
         return
-    again.setdefault(record.model, set()).update(apply(state, source, record, catalog, gather))
+    again.setdefault(record.model, set()).update(apply(state, source, record, catalog, _kept))
+
+
+def _kept(state: State, source: Source, record: PaneRecord, catalog: Catalog) -> None:
+    """A pane was counted: what else is made of it."""
+    gather(state, source, record, catalog)
+    if any(m.metric.needs == "scan" for m in monitors(state, record.model)):
+        traces.keep(state, source, record, catalog)
 
 
 def _apply_early(state: State, catalog: Catalog) -> list[Output]:

@@ -8,6 +8,7 @@ pairs, which any order of arrival does alike. A reference can also be a span of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from detectors.counts import Counts, merge
@@ -15,12 +16,13 @@ from detectors.layouts import RAW_ID
 from stream_monitor.config import Model
 from stream_monitor.entries import PaneRecord, Source, unpack_counts
 from stream_monitor.interfaces import Catalog
-from stream_monitor.memories import ModelState, Pane
+from stream_monitor.memories import Key, ModelState, Pane
 from stream_monitor.moments import epoch_ms, rfc3339
 from stream_monitor.outputs import Output
 from stream_monitor.references import Reference, layout_from_raw, pack_reference, unpack_reference
 from stream_monitor.states import State
 from stream_monitor.units import keys_of
+from stream_monitor.windows import unit_ms
 
 FIRST: Final = 10_000  # rows of a reference, unless the configuration says otherwise
 LAYOUT_ROWS: Final = 5_000  # rows that a layout is learnt from, or as many as the reference is to have if that is less
@@ -164,28 +166,38 @@ def _learn_reference(state: State, name: str, model: Model, known: ModelState, c
 def promote_span(
     state: State, name: str, version: str, from_ms: int, to_ms: int, catalog: Catalog
 ) -> tuple[list[Output], str]:
-    """Make the units in [from, to) the reference of a version: its own, if it has enough rows there, else those of all
-    versions. The outputs, or none and why not."""
+    """Make the panes in [from, to) the reference of a version: its own, if it has enough rows there, else those of all
+    versions. The outputs, or none and why not.
+
+    As fine as they are kept: the traces, if they hold every row of the span, else the units of windows.
+    """
     model, known = state.model(name), state.models[name]
-    own = _span(state, name, from_ms, to_ms, known.layout, version)
+    of: str | None = version
+    own = _span(state.panes, state, name, from_ms, to_ms, of)
     if _rows(own) < model.min_rows:
-        own = _span(state, name, from_ms, to_ms, known.layout, None)
+        of = None
+        own = _span(state.panes, state, name, from_ms, to_ms, of)
     if _rows(own) < model.min_rows:
         return [], f"{_rows(own)} rows are still kept of that span, at least {model.min_rows} needed"
-    layout = catalog.layout(known.layout)
+    pane_ms = unit_ms(model) or catalog.layout(known.layout).pane_ms
+    if known.trace_ms:
+        finer = _span(state.traces, state, name, from_ms, to_ms, of)
+        if _rows(finer) == _rows(own):
+            own, pane_ms = finer, known.trace_ms
     source = f"{rfc3339(from_ms)} to {rfc3339(to_ms)}"
-    return [adopt(state, name, version, layout.pane_ms, known.layout, own, source, catalog)], ""
+    return [adopt(state, name, version, pane_ms, known.layout, own, source, catalog)], ""
 
 
 def _span(
-    state: State, name: str, from_ms: int, to_ms: int, layout: str, version: str | None
+    panes_of: Mapping[Key, Mapping[int, Pane]], state: State, name: str, from_ms: int, to_ms: int, version: str | None
 ) -> dict[str, list[tuple[int, Counts]]]:
     """Counts by segment and start; of one version, or None: of all."""
     found: dict[str, dict[int, list[Counts]]] = {}
+    layout = state.models[name].layout
     for key in keys_of(state, name):
         if version is not None and key[1] != version:
             continue
-        for start, pane in state.panes.get(key, {}).items():
+        for start, pane in panes_of.get(key, {}).items():
             if from_ms <= start < to_ms and layout in pane.layouts:
                 found.setdefault(key[2], {}).setdefault(start, []).append(pane.counts()[layout])
     return {s: [(t, merge(starts[t])) for t in sorted(starts)] for s, starts in sorted(found.items())}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_monitor import alerts, retrains
+from stream_monitor import alerts, retrains, traces
 from stream_monitor.closing import close, due_windows, window_of
 from stream_monitor.concerns import topics_of
 from stream_monitor.interfaces import Catalog
@@ -42,6 +42,7 @@ def go_on(state: State, name: str, again: set[tuple[Key, int]], catalog: Catalog
             outputs += _conclude(state, name, due[0][0])
     if any(o.kind == "window" for o in outputs):
         forget(state, name)
+        traces.forget(state, name)
         for key in keys_of(state, name):
             settle(state, key)
     if outputs or learnt:

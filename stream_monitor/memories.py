@@ -134,6 +134,7 @@ class ModelState(msgspec.Struct, array_like=True):
     stream: GroupState = msgspec.field(default_factory=GroupState)  # the alert about its sources
     note: str = ""  # why the last command did nothing
     documents: int = 0  # revision of the model document
+    trace_ms: int = 0  # length of the panes in `traces`
 
 
 class WindowState(msgspec.Struct, array_like=True):

@@ -5,6 +5,7 @@
     record m  model                        layout, references, watermark, requests, silences
     record k  model, version, segment      windows that may re-open, detectors, alerts
     record p  model, version, segment, t   counts of one unit of event time (the longest time that divides every window)
+    record f  model, version, segment, t   the last panes, as fine as the scan looks at them
     record l  model, version, segment, t   panes being gathered for a reference
     record b  topic, partition, part       parts of a bundle whose other parts are not there yet
     record e  i                            panes of a model that no config command has named yet
@@ -16,7 +17,7 @@ Everything else in memory (thresholds, sums of sliding windows) is derived from 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +26,8 @@ from stream_monitor.config_plain import config_from_plain
 from stream_monitor.entries import Bundle, pack, unpack
 from stream_monitor.interfaces import Catalog
 from stream_monitor.memories import ENCODER, Configured, Early, Head, Key, KeyState, ModelState, Pane
+
+_PANES: Final = {"p": "panes", "f": "traces", "l": "gathered"}  # kinds of records that are panes
 
 
 class State:
@@ -37,6 +40,7 @@ class State:
         self.models: dict[str, ModelState] = {}
         self.keys: dict[Key, KeyState] = {}
         self.panes: dict[Key, dict[int, Pane]] = {}
+        self.traces: dict[Key, dict[int, Pane]] = {}
         self.gathered: dict[Key, dict[int, Pane]] = {}
         self.parts: dict[tuple[str, int], dict[int, Bundle]] = {}
         self.early: dict[int, Early] = {}
@@ -84,6 +88,7 @@ class State:
         names += [record_key("m", m) for m in self.models]
         names += [record_key("k", *k) for k in self.keys]
         names += [record_key("p", *k, t) for k, panes in self.panes.items() for t in panes]
+        names += [record_key("f", *k, t) for k, panes in self.traces.items() for t in panes]
         names += [record_key("l", *k, t) for k, panes in self.gathered.items() for t in panes]
         names += [record_key("b", *s, i) for s, parts in self.parts.items() for i in parts]
         names += [record_key("e", i) for i in self.early]
@@ -91,9 +96,9 @@ class State:
 
     def _record(self, name: bytes) -> bytes | None:
         kind, *parts = msgspec.msgpack.decode(name)
-        if kind in ("p", "l"):
-            panes = (self.panes if kind == "p" else self.gathered).get((parts[0], parts[1], parts[2]), {})
-            pane = panes.get(parts[3])
+        if kind in _PANES:
+            of: dict[Key, dict[int, Pane]] = getattr(self, _PANES[kind])
+            pane = of.get((parts[0], parts[1], parts[2]), {}).get(parts[3])
             return None if pane is None else pane.stored()
         if kind == "b":
             part = self.parts.get((parts[0], parts[1]), {}).get(parts[2])
@@ -127,12 +132,11 @@ class State:
                 state.models[parts[0]] = decode(data, type=ModelState)
             elif kind == "k":
                 state.keys[parts[0], parts[1], parts[2]] = decode(data, type=KeyState)
-            elif kind == "p":
-                state.panes.setdefault((parts[0], parts[1], parts[2]), {})[parts[3]] = Pane.restored(data)
+            elif kind in _PANES:
+                of: dict[Key, dict[int, Pane]] = getattr(state, _PANES[kind])
+                of.setdefault((parts[0], parts[1], parts[2]), {})[parts[3]] = Pane.restored(data)
             elif kind == "e":
                 state.early[parts[0]] = decode(data, type=Early)
-            elif kind == "l":
-                state.gathered.setdefault((parts[0], parts[1], parts[2]), {})[parts[3]] = Pane.restored(data)
             else:
                 part = unpack(data)
                 assert isinstance(part, Bundle)
