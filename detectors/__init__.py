@@ -45,10 +45,8 @@ class Watch(NamedTuple):
     detector: str
 
 
-# Why Jensen-Shannon: it reads every kind of column, needs no prior, and being bounded it is not run away with by single
-# outliers, so that thresholds learnt from few windows hold.
 _DATA: Final = (
-    Watch("jensen_shannon", "all", "threshold"),
+    Watch("scan", "all", "threshold"),
     Watch("missing_rate", "all", "threshold"),
     Watch("invalid_rate", "all", "threshold"),
     Watch("unseen_rate", "all", "threshold"),

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 Group = Literal["drift", "performance", "quality", "stream", "fairness"]
-Needs = Literal["column", "outcome", "window"]
+Needs = Literal["column", "outcome", "window", "scan"]
 
 
 class Level(IntEnum):

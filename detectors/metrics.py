@@ -24,6 +24,7 @@ from detectors.drift.new_categories import new_categories, new_categories_noise
 from detectors.drift.psi import psi, psi_noise
 from detectors.drift.q05_shift import q05_shift, q05_shift_noise
 from detectors.drift.q95_shift import q95_shift, q95_shift_noise
+from detectors.drift.scan import scan
 from detectors.drift.std_ratio import std_ratio, std_ratio_noise
 from detectors.drift.total_variation import total_variation, total_variation_noise
 from detectors.drift.vanished_categories import vanished_categories, vanished_categories_noise
@@ -126,6 +127,15 @@ def _outcome(
 
 
 METRICS: Final[dict[str, Metric]] = {
+    "scan": Metric(
+        name="scan",
+        group="drift",
+        needs="scan",
+        kinds=_BOTH,
+        worse="above",
+        function=scan,
+        limits=(0.0, inf),
+    ),
     "psi": _column("drift", _BOTH, psi, noise=psi_noise),
     "jensen_shannon": _column("drift", _BOTH, jensen_shannon, 1.0, noise=jensen_shannon_noise),
     "hellinger": _column("drift", _BOTH, hellinger, 1.0, noise=hellinger_noise),

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from stream_monitor.config import Alerts
 from stream_monitor.memories import GroupState, Key, Run, Silence
-from stream_monitor.moments import rfc3339
+from stream_monitor.moments import epoch_ms, rfc3339
 
 ALERT_NAMES: Final[Mapping[str, str]] = {
     "drift": "ModelDrift",
@@ -68,13 +68,14 @@ def decide(state: str, *, persisting: int, ok: int, rules: Alerts) -> Transition
 def observe(group: GroupState, verdicts: Sequence[Verdict], start_ms: int) -> None:
     """Take the verdicts of one closed window of one group into its rows of windows. No transition is made here."""
     levels = {series(v): LEVELS[v["level"]] for v in verdicts}
+    onsets = {series(v): epoch_ms(v["onset"]) for v in verdicts if "onset" in v}
     known = [level for level in levels.values() if level >= 0]
     group.level = max(known, default=-1)
     if known:
         group.ok_windows = group.ok_windows + 1 if group.level == 0 else 0
     for name, level in levels.items():
         if level == 2:
-            run = group.runs.setdefault(name, Run(0, start_ms))
+            run = group.runs.setdefault(name, Run(0, min(start_ms, onsets.get(name, start_ms))))
             run.windows += 1
         elif level >= 0:
             group.runs.pop(name, None)

@@ -264,6 +264,10 @@ def _detector(path: str, monitor: MonitorSpec, known: Known) -> Iterator[Finding
 
 
 def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> Iterator[Finding]:
+    if metric.needs == "scan":
+        for key, told in (("detector", monitor.detector != "threshold"), ("threshold", monitor.threshold is not None)):
+            if told:
+                yield f"{path}.{key}", "the scan judges by itself: its bounds follow from false_alarms"
     if metric.needs == "outcome":
         if metric.tasks and model.task not in metric.tasks:
             yield (
@@ -272,7 +276,7 @@ def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> It
             )
         elif not has_labels(model):
             yield f"{path}.metric", f"{metric.name} needs labels: neither fields.label nor a labels topic is configured"
-    if metric.needs != "column" and monitor.columns != "all":
+    if metric.needs not in ("column", "scan") and monitor.columns != "all":
         yield f"{path}.columns", f"{metric.name} is about the whole model and takes no columns"
     threshold = monitor.threshold
     if isinstance(threshold, Mapping):
@@ -284,7 +288,7 @@ def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> It
     elif threshold is not None and metric.worse == "both" and monitor.detector == "threshold":
         yield f"{path}.threshold", f"{metric.name} can be too high or too low: say {{above: x}} or {{below: x}}"
     names = column_names(model)
-    if metric.needs == "column" and isinstance(monitor.columns, tuple | str) and monitor.columns != "all":
+    if metric.needs in ("column", "scan") and isinstance(monitor.columns, tuple | str) and monitor.columns != "all":
         columns = (monitor.columns,) if isinstance(monitor.columns, str) else monitor.columns
         outputs = [n for n in ("prediction", "score") if getattr(model.fields, n)]
         for i, column in enumerate(columns):

@@ -31,8 +31,11 @@ Place = tuple[str, str]  # ("features" or "predictions", name)
 class Judge:
     """One segment of a reference, for one model's monitors."""
 
-    def __init__(self, model: Model, reference: Reference, layout: Layout, segment: str) -> None:
+    def __init__(
+        self, model: Model, reference: Reference, layout: Layout, segment: str, reference_id: str = ""
+    ) -> None:
         self.model, self.reference, self.layout, self.segment = model, reference, layout, segment
+        self.reference_id = reference_id
         self._panes = tuple(reference.series.get(segment, ()))
         self._baselines: dict[tuple[str, Place | None], Baseline] = {}
 
@@ -125,12 +128,18 @@ class Judge:
     @cached_property
     def _tests(self) -> int:
         """How many values share the budget: columns, metrics and segments."""
-        total = 0
-        for monitor in monitors_of(self.model):
-            if monitor.detector is None:
-                places = self.places(monitor) if monitor.metric.needs == "column" else [None]
-                total += len(places) * sum(1 for s in self.reference.series if monitor.watches(s))
-        return max(1, total)
+        return max(1, sum(self._tests_of(m) for m in monitors_of(self.model) if m.detector is None))
+
+    def _tests_of(self, monitor: Monitor) -> int:
+        places = self.places(monitor) if monitor.metric.needs in ("column", "scan") else [None]
+        return len(places) * sum(1 for s in self.reference.series if monitor.watches(s))
+
+    def panes_between_false_alarms(self, pane_ms: int) -> float:
+        """Panes of this length in which one false alarm of all scans together is tolerable."""
+        budget = self.model.false_alarms
+        scans = [m for m in monitors_of(self.model) if m.detector is None and m.metric.needs == "scan"]
+        share = sum(map(self._tests_of, scans)) / self._tests
+        return max(1.0, budget.per_ms / pane_ms / budget.alarms / share)
 
     def places(self, monitor: Monitor) -> list[Place]:
         """Columns that a monitor of columns looks at."""

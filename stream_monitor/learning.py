@@ -237,7 +237,7 @@ def set_reference(state: State, name: str, version: str, id: str, catalog: Catal
     else:
         known.reference = id
         known.reference_facts = _facts(reference, provisional=not state.model(name).reference.file)
-    for cached in [k for k in state.derived if k[0] in ("judge", "reference")]:
+    for cached in [k for k in state.derived if k[0] in ("judge", "reference", "scan")]:
         del state.derived[cached]
     known.trained_ms = known.watermark_ms if known.watermark_ms is not None else known.trained_ms
     state.touch("m", name)

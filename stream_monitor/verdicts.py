@@ -27,6 +27,7 @@ from stream_monitor.memories import Key, KeyState, SeriesState
 from stream_monitor.moments import rfc3339
 from stream_monitor.monitors import Monitor, monitors_of, stated, warning_bounds
 from stream_monitor.references import unpack_reference
+from stream_monitor.scans import Found, calibrated, judge_by_scan
 from stream_monitor.states import State
 from stream_monitor.units import keys_of
 from stream_monitor.windows import Window, unit_ms
@@ -78,7 +79,7 @@ def judge_of(state: State, key: Key, catalog: Catalog) -> Judge | None:
         if reference is None:
             reference = state.derived["reference", reference_id] = unpack_reference(catalog.blob(reference_id))
         layout = catalog.layout(reference.layout)
-        known = Judge(state.model(key[0]), reference, layout, key[2])
+        known = Judge(state.model(key[0]), reference, layout, key[2], reference_id)
         state.derived["judge", key[0], reference_id, key[2]] = known
     return known
 
@@ -91,6 +92,9 @@ def judge_window(state: State, window: Window, catalog: Catalog, learning: str) 
     for monitor in monitors(state, window.key[0]):
         if not monitor.watches(window.key[2]):
             continue
+        if monitor.metric.needs == "scan":
+            _scan(state, monitor, judge, window, learning, judged)
+            continue
         for place in _places(state, monitor, judge, window, catalog):
             measured = _measure(state, monitor, place, judge, window, learning)
             judgement = (
@@ -102,6 +106,37 @@ def judge_window(state: State, window: Window, catalog: Catalog, learning: str) 
             if math.isfinite(measured.value):
                 judged.values.append((monitor.metric.name, "" if place is None else place[1], measured.value))
     return judged
+
+
+def _scan(
+    state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str, judged: Judged
+) -> None:
+    """The verdicts of a scan, one per column and one for all together."""
+    name, least = window.key[0], state.model(window.key[0]).min_rows
+    why = learning
+    if judge is not None and judge.empty:
+        why = "the reference has no events of this segment"
+    elif window.rows < least:
+        why = f"{window.rows} rows, at least {least} needed" if window.rows else "no data"
+    if judge is None or why:
+        layout = window.layout or (judge.layout if judge is not None else None)
+        columns = [] if layout is None else [c for _, c in places_of(monitor, layout)]
+        unknown = Judgement(level=Level.UNKNOWN, reason=why)
+        found = [Found(column=c, judgement=unknown) for c in dict.fromkeys(columns)]
+    else:
+        key = ("scan", name, judge.reference_id)
+        known = state.derived.get(key)
+        if known is None:
+            known = state.derived[key] = calibrated(judge)
+        found = judge_by_scan(state, monitor, judge, known, window)
+        judged.moved = judged.moved or window.revision > 0  # the looks of later windows reach back into this one
+    rows = judge.total.rows if judge is not None and not judge.empty else 0
+    for one in found:
+        measured = _Measured(one.value, one.judgement.reason, one.p_value, one.effect, rows)
+        place = None if one.column is None else ("", one.column)
+        judged.verdicts.append(_verdict(monitor, place, window, measured, one.judgement, onset_ms=one.onset_ms))
+        if math.isfinite(one.value):
+            judged.values.append((monitor.metric.name, one.column or "", one.value))
 
 
 def _places(
@@ -270,7 +305,13 @@ def settle(state: State, key: Key) -> None:
 
 
 def _verdict(
-    monitor: Monitor, place: Place | None, window: Window, measured: _Measured, judgement: Judgement
+    monitor: Monitor,
+    place: Place | None,
+    window: Window,
+    measured: _Measured,
+    judgement: Judgement,
+    *,
+    onset_ms: int | None = None,
 ) -> Verdict:
     model, version, segment = window.key
     threshold, direction = judgement.threshold, judgement.direction
@@ -286,7 +327,7 @@ def _verdict(
         "group": monitor.metric.group,
         "metric": monitor.metric.name,
         "column": None if place is None else place[1],
-        "detector": monitor.spec.detector,
+        "detector": "scan" if monitor.metric.needs == "scan" else monitor.spec.detector,
         "start": rfc3339(window.start_ms),
         "end": rfc3339(window.end_ms),
         "revision": window.revision,
@@ -300,5 +341,6 @@ def _verdict(
         "rows": window.labels if monitor.metric.needs == "outcome" else window.rows,
         "reference_rows": measured.reference_rows,
         "reason": judgement.reason,
+        **({} if onset_ms is None else {"onset": rfc3339(onset_ms)}),
     }
     return {"id": hashlib.sha256(_ENCODE(body)).hexdigest()[:24], **body}
