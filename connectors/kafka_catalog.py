@@ -142,6 +142,11 @@ class KafkaCatalog(Publications):
         self._publish("configs", blob_messages(data))
         return self.add_blob(data)
 
+    def publish_blob(self, data: bytes) -> str:
+        """Some other content that configurations' readers need; returns its id."""
+        self._publish("configs", blob_messages(data))
+        return self.add_blob(data)
+
     def _publish(self, topic: Topic, messages: Sequence[tuple[bytes, bytes]]) -> None:
         with self._writing:
             for key, value in messages:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,10 @@ from stream_monitor.selections import Selection, source_of
 Integers = NDArray[np.int64]
 
 
+LIST: Final = "*"  # stands for all models of a topic: its layout id is that of a list of layouts
+LISTED_BYTES: Final = 1_500  # of layouts in an intent; with more a list is published, as the intent's text is limited
+
+
 class BlockCounting:
     """Counting (see blocks.py) with the decoders, the pane counts and the label store.
 
@@ -44,6 +50,7 @@ class BlockCounting:
         catalog: Catalog,
         label_store: LabelStore,
         layouts: Callable[[], Mapping[str, str]] | None = None,
+        publish: Callable[[bytes], str] | None = None,
         flat: bool = False,
         schemas: Schemas | None = None,
     ) -> None:
@@ -53,6 +60,8 @@ class BlockCounting:
         self._catalog, self._label_store, self._flat = catalog, label_store, flat
         self._learnt: dict[str, str] = {}
         self._layouts = layouts or dict
+        self._publish = publish or catalog.add_blob
+        self._listed: dict[str, str] = {}  # id of a list of layouts, by its text
 
     def learnt(self, model: str, layout: str) -> None:
         """The model's layout from the next block on."""
@@ -64,11 +73,18 @@ class BlockCounting:
     def layouts(self, topic: str) -> dict[str, str]:
         now = {**self._layouts(), **self._learnt}
         models = {model for model, _ in self._under[self._config_id].roles(topic)}
-        return {model: now[model] for model in sorted(models & now.keys())}
+        named = {model: now[model] for model in sorted(models & now.keys())}
+        text = json.dumps(named, separators=(",", ":"))
+        if len(text) <= LISTED_BYTES:
+            return named
+        if text not in self._listed:
+            self._listed = {text: self._publish(text.encode())}
+        return {LIST: self._listed[text]}
 
     def count(self, intent: Intent, partition: Partition, messages: Sequence[Message]) -> Counted:
         under = self._find(intent.config)
         its_roles = under.roles(partition[0])
+        layouts = self._named(intent)
         made = _Made(source=intent.source(*partition), intent=intent)
         records = _records(messages, headers=under.reads_headers(partition[0]))
         split = under.selection(partition[0]).split(records, messages, intent.at_ms)
@@ -76,7 +92,7 @@ class BlockCounting:
         parts = []
         for role, places in split.whose:
             its_records = records if places is None else records.take(places)
-            part = self._decode(under, role, its_records, intent)
+            part = self._decode(under, role, its_records, intent, layouts)
             made.refuse(part.dead, places)
             parts.append(part)
         others = _others(parts)
@@ -100,9 +116,9 @@ class BlockCounting:
             details=made.answers,
         )
 
-    def _decode(self, under: _Under, role: Role, records: Records, intent: Intent) -> _Part:
+    def _decode(self, under: _Under, role: Role, records: Records, intent: Intent, layouts: Mapping[str, str]) -> _Part:
         name, holds = role
-        layout = self._layout(intent.layouts.get(name, RAW_ID))
+        layout = self._layout(layouts.get(name, RAW_ID))
         if holds == "labels":
             labels, dead = decode_labels(records, under.label_plan(name), intent.at_ms)
             return _Part(role, layout, labels, dead)
@@ -138,6 +154,17 @@ class BlockCounting:
                 ) from None
             self._under[id] = _Under(config, self._flat, self._schemas)
         return self._under[id]
+
+    def _named(self, intent: Intent) -> Mapping[str, str]:
+        """The layouts of the intent: its own, or those of the list that it names."""
+        if LIST not in intent.layouts:
+            return intent.layouts
+        id = intent.layouts[LIST]
+        try:
+            listed: dict[str, str] = json.loads(self._catalog.blob(id))
+        except KeyError:
+            raise StateError(f"list {id} of layouts, which an intent names, is not among the configurations") from None
+        return listed
 
     def _layout(self, id: str) -> Layout | None:
         if id == RAW_ID:

@@ -252,6 +252,7 @@ class Process:
                 label_store=labels,
                 layouts=self._catalog.model_layouts,
                 schemas=schemas,
+                publish=self._catalog.publish_blob,
             ),
             worker_partitions=config.kafka.partitions,
         )

@@ -35,6 +35,9 @@ class Shared(Catalog, Protocol):
     def publish_config(self, config: Config) -> str:
         """The configuration without its secrets; returns its id."""
 
+    def publish_blob(self, data: bytes) -> str:
+        """Other content that those who read a configuration need; returns its id."""
+
     def model_layouts(self) -> Mapping[str, str]:
         """model -> id of the layout it was last given."""
 

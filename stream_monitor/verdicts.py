@@ -108,9 +108,7 @@ def judge_window(state: State, window: Window, catalog: Catalog, learning: str) 
     return judged
 
 
-def _scan(
-    state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str, judged: Judged
-) -> None:
+def _scan(state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str, judged: Judged) -> None:
     """The verdicts of a scan, one per column and one for all together."""
     name, least = window.key[0], state.model(window.key[0]).min_rows
     why = learning

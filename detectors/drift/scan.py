@@ -10,11 +10,9 @@ def scan(p_value: float) -> float:
 
     The p-value is that of one look at one component; what it is held against is the look's share of the budget of false
     alarms, so the value says how rare, not how large a change is (that is the verdict's effect). Read about it in
-    detectors/scan. ValueError for a p-value outside (0, 1]; the least that a double can hold stands for less.
+    detectors/scan. nan without a p-value (nan); the least that a double can hold stands for less.
 
     >>> scan(1e-6), scan(1.0)
     (6.0, 0.0)
     """
-    if not 0 <= p_value <= 1:
-        raise ValueError(f"p_value must be from 0 to 1, not {p_value}")
-    return abs(math.log10(max(p_value, 5e-324)))
+    return math.nan if math.isnan(p_value) else abs(math.log10(max(p_value, 5e-324)))

@@ -54,6 +54,8 @@ def samples(metric: Metric) -> list[tuple[Any, ...]]:
     """Arguments the metric can be called with, each with a defined value."""
     if metric.needs == "window":
         return [(120.0, 100.0), (100.0, 100.0)]
+    if metric.needs == "scan":
+        return [(1e-9,), (1.0,)]
     if metric.needs == "column":
         return [(columns(k, s), columns(k, 0.0, 4_000)) for k in metric.kinds for s in (0.0, 0.8)]
     if "regression" in metric.tasks:
@@ -66,7 +68,7 @@ def test_row_says_who_it_is(metric: Metric) -> None:
     assert METRICS[metric.name] is metric
     assert metric.function.__name__ == metric.name
     assert inspect.getmodule(metric.function).__name__.endswith(f".{metric.name}")  # type: ignore[union-attr]
-    assert bool(metric.kinds) == (metric.needs == "column")
+    assert bool(metric.kinds) == (metric.needs in ("column", "scan"))
     assert bool(metric.tasks) == (metric.needs == "outcome")
 
 
@@ -92,6 +94,8 @@ def test_undefined_is_nan(metric: Metric) -> None:
         assert math.isnan(metric.function(nothing()))
     elif metric.needs == "window":
         assert math.isnan(metric.function(10.0, 0.0))
+    elif metric.needs == "scan":
+        assert math.isnan(metric.function(math.nan))
     else:
         for kind in metric.kinds:
             empty = numeric([], EDGES) if kind == "numeric" else categorical([0, 0, 0])
@@ -126,7 +130,7 @@ def test_identical_counts_are_no_drift(metric: Metric) -> None:
 
 @EVERY
 def test_drift_is_seen(metric: Metric) -> None:
-    if metric.group == "drift":
+    if metric.group == "drift" and metric.needs == "column":
         for kind in metric.kinds:
             reference = columns(kind, 0.0, 4_000)
             same, moved = columns(kind, 0.0), moved_columns(metric, kind)
@@ -204,5 +208,5 @@ def test_default_suite_names_what_exists() -> None:
             assert isinstance(watch, Watch)
             metric = METRICS[watch.metric]
             assert watch.detector in DETECTORS
-            assert watch.columns == ("all" if metric.needs == "column" else "")
+            assert watch.columns == ("all" if metric.needs in ("column", "scan") else "")
             assert not metric.tasks or task in metric.tasks

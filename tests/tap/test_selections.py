@@ -12,15 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.memory import MemoryLabelStore
+from detectors.layouts import Layout, NumericLayout
 from stream_monitor import selections
 from stream_monitor.batches import Batch, DeadLetter, Records
 from stream_monitor.blocks import Counted
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, Select, Time
 from stream_monitor.config_plain import config_id
-from stream_monitor.counting import _records
+from stream_monitor.counting import BlockCounting, _records
 from stream_monitor.entries import unpack_counts
+from stream_monitor.errors import StateError
 from stream_monitor.fields import Plan
 from stream_monitor.formats import decode
+from stream_monitor.intents import to_metadata
+from stream_monitor.publications import Publications
 from stream_monitor.roles import roles_of
 from stream_monitor.selections import Selection
 from tests.counting import writers
@@ -199,3 +204,23 @@ def test_a_thousand_models_are_read_once_and_each_from_its_own_records(monkeypat
         (f"m{i}", 10) for i in range(5)
     ]
     assert np.concatenate([p for _, p in split.whose if p is not None]).sum() == sum(range(50))
+
+
+def test_any_number_of_models_fits_into_an_intent() -> None:
+    """Beyond a few, the layouts stand in a list of their own, which whoever makes the block again finds by its id."""
+    names = [f"model-{i:04d}" for i in range(1_000)]
+    it = config(**{name: model(select=BY_FIELD) for name in names})
+    catalog = Publications()
+    layout = catalog.add_layout(Layout(pane_ms=1_000, features={"x": NumericLayout(edges=(0.0,))}, predictions={}))
+    first = BlockCounting(
+        it, catalog=catalog, label_store=MemoryLabelStore(), layouts=lambda: dict.fromkeys(names, layout)
+    )
+    named = intent(config=config_id(it), to=2, layouts=first.layouts("t"))
+    assert len(to_metadata(named)) < 1_000
+    records = [event(0, names[7]), event(1, names[999])]
+    again = BlockCounting(it, catalog=catalog, label_store=MemoryLabelStore())
+    made = [c.count(named, ("t", 0), records).panes for c in (first, again)]
+    assert made[0] == made[1]
+    assert {(p.model, p.layout) for p in made[0]} == {(names[7], layout), (names[999], layout)}
+    with pytest.raises(StateError, match=r"list .* of layouts"):
+        BlockCounting(it, catalog=Publications(), label_store=MemoryLabelStore()).count(named, ("t", 0), records)
