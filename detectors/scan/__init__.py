@@ -6,6 +6,7 @@
     found = look(unit, first, vectors)                   # the last `needed(unit)` panes, a row each, zeros when empty
     found.results                                        # one per column: p_value against alpha, drift, size, onset
     found.findings                                       # those that are drift, the most telling first
+    look(unit, first, vectors, since=pane)               # all looks from that pane on at once, e.g. those of a window
 
 `first` is start_ms // pane_ms of the first row. Everything is a pure function of its arguments: the same panes give the
 same findings, whenever they are asked for. Units are "all" and the segments, whose columns are looked at for location.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -23,6 +22,10 @@ from detectors.layouts import (
     LABELS,
     NEGATIVE_SCORES,
     POSITIVE_SCORES,
+    RESIDUAL_HEAD,
+    RESIDUAL_SQUARES,
+    RESIDUAL_SUM,
+    RESIDUALS,
     SCORE_BINS,
     CategoricalLayout,
     Layout,
@@ -80,12 +83,15 @@ class Component:
 class _Rows:
     """A sparse matrix in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, only: frozenset[str] | None = None) -> None:
+        self.only = only
         self.of: list[Component] = []
         self.row: list[NDArray[np.int64]] = []
         self.cell: list[NDArray[np.int64]] = []
         self.weight: list[Floats] = []
         self.count = 0
+        self.shared: list[tuple[NDArray[np.int64], Floats]] = []  # sums of cells that several components use
+        self.mixed: list[tuple[int, NDArray[np.int64], Floats]] = []  # component, which shared sums, weights
 
     def put(self, cells: NDArray[np.int64], weights: Floats) -> int:
         some = weights != 0
@@ -96,61 +102,68 @@ class _Rows:
         return self.count - 1
 
     def add(self, component: Component, cells: NDArray[np.int64], weights: Floats) -> None:
-        self.put(cells, weights)
-        self.of.append(component)
+        if self.wants(component.group):
+            self.put(cells, weights)
+            self.of.append(component)
+
+    def wants(self, group: str) -> bool:
+        return self.only is None or group in self.only
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Components:
     """The functionals of one layout and reference: `vector` has one entry a component, then reports, rows, labels.
 
     Reports are not tested: two for each numeric column, the sums of x - centre and of its square with x taken as the
-    middle of its bin inside the reference's range, that say a size in the column's units.
+    middle of its bin inside the reference's range, that say a size in the column's units. `cells` makes sums of cells,
+    `mix` makes functionals of these: products of ranks share the sums of ranks of their columns.
     """
 
     of: tuple[Component, ...]
-    matrix: csr_array  # (entries, cells + 1): the last column stands for the rows
+    cells: csr_array  # (cells + 1, sums): the last row stands for the rows
+    mix: csr_array  # (sums, entries)
     reports: int
-    centres: Floats  # per report pair: the centre in the column's units, and
-    spreads: Floats  # the reference's standard deviation of those middles
+    spreads: Floats  # per report pair: the reference's standard deviation of those middles
 
     @property
     def entries(self) -> int:
         """Length of a vector."""
         return len(self.of) + self.reports + 2
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        arrays = [a for m in (self.cells, self.mix) for a in (m.data, m.indices, m.indptr)]
+        return int(sum(a.nbytes for a in arrays)) + self.spreads.nbytes
+
     def vector(self, counts: Counts) -> Floats:
         """The functionals of one pane."""
-        dense = np.zeros(self.matrix.shape[1])
+        dense = np.zeros(self.cells.shape[0])
         dense[counts.cells] = counts.values
         dense[-1] = counts.rows
-        found: Floats = self.matrix @ dense
+        found: Floats = self.mix.T @ (self.cells.T @ dense)
         return found
 
     def vectors(self, panes: Sequence[Counts]) -> Floats:
         """The functionals of many panes, one a row."""
         if not panes:
             return np.zeros((0, self.entries))
-        indices = np.concatenate([p.cells for p in panes]).astype(np.int64)
-        values = np.concatenate([p.values for p in panes]).astype(np.float64)
-        starts = np.cumsum([0, *(len(p.cells) for p in panes)])
-        cells = csr_array((values, indices, starts), shape=(len(panes), self.matrix.shape[1]))
-        found = self.of_cells(cells)
-        return found + np.array([p.rows for p in panes], np.float64)[:, None] * self._per_row
+        last = np.array([self.cells.shape[0] - 1])
+        indices = np.concatenate([part for p in panes for part in (p.cells, last)]).astype(np.int32)
+        values = np.concatenate([part for p in panes for part in (p.values, [p.rows])]).astype(np.float64)
+        starts = np.cumsum([0, *(len(p.cells) + 1 for p in panes)])
+        return self.of_cells(csr_array((values, indices, starts), shape=(len(panes), len(self.cells.indptr) - 1)))
 
-    def of_cells(self, cells: csr_array) -> Floats:
+    def of_cells(self, counts: csr_array) -> Floats:
         """The functionals of counts (panes, cells + 1), the last column being the rows."""
-        found: Floats = (cells @ self._transposed).toarray()
+        sums = csr_array(counts @ self.cells)
+        found: Floats = (sums @ self.mix).toarray()
         return found
 
-    @cached_property
-    def _per_row(self) -> Floats:
-        found: Floats = self.matrix[:, [self.matrix.shape[1] - 1]].toarray()[:, 0]
+    def weights(self, component: int) -> Floats:
+        """What each cell, and at last each row, adds to a component."""
+        found: Floats = self.cells @ self.mix[:, [component]].toarray()[:, 0]
         return found
-
-    @cached_property
-    def _transposed(self) -> csr_array:
-        return csr_array(self.matrix.T)
 
 
 def components_of(layout: Layout, whole: Counts, only: frozenset[str] | None = None) -> Components:
@@ -162,46 +175,56 @@ def components_of(layout: Layout, whole: Counts, only: frozenset[str] | None = N
     >>> pane = Counts(rows=8, cells=np.arange(body + 1, body + 4, dtype=np.int32), values=np.array([2, 4, 2]),
     ...     low=np.zeros(1), high=np.zeros(1))
     >>> found = components_of(layout, pane, frozenset({"location"}))
-    >>> found.of[0].name, float(found.vector(pane)[0]), found.matrix[[0], [body + 3]].round(3)
-    ('a: mean', 0.0, array([1.414]))
+    >>> found.of[0].name, float(found.vector(pane)[0]), float(found.weights(0)[body + 3].round(3))
+    ('a: mean', 0.0, 1.414)
     """
     total = np.zeros(layout.size)
     total[whole.cells] = whole.values
-    rows, sizes = _Rows(), _Rows()
-    centres: list[float] = []
+    rows, sizes = _Rows(only), _Rows()
     spreads: list[float] = []
     for place, name, of in layout.columns:
         at = layout.offsets[place, name]
         if isinstance(of, NumericLayout):
-            _numeric(rows, sizes, centres, spreads, name, of, at, total, whole.rows)
+            _numeric(rows, sizes, spreads, name, of, at, total, whole.rows)
         else:
             _categorical(rows, name, of, at, total)
         _quality(rows, name, at)
-    _calibration(rows, total)
-    keep = [i for i, c in enumerate(rows.of) if only is None or c.group in only]
-    matrix = csr_array(
+    if rows.wants("dependence"):
+        _dependence(rows, layout, total, whole.rows)
+    if rows.wants("labels"):
+        _calibration(rows, total)
+        _residuals(rows, layout, total, whole.rows)
+    sums = rows.count + sizes.count  # then rows, labels, and what products share
+    shared = rows.shared
+    cells = csr_array(
         (
-            np.concatenate([*rows.weight, *sizes.weight, [1.0, 1.0]]),
+            np.concatenate([*rows.weight, *sizes.weight, [1.0, 1.0], *(w for _, w in shared)]),
             (
-                np.concatenate([*rows.row, *(r + rows.count for r in sizes.row), _last_two(rows.count + sizes.count)]),
-                np.concatenate([*rows.cell, *sizes.cell, [layout.size, LABELS]]).astype(np.int64),
+                np.concatenate([*rows.cell, *sizes.cell, [layout.size, LABELS], *(c for c, _ in shared)]),
+                np.concatenate(
+                    [
+                        *rows.row,
+                        *(r + rows.count for r in sizes.row),
+                        [sums, sums + 1],
+                        *(np.full(len(c), sums + 2 + i) for i, (c, _) in enumerate(shared)),
+                    ]
+                ).astype(np.int64),
             ),
         ),
-        shape=(rows.count + sizes.count + 2, layout.size + 1),
+        shape=(layout.size + 1, sums + 2 + len(shared)),
     )
-    if len(keep) < rows.count:
-        matrix = csr_array(matrix[[*keep, *range(rows.count, rows.count + sizes.count + 2)]])
-    return Components(
-        of=tuple(rows.of[i] for i in keep),
-        matrix=matrix,
-        reports=sizes.count,
-        centres=np.array(centres),
-        spreads=np.array(spreads),
+    straight = np.arange(sums + 2)
+    mix = csr_array(
+        (
+            np.concatenate([np.ones(sums + 2), *(w for _, _, w in rows.mixed)]),
+            (
+                np.concatenate([straight, *(sums + 2 + of for _, of, _ in rows.mixed)]).astype(np.int64),
+                np.concatenate([straight, *(np.full(len(of), k) for k, of, _ in rows.mixed)]).astype(np.int64),
+            ),
+        ),
+        shape=(cells.shape[1], sums + 2),
     )
-
-
-def _last_two(count: int) -> list[int]:
-    return [count, count + 1]
+    return Components(of=tuple(rows.of), cells=cells, mix=mix, reports=sizes.count, spreads=np.array(spreads))
 
 
 def orthogonal_scores(masses: Floats, most: int = len(MOMENTS)) -> Floats:
@@ -224,8 +247,7 @@ def orthogonal_scores(masses: Floats, most: int = len(MOMENTS)) -> Floats:
 
 
 def _numeric(
-    rows: _Rows, sizes: _Rows, centres: list[float], spreads: list[float],
-    name: str, of: NumericLayout, at: int, total: Floats, events: int,
+    rows: _Rows, sizes: _Rows, spreads: list[float], name: str, of: NumericLayout, at: int, total: Floats, events: int
 ) -> None:  # fmt: skip
     cells = at + HEAD + np.arange(of.bins)
     masses = total[cells]
@@ -243,9 +265,8 @@ def _numeric(
     spread = float(np.sqrt(share @ (middles - centre) ** 2))
     report = sizes.put(cells, middles - centre)
     sizes.put(cells, (middles - centre) ** 2)
-    centres.append(centre)
     spreads.append(spread)
-    for k, scores in enumerate(orthogonal_scores(tame)):
+    for k, scores in enumerate(orthogonal_scores(tame, len(MOMENTS) if rows.wants("shape") else 1)):
         third, fourth = float(share @ scores**3), float(share @ scores**4)
         root = 1 / np.sqrt(present)
         component = Component(
@@ -259,6 +280,8 @@ def _numeric(
             size=report,
         )
         rows.add(component, cells, np.where(wild, 0.0, scores))
+    if not rows.wants("bins"):
+        return
     seen = np.flatnonzero(tame)
     index = np.arange(of.bins)
     outside = [
@@ -375,3 +398,105 @@ def _calibration(rows: _Rows, total: Floats) -> None:
             ),
             cells, weights,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranks:
+    """Integer ranks of a numeric feature: the cells of its bins with their ranks, and what they were like."""
+
+    cells: NDArray[np.int64]
+    ranks: Floats
+    mean: float
+    spread: float
+
+
+def _ranks(layout: Layout, total: Floats, events: int) -> dict[str, _Ranks]:
+    found = {}
+    for name in layout.numeric_features:
+        bins = layout.features[name].bins
+        cells = layout.offsets["features", name] + HEAD + np.arange(bins)
+        ranks: Floats = 2.0 * np.arange(bins, dtype=np.float64) - (bins - 1)
+        mean = float(total[cells] @ ranks) / events
+        spread = float(np.sqrt(max(float(total[cells] @ ranks**2) / events - mean**2, 0.0)))
+        found[name] = _Ranks(cells, ranks, mean, spread)
+    return found
+
+
+def _dependence(rows: _Rows, layout: Layout, total: Floats, events: int) -> None:
+    """Products of centred ranks: of pairs, or within combinations of columns where there are too many pairs."""
+    if not layout.joint_size or not events:
+        return
+    of = _ranks(layout, total, events)
+    at = {}  # shared sums: of ranks, and of their squares
+    for name, r in of.items():
+        at[name] = len(rows.shared)
+        rows.shared += [(r.cells, r.ranks), (r.cells, r.ranks**2)]
+    combined: list[tuple[tuple[str, float], ...]] = [((a, 1.0), (b, 1.0)) for a, b in layout.joint_pairs]
+    combined += [tuple((n, float(s)) for n, s in c) for c in layout.joint_combinations]
+    for k, signed in enumerate(combined):
+        some = [(name, of[name], sign) for name, sign in signed if of[name].spread > 0]
+        if len(some) < 2:
+            continue
+        # The square of a combination's sum less the squares is each product twice; a pair's cell is its product.
+        pair = len(signed) == 2
+        twice = 1.0 if pair else 2.0
+        centre = sum(sign * r.mean for _, r, sign in some)
+        shared, weights = [], []
+        for name, r, sign in some:
+            shared.append(at[name])
+            weights.append(-twice * (centre - sign * r.mean) * sign)
+            if not pair:
+                shared.append(at[name] + 1)
+                weights.append(-1.0)
+        spreads = np.array([r.spread for _, r, _ in some])
+        scale = twice / 2 * float(spreads.sum() ** 2 - (spreads**2).sum())
+        constant = twice / 2 * (centre**2 - sum(r.mean**2 for _, r, _ in some))
+        rows.mixed.append((rows.count, np.array(shared), np.array(weights) / scale))
+        rows.add(
+            Component(
+                group="dependence",
+                columns=tuple(name for name, _ in signed),
+                words="dependence",
+                kind="score",
+                unit=float("nan"),
+            ),
+            np.array([layout.joint_offset + k, layout.size]),
+            np.array([1.0, constant]) / scale,
+        )
+
+
+def _residuals(rows: _Rows, layout: Layout, total: Floats, events: int) -> None:
+    """Products of the label's residual with ranks and categories: whether the model errs more for some events."""
+    at = layout.residual_offset
+    if not layout.residual or total[at + RESIDUALS] < total[LABELS] or not total[at + RESIDUALS]:
+        return
+    count = total[at + RESIDUALS]
+    scale = float(np.sqrt(max(total[at + RESIDUAL_SQUARES] / count - (total[at + RESIDUAL_SUM] / count) ** 2, 1e-300)))
+    of = _ranks(layout, total, events)
+    if layout.residual != "score":  # else the calibration by score says it
+        component = Component(
+            group="labels", columns=("label residual",), words="bias", kind="score", per="labels", unit=float("nan")
+        )
+        rows.add(component, np.array([at + RESIDUAL_SUM]), np.array([1 / scale]))
+    for k, (name, category) in enumerate(layout.residual_features):
+        cell = np.array([at + RESIDUAL_HEAD + k])
+        if category is None:
+            if of[name].spread <= 0:
+                continue
+            cells = np.append(cell, at + RESIDUAL_SUM)
+            weights = np.array([1.0, -of[name].mean]) / (scale * of[name].spread)
+            words = f"by {name}"
+        else:
+            cells, weights, words = cell, np.array([1 / scale]), f"of {name} {category}"
+        rows.add(
+            Component(
+                group="labels",
+                columns=("label residual",),
+                words=words,
+                kind="score",
+                per="labels",
+                unit=float("nan"),
+            ),
+            cells,
+            weights,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.scan.components import Component
 from detectors.scan.scores import joint_p, joint_t2, p_values, scores
-from detectors.scan.units import Unit
+from detectors.scan.units import LEAST_EVENTS, Unit
 from detectors.scan.windows import JOINT, Crossing, Series, lasting
 
 Floats = NDArray[np.float64]
@@ -18,6 +19,7 @@ Integers = NDArray[np.int64]
 
 ALL: Final = "all"
 TOGETHER: Final = "all columns"  # the subject of T^2
+PLAIN: Final = 0.7
 TRIED: Final = 4  # crossings of one subject that are asked whether they last
 
 
@@ -42,7 +44,7 @@ class Result:
     panes: int  # length of the window
     end: int  # its last pane: index since 1970
     onset: int  # the pane in which the change is estimated to have begun
-    effective: float  # effective events in the window
+    effective: float  # effective events, in the longest window
     size: float  # in the column's units where `unit` is "units", in shares of events where it is "share"
     unit: str  # units, share, factor, correlation, sd
     sooner: str  # what it would take to be seen sooner
@@ -62,54 +64,68 @@ class Look:
         return tuple(sorted((r for r in self.results if r.drift), key=lambda r: (r.p_value or 0.0) / r.alpha))
 
 
-def look(unit: Unit, first: int, vectors: Floats) -> Look:
+def look(unit: Unit, first: int, vectors: Floats, since: int | None = None) -> Look:
     """What panes `first`, `first + 1`, ... (rows; zeros where there were no events) say as of the last one.
 
     At each scale the latest window counts whose end is a multiple of a quarter of its length: panes needed are
-    `needed(unit)`; with fewer, the long windows are left out.
+    `needed(unit)`; with fewer, the long windows are left out. With `since`, all looks from that pane on are taken at
+    once, and each subject's result is its most telling one: `needed(unit) - 1` more panes before it are needed.
     """
     series = Series.of(unit, first, vectors)
     last = first + len(vectors) - 1
-    ends, scales = [], []
-    for scale, m in enumerate(unit.scales):
-        hop = max(1, m // 4)
-        end = (last + 1) // hop * hop - 1 - first
-        if end - m + 1 >= 0:
-            ends.append(end)
-            scales.append(scale)
-    if not ends:
+    ends, scales = _windows(unit, first, last, last if since is None else max(since, first))
+    if not len(ends):
         return Look(unit=unit.name, pane=last, results=())
-    at, which = np.array(ends), np.array(scales)
-    begins = at + 1 - np.array(unit.scales)[which]
     count = len(unit.components.of)
-    sums = np.stack([vectors[b : e + 1, :count].sum(axis=0) for b, e in zip(begins, at, strict=True)])
-    exposed = np.stack([series.exposures[:, b : e + 1].sum(axis=1) for b, e in zip(begins, at, strict=True)], axis=1)
-    got = scores(unit, sums, exposed, which)
-    rank = np.abs(got.z) / unit.bounds[:, which].T
-    results = []
-    for number in range(len(unit.subjects)):
-        some = np.flatnonzero(unit.subject == number)
-        window, place = np.unravel_index(np.argsort(-rank[:, some], axis=None)[:TRIED], (len(at), len(some)))
-        c = some[place]
-        z, effective = got.z[window, c], got.effective[window, c]
-        p = p_values(unit, z, effective, c, which[window])
-        tried = [
-            Crossing(int(at[w]), int(which[w]), int(k), float(zk), float(pk), float(unit.alphas[k, which[w]]))
-            for w, k, zk, pk in zip(window, c, z, p, strict=True)
-        ]
-        results.append(_result(series, tried, float(effective[0])))
+    begins = ends + 1 - np.array(unit.scales)[scales]
+    whole = np.stack([vectors[b : e + 1].sum(axis=0) for b, e in zip(begins, ends, strict=True)])
+    sums = whole[:, :count]
+    exposed = np.stack([series.exposures[:, b : e + 1].sum(axis=1) for b, e in zip(begins, ends, strict=True)], axis=1)
+    got = scores(unit, sums, exposed, scales)
+    rank = np.abs(got.z) / unit.bounds[:, scales].T
+    best = rank.argmax(axis=0)  # window of each component
+    most = rank[best, np.arange(count)]
+    order = np.argsort(-most, kind="stable")
+    chosen = order[np.unique(unit.subject[order], return_index=True)[1]]  # component of each subject
+    windows, which = np.nonzero(rank > 1)  # and all others that are candidates
+    windows, which = np.concatenate([best[chosen], windows]), np.concatenate([chosen, which])
+    p = p_values(unit, got.z[windows, which], got.effective[windows, which], which, scales[windows])
+    tried: list[list[Crossing]] = [[] for _ in unit.subjects]
+    for w, c, p_value in zip(windows.tolist(), which.tolist(), p.tolist(), strict=True):
+        scale = int(scales[w])
+        crossing = Crossing(int(ends[w]), scale, c, float(got.z[w, c]), p_value, float(unit.alphas[c, scale]))
+        tried[unit.subject[c]].append(crossing)
+    effective = [float(got.effective[:, c].max()) for c in chosen]
+    at = {(end, scale): w for w, (end, scale) in enumerate(zip(ends.tolist(), scales.tolist(), strict=True))}
+
+    def window(of: Crossing) -> tuple[Floats, Floats]:
+        w = at[of.end, of.scale]
+        return whole[w], exposed[:, w]
+
+    results = [_result(series, found, n, window) for found, n in zip(tried, effective, strict=True)]
     if unit.joint is not None:
-        t2 = joint_t2(unit, sums, exposed, which)
-        p = joint_p(unit, t2)
-        order = np.argsort(p / unit.joint.alphas[which], kind="stable")[:TRIED]
-        tried = [
-            Crossing(
-                int(at[w]), int(which[w]), JOINT, float(np.sqrt(t2[w])), float(p[w]), float(unit.joint.alphas[which[w]])
-            )
+        t2 = joint_t2(unit, sums, exposed, scales)
+        p, alphas = joint_p(unit, t2), unit.joint.alphas[scales]
+        order = np.argsort(p / alphas, kind="stable")[:TRIED]
+        together = [
+            Crossing(int(ends[w]), int(scales[w]), JOINT, float(np.sqrt(t2[w])), float(p[w]), float(alphas[w]))
             for w in order
         ]
-        results.append(_result(series, tried, float(got.effective[order[0], unit.joint.of].min())))
+        results.append(_result(series, together, float(got.effective[:, unit.joint.of].max()), window))
     return Look(unit=unit.name, pane=last, results=tuple(results))
+
+
+def _windows(unit: Unit, first: int, last: int, since: int) -> tuple[Integers, Integers]:
+    """Ends (rows) and scale numbers of the windows that looks from pane `since` to `last` see."""
+    ends: list[int] = []
+    scales: list[int] = []
+    for scale, m in enumerate(unit.scales):
+        hop = max(1, m // 4)
+        begin = (since + 1) // hop * hop - 1  # the latest end as of `since`
+        some = [end - first for end in range(begin, last + 1, hop) if end - first - m + 1 >= 0]
+        ends += some
+        scales += [scale] * len(some)
+    return np.array(ends, np.int64), np.array(scales, np.int64)
 
 
 def needed(unit: Unit) -> int:
@@ -122,31 +138,38 @@ def needed(unit: Unit) -> int:
     return max(m + max(1, m // 4) - 1 for m in unit.scales)
 
 
-def _result(series: Series, tried: list[Crossing], effective: float) -> Result:
-    """The first crossing that lasts, else the most telling window."""
-    crossing = [c for c in tried if c.p <= c.alpha]
-    last = next((c for c in crossing if lasting(series, c)), None)
-    best = last or (crossing or tried)[0]
-    known = best.z != 0 or effective >= 25
-    onset = _onset(series, best)
-    size, of_unit = _size(series, best, onset)
+def _result(
+    series: Series, tried: list[Crossing], effective: float, window: Callable[[Crossing], tuple[Floats, Floats]]
+) -> Result:
+    """The first crossing that lasts, else the most telling window; `window` gives sums and exposures of one."""
+    tried = sorted(tried, key=lambda c: c.p / c.alpha) if len(tried) > 1 else tried
+    crossing = [c for c in _plainest(series.unit, tried)[:TRIED] if c.p <= c.alpha]
+    drift = next((c for c in crossing if lasting(series, c)), None)
+    best = drift or tried[0]
+    unit = series.unit
+    onset = _onset(series, best) if crossing else series.first + _window(series, best).start
+    sums, exposed = window(best)
+    since = slice(max(_window(series, best).start, min(onset - series.first, best.end - 3)), best.end + 1)
+    if drift is not None and best.component != JOINT:
+        sums, exposed = series.vectors[since].sum(axis=0), series.exposures[:, since].sum(axis=1)
+    size, of_unit = _size(unit, best, sums, exposed)
     return Result(
-        subject=_subject(series.unit, best),
-        component=words(series.unit, best),
-        group="joint" if best.component == JOINT else _component(series.unit, best).group,
-        columns=_columns(series.unit, best),
-        drift=last is not None,
-        glitch=bool(crossing) and last is None,
-        p_value=best.p if known else None,
+        subject=_subject(unit, best),
+        component=words(unit, best),
+        group="joint" if best.component == JOINT else _component(unit, best).group,
+        columns=_columns(unit, best),
+        drift=drift is not None,
+        glitch=bool(crossing) and drift is None,
+        p_value=best.p if effective >= LEAST_EVENTS else None,
         alpha=best.alpha,
         z=best.z,
-        panes=series.unit.scales[best.scale],
+        panes=unit.scales[best.scale],
         end=series.first + best.end,
         onset=onset,
         effective=effective,
         size=size,
         unit=of_unit,
-        sooner=_sooner(series, best, size) if last is not None else "",
+        sooner=_sooner(series, best) if drift is not None else "",
     )
 
 
@@ -180,18 +203,14 @@ def _window(series: Series, of: Crossing) -> slice:
     return slice(of.end + 1 - series.unit.scales[of.scale], of.end + 1)
 
 
-def _size(series: Series, of: Crossing, onset: int) -> tuple[float, str]:
-    """How large the change is in the window since its onset, and in what."""
-    unit = series.unit
-    rows = slice(max(_window(series, of).start, min(onset - series.first, of.end - 3)), of.end + 1)
+def _size(unit: Unit, of: Crossing, sums: Floats, exposed: Floats) -> tuple[float, str]:
+    """How large the change is, and in what."""
     if of.component == JOINT:
-        rows = _window(series, of)
-        events = float(series.exposures[0, rows, 0].sum())
-        return of.z / max(events, 1.0) ** 0.5, "sd"
+        return of.z / max(float(exposed[0, 0]), 1.0) ** 0.5, "sd"
     component = _component(unit, of)
-    exposed = series.exposures[unit.per[of.component], rows].sum(axis=0)
-    events = max(float(exposed[0]), 1e-9)
-    deviation = float(series.vectors[rows, of.component].sum() - exposed @ unit.coefficients[:, of.component]) / events
+    per = exposed[unit.per[of.component]]
+    events = max(float(per[0]), 1e-9)
+    deviation = (float(sums[of.component]) - float(per @ unit.coefficients[:, of.component])) / events
     if component.kind == "share":
         return deviation, "share"
     if component.group == "dependence":
@@ -199,12 +218,20 @@ def _size(series: Series, of: Crossing, onset: int) -> tuple[float, str]:
     if component.size >= 0 and component.words in ("mean", "spread"):
         at = len(unit.components.of) + component.size
         valid = events * component.unit
-        first, second = (float(series.vectors[rows, at + k].sum()) / valid for k in (0, 1))
+        first, second = float(sums[at]) / valid, float(sums[at + 1]) / valid
         if component.words == "mean":
             return first, "units"
         spread = float(unit.components.spreads[component.size // 2])
         return (max(second - first**2, 0.0) ** 0.5 / spread if spread > 0 else 0.0), "factor"
     return deviation, "share" if component.group == "labels" and component.words == "bias" else "sd"
+
+
+def _plainest(unit: Unit, tried: list[Crossing]) -> list[Crossing]:
+    """The same, but a mean first if it says nearly as much as the most telling one: it says it plainest."""
+    for i, c in enumerate(tried[1:], 1):
+        if c.component != JOINT and _component(unit, c).group == "location" and abs(c.z) >= PLAIN * abs(tried[0].z):
+            return [c, *tried[:i], *tried[i + 1 :]]
+    return tried
 
 
 def _onset(series: Series, of: Crossing) -> int:
@@ -225,7 +252,7 @@ def _onset(series: Series, of: Crossing) -> int:
     return series.first + of.end - int(np.argmax(back / np.sqrt(events)))
 
 
-def _sooner(series: Series, of: Crossing, size: float) -> str:
+def _sooner(series: Series, of: Crossing) -> str:
     unit = series.unit
     shortest = unit.scales[0]
     events = float(series.exposures[0, _window(series, of), 0].sum())

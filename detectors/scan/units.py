@@ -11,7 +11,7 @@ among the components of a group (Smyth 2004), and the memory between panes (depe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -74,6 +74,13 @@ class Unit:
     rows: float
     subjects: tuple[str, ...]
     subject: Integers  # C
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+        arrays = [getattr(self, f.name) for f in fields(self)]
+        arrays += [getattr(self.joint, f.name) for f in fields(self.joint)] if self.joint is not None else []
+        return self.components.nbytes + sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
 
     def design(self, starts_ms: Integers) -> Floats:
         """Regressors of panes that start at these times: (panes, K)."""
@@ -154,8 +161,12 @@ def calibrated(
     binomial = (probability * (1 - probability) * events[:, per]).sum(axis=0) / totals[per]
     unit = np.where(share, binomial, unit)
     own = (residuals**2).sum(axis=0) / max(1, panes - x.shape[1])
-    unit = np.where(np.isnan(unit), own, unit)
-    fourth = np.array([c.fourth for c in of])
+    unknown = np.isnan(unit)
+    unit = np.where(unknown, own, unit)
+    third, fourth = np.array([c.third for c in of]), np.array([c.fourth for c in of])
+    for g in np.unique(groups[unknown]):
+        some = np.flatnonzero(unknown & (groups == g))
+        third[some], fourth[some] = _cumulants(residuals[:, some], events[:, per[some[0]]])
     kurtosis = np.where(share, 1 / np.maximum(binomial, 1e-12), np.maximum(fourth, 0.0))
     excess, df_excess = _moderated(own, unit, kurtosis / totals[per], panes, groups)
     scale = np.sqrt(np.maximum(unit * excess, 1e-300))
@@ -182,7 +193,7 @@ def calibrated(
         excess=excess,
         inflation=memory.inflation,
         df=df,
-        third=np.array([c.third for c in of]),
+        third=third,
         fourth=fourth,
         alphas=alphas,
         bounds=student_bound(np.maximum(alphas, 1e-300), df),
@@ -196,6 +207,22 @@ def calibrated(
 
 def _subject(group: str, columns: tuple[str, ...]) -> str:
     return "dependence" if group == "dependence" else columns[0]
+
+
+def _cumulants(residuals: Floats, events: Floats) -> tuple[Floats, Floats]:
+    """Third and fourth cumulants of one event's score, from sums of panes: each of a group's own as far as they differ
+    by more than chance."""
+    full = residuals[events > 0]
+    size = float(events[events > 0].mean()) if len(full) else 1.0
+    z = full / np.maximum(np.sqrt((full**2).mean(axis=0)), 1e-300)
+    found = []
+    for power, normal, noise in ((3, 0.0, 6.0), (4, 3.0, 24.0)):
+        own = (z**power).mean(axis=0) - normal
+        centre = own.mean()
+        scatter = float(((own - centre) ** 2).mean())
+        kept = max(0.0, 1 - noise / max(len(z), 1) / max(scatter, 1e-300))
+        found.append((centre + kept * (own - centre)) * size ** (power / 2 - 1))
+    return found[0], found[1]
 
 
 def _standard(deviations: Floats, events: Floats) -> Floats:

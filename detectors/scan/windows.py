@@ -30,26 +30,19 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """Consecutive panes with running sums; `first` is the index (start // length) of the first one."""
+    """Consecutive panes; `first` is the index (start // length) of the first one."""
 
     unit: Unit
     first: int
     vectors: Floats
     exposures: Floats  # (2, panes, K)
-    running: Floats  # (panes + 1, components)
-    exposed: Floats  # (2, panes + 1, K)
 
     @classmethod
     def of(cls, unit: Unit, first: int, vectors: Floats) -> Series:
         """Panes `first`, `first + 1`, ... with these vectors; rows of zeros are empty panes."""
         starts = (first + np.arange(len(vectors), dtype=np.int64)) * unit.pane_ms
         exposures = unit.exposures(vectors, starts)
-        count = len(unit.components.of)
-        running = np.zeros((len(vectors) + 1, count))
-        np.cumsum(vectors[:, :count], axis=0, out=running[1:])
-        exposed = np.zeros((2, len(vectors) + 1, exposures.shape[2]))
-        np.cumsum(exposures, axis=1, out=exposed[:, 1:])
-        return cls(unit, first, vectors, exposures, running, exposed)
+        return cls(unit, first, vectors, exposures)
 
     def ends(self, scale: int) -> Integers:
         """Where windows of this scale end: a quarter of their length apart."""
@@ -59,26 +52,30 @@ class Series:
         aligned: Integers = positions[(self.first + positions + 1) % hop == 0]
         return aligned
 
-    def sums(self, ends: Integers, scale: int) -> tuple[Floats, Floats]:
-        """Window sums and exposures."""
-        begin = ends + 1 - self.unit.scales[scale]
-        return self.running[ends + 1] - self.running[begin], self.exposed[:, ends + 1] - self.exposed[:, begin]
+    def running(self) -> tuple[Floats, Floats]:
+        """Running sums of the components and of the exposures, from 0 on."""
+        count = len(self.unit.components.of)
+        sums, exposed = np.zeros((len(self.vectors) + 1, count)), np.zeros_like(self.exposures[:, :1])
+        np.cumsum(self.vectors[:, :count], axis=0, out=sums[1:])
+        return sums, np.concatenate([exposed, np.cumsum(self.exposures, axis=1)], axis=1)
 
 
 def crossings(series: Series) -> list[Crossing]:
     """All windows of all scales beyond their bounds, by end."""
     found: list[Crossing] = []
-    for scale in range(len(series.unit.scales)):
+    running, exposed = series.running()
+    for scale, m in enumerate(series.unit.scales):
         ends = series.ends(scale)
         if len(ends):
-            found += crossings_at(series, ends, scale)
+            begin = ends + 1 - m
+            sums, exposures = running[ends + 1] - running[begin], exposed[:, ends + 1] - exposed[:, begin]
+            found += _crossings(series, ends, scale, sums, exposures)
     return sorted(found, key=lambda c: (c.end, c.scale, c.component))
 
 
-def crossings_at(series: Series, ends: Integers, scale: int) -> list[Crossing]:
+def _crossings(series: Series, ends: Integers, scale: int, sums: Floats, exposed: Floats) -> list[Crossing]:
     """Those of one scale at these ends."""
     unit = series.unit
-    sums, exposed = series.sums(ends, scale)
     got = scores(unit, sums, exposed, scale)
     found = []
     windows, which = np.nonzero(np.abs(got.z) > unit.bounds[:, scale])

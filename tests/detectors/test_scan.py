@@ -28,6 +28,7 @@ LAYOUT = Layout(
         "country": CategoricalLayout(categories=("de", "fr", "us")),
     },
     predictions={},
+    joint=False,
 )
 COUNTRIES = (0.6, 0.3, 0.1)
 
@@ -92,6 +93,23 @@ def test_a_look_is_a_function_of_its_panes(scan: Scan) -> None:
     assert [(r.subject, r.p_value, r.panes) for r in whole.results] == [
         (r.subject, r.p_value, r.panes) for r in part.results
     ]
+
+
+def test_many_looks_at_once_are_the_most_telling_of_each() -> None:
+    rng = np.random.default_rng(10)
+    found = Scan.calibrated(LAYOUT, {ALL: panes(*draw(rng, 100))}, panes_between_false_alarms=100).units[ALL]
+    vectors = found.components.vectors([c for _, c in panes(*draw(rng, 60), 100)])
+    back = needed(found)
+    singly: dict[str, list[float]] = {}
+    for end in range(40, 61):
+        for r in look(found, 100 + end - back, vectors[end - back : end]).results:
+            assert r.p_value is not None
+            singly.setdefault(r.subject, []).append(r.p_value / r.alpha)
+    first = 40 - back
+    together = look(found, 100 + first, vectors[first:], since=139)
+    for r in together.results:
+        assert r.p_value is not None
+        assert min(singly[r.subject]) <= r.p_value / r.alpha <= 3 * min(singly[r.subject])  # ranked by z, then p
 
 
 def test_a_new_category_is_found_at_once(scan: Scan) -> None:

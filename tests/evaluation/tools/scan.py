@@ -18,7 +18,7 @@ from tests.evaluation import counted as counting
 from tests.evaluation.make_streams import Stream
 
 PANE_EVENTS: Final = 25
-VERSION: Final = 2  # of kept streams: raise it when what is counted, or the components, change
+VERSION: Final = 3  # of kept streams: raise it when what is counted, or the components, change
 CACHE: Final = Path(__file__).resolve().parents[3] / "build" / "evaluation"
 Learnt = tuple[dict[str, Components], dict[str, NDArray[np.float32]], int]
 
@@ -73,16 +73,16 @@ def _vectors(reference: Stream, stream: Stream, pane_events: int, key: str) -> L
     count = len(reference) // pane_events
     before, after = (counting.batch(s, at, counting.SEGMENTS) for s, at in ((reference, 0), (stream, len(reference))))
     layout = counting.layout_of(before, pane_events)
-    learnt = counting.matrices(before, layout, 0, count)
-    later = counting.matrices(after, layout, count, len(stream) // pane_events)
-    of: dict[str, Components] = {}
-    vectors: dict[str, NDArray[np.float32]] = {}
-    for name, cells in learnt.items():
-        of[name] = components_of(layout, _total(cells), None if name == ALL else frozenset({"location"}))
-        parts = [of[name].of_cells(cells), np.zeros((len(stream) // pane_events, of[name].entries))]
-        if name in later:
-            parts[1] = of[name].of_cells(later[name])
-        vectors[name] = np.concatenate(parts).astype(np.float32)
+    later = len(stream) // pane_events
+    whole = counting.matrices(before, layout, 0, count, segments=False)[ALL]
+    of = {ALL: components_of(layout, _total(whole))}
+    own = counting.matrices(after, layout, count, later, segments=False)[ALL]
+    parts = {ALL: [of[ALL].of_cells(whole), of[ALL].of_cells(own)]}
+    for name, vector in counting.located(before, layout, 0, count, of, learn=True).items():
+        parts[name] = [vector, np.zeros((later, of[name].entries))]
+    for name, vector in counting.located(after, layout, count, later, of, learn=False).items():
+        parts[name][1] = vector
+    vectors = {name: np.concatenate(both).astype(np.float32) for name, both in parts.items()}
     if key:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
