@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo test check bench soak kafka lock clean
+.PHONY: help install services demo test check bench fuzz soak kafka lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ check: install  ## ruff, mypy, import-linter
 
 bench: services  ## the benchmarks, one JSON line a figure
 	@$(BIN)/python -m tests.benchmarks
+
+fuzz: install  ## JSON decoding against json.loads, with inputs that seek new paths (FUZZ_SECONDS=300)
+	$(BIN)/python -m tests.fuzz.json --seconds $(or $(FUZZ_SECONDS),300)
 
 soak: services  ## the long fault runs, on 1,000,000 events each (EXACT_EVENTS=...)
 	EXACT_EVENTS=$(or $(EXACT_EVENTS),1000000) $(BIN)/python -m pytest tests/exactness/soak.py --capture=no $(PYTEST_ARGS)

@@ -190,13 +190,14 @@ def _impossible(role: str, task: str, values: Sequence[Any]) -> list[bool] | Non
     if role == "score" and task == "multiclass":
         bad = _kinds_ok(values, _SCORES)
         nested = any(type(v) in (list, dict) for v in values)
-        return [_bad_scores(v) for v in values] if nested or bad else None
+        return [bad_scores(v) for v in values] if nested or bad else None
     if role == "score" or (role == "prediction" and task == "regression"):
         return _kinds_ok(values, _NUMERIC)
     return _kinds_ok(values, _SCALAR)
 
 
-def _bad_scores(value: Any) -> bool:
+def bad_scores(value: Any) -> bool:
+    """Whether a multiclass score is neither a number nor a list or an object of numbers."""
     if type(value) is dict:
         value = list(value.values())
     if type(value) is list:

@@ -22,6 +22,7 @@ from stream_monitor.brokers import Group, Logs, Publisher
 from stream_monitor.config import Config
 from stream_monitor.counting import BlockCounting
 from stream_monitor.errors import StateError, Unreachable
+from stream_monitor.formats import templates
 from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Schemas, Sink, StatusStore, Trigger
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
 from stream_monitor.processes import Part, every, in_thread, now_ms, run_parts
@@ -160,7 +161,8 @@ class Process:
                 return
             parts: dict[str, Part] = {}
             if self._role in ("tap", "run"):
-                for module in (kernels, partitions, numerics, joints):  # compiled before the first poll, not in a block
+                # Compiled before the first poll, not in a block.
+                for module in (kernels, partitions, numerics, joints, templates):
                     await asyncio.to_thread(module.warm)
                 parts |= self._tap()
             if self._role in ("worker", "run"):

@@ -22,7 +22,9 @@ from stream_monitor.batches import Batch, Column, DeadLetter, LabelBatch, Mode, 
 from stream_monitor.columns import column, safe
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.fields import LabelPlan, Mask, Plan, assemble, assemble_labels
+from stream_monitor.formats.machine import COMPILED
 from stream_monitor.formats.rows import DictRows, named, walk
+from stream_monitor.formats.templates import Quick
 
 # Why a limit of our own: the parsers' depends on how deep the stack is, and a block made again must be cut the same.
 MAX_DEPTH: Final = 500
@@ -284,6 +286,27 @@ def _slowly(value: bytes | None, limit: int, shape: Shape | None) -> Any:
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
     """JSON objects, one a record, numbers and nesting as Python's json.loads takes them."""
+    if (quick := _quick(plan, layout)) is None:
+        return plainly(records, plan, layout, at_ms)
+    return quick.decode(records, at_ms, lambda some: plainly(some, plan, layout, at_ms))
+
+
+def _quick(plan: Plan, layout: Layout | None) -> Quick | None:
+    """The quick way of a plan; None where nothing is compiled, or where a field's name cannot stand in a message."""
+    if not COMPILED:
+        return None
+    key = ("quick", layout.id if layout is not None else "")
+    if key not in plan.cache:
+        try:
+            plan.cache[key] = Quick(plan, layout)
+        except UnicodeEncodeError:
+            plan.cache[key] = None
+    quick: Quick | None = plan.cache[key]
+    return quick
+
+
+def plainly(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
+    """The same, a record at a time."""
     shape = _shape(plan, layout)
     rows, index, dead = parse(records, plan, shape)
     where = np.array(index, np.int64)

@@ -1,0 +1,121 @@
+"""Which values of a JSON event a plan needs, as the slots and keys that the compiled walk fills and follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from detectors.layouts import Layout
+from stream_monitor.batches import Mode
+from stream_monitor.fields import Path, Plan
+from stream_monitor.formats.interning import intern, string, strings
+from stream_monitor.formats.machine import PADDING
+from stream_monitor.formats.walking import CODES, LENGTHS, LITERAL, NUMBERS, SPANS, TEXTS, TIMES, Keys
+
+LEARNT: Final = 1024  # keys that no plan needs, but that are remembered to be passed quickly
+SPARE: Final = 64  # slots for features that no layout knows yet
+
+WANTS: Final[dict[Mode, int]] = {
+    "numeric": NUMBERS,
+    "categorical": CODES,
+    "raw": NUMBERS | TEXTS,
+    "text": LENGTHS,
+}
+ROLES: Final = ("id", "time", "version", "prediction", "score", "label", "latency_ms")
+
+
+class Needs:
+    """Slots by path; `wants` grows with the features that an open object turns out to have."""
+
+    def __init__(self, plan: Plan, layout: Layout | None) -> None:
+        self.wants: list[int] = []
+        self.slots: dict[Path, int] = {}
+        self._nodes: dict[Path, int] = {(): 0}
+        self.modes = plan.modes(layout)
+        model = plan.model
+        features = plan.features
+        self.at: Path | None = tuple(features.split(".")) if isinstance(features, str) else None
+        self.open = self.at is not None and layout is None
+        for role in ROLES:
+            if path := getattr(model.fields, role):
+                self._add(tuple(path.split(".")), self._role_wants(role, plan, layout))
+        for dimension in model.segments:
+            self._add(tuple(dimension.split(".")), CODES)
+            if self.at is not None:
+                self._add((*self.at, dimension), CODES)
+        if self.at is not None:
+            self._add(self.at, 0)
+            self._node(self.at)
+        for name, mode in self.modes.items():
+            self._add(self.feature_path(name), WANTS.get(mode, SPANS))
+        if self.open:
+            assert self.at is not None
+            for path in [p for p in (*self.slots, *self._nodes) if p[:-1] == self.at and p]:
+                self._add(path, 0 if path[-1] in self.modes else WANTS["raw"])
+
+    @staticmethod
+    def _role_wants(role: str, plan: Plan, layout: Layout | None) -> int:
+        model = plan.model
+        if role == "id":
+            return SPANS if model.labels is not None else 0
+        if role == "score" and model.task == "multiclass":
+            return SPANS
+        if role in ("prediction", "score", "label"):
+            return WANTS["raw"] | (CODES if layout is not None and role in layout.predictions else 0)
+        return {"time": TIMES, "version": CODES, "latency_ms": NUMBERS}[role]
+
+    def feature_path(self, name: str) -> Path:
+        """Where a feature is: at a key of the feature object, or at a path."""
+        return (*self.at, name) if self.at is not None else tuple(name.split("."))
+
+    def _add(self, path: Path, want: int) -> None:
+        if path not in self.slots:
+            self.slots[path] = len(self.wants)
+            self.wants.append(0)
+            self._node(path[:-1])
+        self.wants[self.slots[path]] |= want
+
+    def _node(self, path: Path) -> None:
+        for depth in range(1, len(path) + 1):
+            self._nodes.setdefault(path[:depth], len(self._nodes))
+
+    def keys(self) -> Keys:
+        """The keys to follow, with nothing learnt yet. UnicodeEncodeError if one cannot stand in a message."""
+        nodes = len(self._nodes)
+        paths: Sequence[Path] = sorted({*self.slots, *self._nodes} - {()})
+        size = 1 << (2 * nodes + len(paths) + LEARNT).bit_length()
+        names = strings(size, 64 * size + sum(len(p[-1].encode()) for p in paths))
+        keys = Keys(
+            names=names,
+            slot=np.full(size, -1, np.int32),
+            child=np.full(size, -1, np.int32),
+            next=np.full(size, -1, np.int32),
+            literal=np.zeros((size, LITERAL), np.uint64),
+            length=np.zeros(size, np.int64),
+            seen=np.zeros(size, np.int64),
+            open=np.array([self.open and path == self.at for path in self._nodes], np.bool_),
+            serial=np.array([0, len(self.wants)], np.int64),
+        )
+        nothing = np.zeros(PADDING, np.uint8)
+        for number in range(2 * nodes):
+            intern(names, -2 - number, nothing, 0, 0, True)
+        for path in paths:
+            name = path[-1].encode()
+            key = intern(
+                names, self._nodes[path[:-1]], np.frombuffer(name + bytes(PADDING), np.uint8), 0, len(name), True
+            )
+            keys.slot[key] = self.slots.get(path, -1)
+            keys.child[key] = self._nodes.get(path, -1)
+        return keys
+
+    def learn(self, keys: Keys) -> None:
+        """Take in the slots that the walk gave to features it met."""
+        if len(self.wants) == keys.serial[1]:
+            return
+        assert self.at is not None
+        for key in range(int(keys.names.sizes[0])):
+            if (slot := int(keys.slot[key])) >= len(self.wants):
+                self.slots[(*self.at, string(keys.names, key).decode())] = slot
+        self.wants += [WANTS["raw"]] * (int(keys.serial[1]) - len(self.wants))

@@ -1,0 +1,341 @@
+"""The grammar of JSON, a compiled function for each part: where a value that begins here ends, and what it says.
+
+Every function takes a buffer in which a NUL follows each record (no JSON holds one bare, so that all loops end there)
+and PADDING bytes follow the last. -1 says: not JSON, or nothing for the quick way; json.loads decides.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from stream_monitor.formats.floats import nearest
+from stream_monitor.formats.machine import Bytes, compiled, inlined, int64, load64, trailing_zeros
+
+# What a text is made of.
+PLAIN: Final = 0
+ESCAPES: Final = 1
+WIDE: Final = 2  # not ASCII, well-formed UTF-8
+
+LONGEST_NUMBER: Final = 512  # bytes
+DEEPEST: Final = 60  # levels below a value that is skipped
+
+_TOPS: Final = np.uint64(0x8080808080808080)
+_LOWS: Final = np.uint64(0x7F7F7F7F7F7F7F7F)
+_QUOTES: Final = np.uint64(0x2222222222222222)
+_SLASHES: Final = np.uint64(0x5C5C5C5C5C5C5C5C)
+_TO_SPACE: Final = np.uint64(0x6060606060606060)
+_TO_TEN: Final = np.uint64(0x7676767676767676)
+_ZEROS: Final = np.uint64(0x3030303030303030)
+_PAIRS: Final = np.uint64(0x000000FF000000FF)
+_FIRST: Final = np.uint64(0x000F424000000064)
+_SECOND: Final = np.uint64(0x0000271000000001)
+_0: Final = np.uint64(0)
+_1: Final = np.uint64(1)
+_3: Final = np.uint64(3)
+_8: Final = np.uint64(8)
+_10: Final = np.uint64(10)
+_16: Final = np.uint64(16)
+_32: Final = np.uint64(32)
+_TENS: Final = np.array([10**k for k in range(9)], np.uint64)
+_NAN: Final = np.frombuffer(b"NaN", np.uint8)
+_INFINITY: Final = np.frombuffer(b"Infinity", np.uint8)
+_TRUE: Final = np.frombuffer(b"true", np.uint8)
+_FALSE: Final = np.frombuffer(b"false", np.uint8)
+_NULL: Final = np.frombuffer(b"null", np.uint8)
+
+
+@inlined
+def space(data: Bytes, p: int) -> int:
+    """Past white space."""
+    while data[p] == 32 or data[p] == 10 or data[p] == 13 or data[p] == 9:
+        p += 1
+    return p
+
+
+@inlined
+def _word(data: Bytes, p: int, word: Bytes) -> int:
+    for i in range(len(word)):
+        if data[p + i] != word[i]:
+            return -1
+    return p + len(word)
+
+
+@compiled
+def constant(data: Bytes, p: int) -> int:
+    """The end of true, false, null, NaN or Infinity."""
+    c = data[p]
+    if c == 110:
+        return _word(data, p, _NULL)
+    if c == 116:
+        return _word(data, p, _TRUE)
+    if c == 102:
+        return _word(data, p, _FALSE)
+    if c == 78:
+        return _word(data, p, _NAN)
+    if c == 73:
+        return _word(data, p, _INFINITY)
+    return -1
+
+
+@compiled
+def _wide(data: Bytes, p: int) -> int:
+    """The end of the UTF-8 sequence of two to four bytes at `p`; no overlong ones, surrogates or beyond U+10FFFF."""
+    c = data[p]
+    least, most, more = 0x80, 0xBF, 0
+    if c >= 0xC2 and c <= 0xDF:
+        more = 1
+    elif c >= 0xE0 and c <= 0xEF:
+        more = 2
+        if c == 0xE0:
+            least = 0xA0
+        elif c == 0xED:
+            most = 0x9F
+    elif c >= 0xF0 and c <= 0xF4:
+        more = 3
+        if c == 0xF0:
+            least = 0x90
+        elif c == 0xF4:
+            most = 0x8F
+    else:
+        return -1
+    for i in range(1, more + 1):
+        if data[p + i] < least or data[p + i] > most:
+            return -1
+        least, most = 0x80, 0xBF
+    return p + more + 1
+
+
+@compiled
+def _hex(c: int) -> int:
+    if c >= 48 and c <= 57:
+        return c - 48
+    c |= 32
+    return c - 87 if c >= 97 and c <= 102 else -1
+
+
+@compiled
+def _escape(data: Bytes, p: int) -> int:
+    r"""The end of the escape whose backslash is at `p`."""
+    c = data[p + 1]
+    if c == 117:
+        for i in range(2, 6):
+            if _hex(int64(data[p + i])) < 0:
+                return -1
+        return p + 6
+    for known in (34, 92, 47, 98, 102, 110, 114, 116):
+        if c == known:
+            return p + 2
+    return -1
+
+
+@compiled
+def text(data: Bytes, p: int) -> tuple[int, int]:
+    """(the place of the closing quote, what the text is made of), `p` being past the opening one."""
+    made = 0
+    while True:
+        w = load64(data, p)
+        quotes, slashes = w ^ _QUOTES, w ^ _SLASHES
+        odd = (
+            w
+            | ~((w & _LOWS) + _TO_SPACE)
+            | ~((quotes & _LOWS) + _LOWS | quotes)
+            | ~((slashes & _LOWS) + _LOWS | slashes)
+        )
+        odd = odd & _TOPS
+        if odd == _0:
+            p += 8
+            continue
+        p += int64(trailing_zeros(odd) >> _3)
+        c = data[p]
+        if c == 34:
+            return p, made
+        if c == 92:
+            made |= 1
+            p = _escape(data, p)
+        elif c >= 128:
+            made |= 2
+            p = _wide(data, p)
+        else:
+            p = -1
+        if p < 0:
+            return -1, made
+
+
+@compiled
+def characters(data: Bytes, p: int, end: int) -> int:
+    """How many characters the text between its quotes has for Python: two escapes that are a pair are one."""
+    count = 0
+    after_high = False
+    while p < end:
+        c = data[p]
+        high = False
+        if c == 92 and data[p + 1] == 117:
+            top = _hex(int64(data[p + 2])) * 16 + _hex(int64(data[p + 3]))
+            low = top >= 0xDC and top <= 0xDF
+            high = top >= 0xD8 and top <= 0xDB
+            count += 0 if low and after_high else 1
+            p += 6
+        elif c == 92:
+            count += 1
+            p += 2
+        else:
+            count += 0 if c >= 0x80 and c < 0xC0 else 1
+            p += 1
+        after_high = high
+    return count
+
+
+@inlined
+def _digits(data: Bytes, p: int, w: np.uint64) -> tuple[int, np.uint64]:
+    """Past the digits at `p`, and `w` with them at its end (cut off above 64 bits)."""
+    while True:
+        x = load64(data, p) ^ _ZEROS
+        other = (((x & _LOWS) + _TO_TEN) | x) & _TOPS
+        k = trailing_zeros(other) >> _3
+        if k == _0:
+            return p, w
+        x = x << ((_8 - k) << _3)
+        x = x * _10 + (x >> _8)
+        x = ((x & _PAIRS) * _FIRST + ((x >> _16) & _PAIRS) * _SECOND) >> _32
+        w = w * _TENS[np.int64(k)] + x
+        p += int64(k)
+        if k != _8:
+            return p, w
+
+
+@compiled
+def _long(data: Bytes, p: int, end: int) -> tuple[np.uint64, int, bool]:
+    """The first 19 digits between `p` and `end` that count, the power of ten to add, and whether others were cut."""
+    w, seen, ten, fraction, cut = _0, 0, 0, False, False
+    while p < end:
+        c = data[p]
+        p += 1
+        if c == 46:
+            fraction = True
+            continue
+        if c < 48 or c > 57:
+            break
+        if seen < 19:
+            w = w * _10 + np.uint64(c - 48)
+            if w != _0:
+                seen += 1
+            if fraction:
+                ten -= 1
+        else:
+            cut = cut or c != 48
+            if not fraction:
+                ten += 1
+    return w, ten, cut
+
+
+@compiled
+def number(data: Bytes, p: int) -> tuple[int, float, bool]:
+    """(the end, the double, whether it is an integer as JSON writes one) of a finite number."""
+    begin = p
+    negative = data[p] == 45
+    if negative:
+        p += 1
+    first = p
+    p, w = _digits(data, p, _0)
+    count = p - first
+    if count == 0 or (data[first] == 48 and count > 1):
+        return -1, 0.0, False
+    q, whole = 0, True
+    if data[p] == 46:
+        whole = False
+        fraction = p + 1
+        p, w = _digits(data, fraction, w)
+        if p == fraction:
+            return -1, 0.0, False
+        q = fraction - p
+        count -= q
+    digits_end = p
+    ten = 0
+    if data[p] | 32 == 101:
+        whole = False
+        p += 1
+        minus = data[p] == 45
+        if minus or data[p] == 43:
+            p += 1
+        exponent = p
+        while data[p] >= 48 and data[p] <= 57:
+            ten = min(ten * 10 + int64(data[p]) - 48, 100_000)
+            p += 1
+        if p == exponent:
+            return -1, 0.0, False
+        if minus:
+            ten = -ten
+    if p - begin > LONGEST_NUMBER:
+        return -1, 0.0, False
+    cut = False
+    if count > 19:
+        w, q, cut = _long(data, first, digits_end)
+    value, known = nearest(w, q + ten, cut)
+    if not known:
+        return -1, 0.0, False
+    if negative:
+        value = 0.0 if whole and value == 0.0 else -value
+    return p, value, whole
+
+
+@compiled
+def _scalar(data: Bytes, p: int) -> int:
+    c = data[p]
+    if c == 34:
+        p, _ = text(data, p + 1)
+        return p if p < 0 else p + 1
+    if c == 45 and data[p + 1] == 73:
+        return _word(data, p + 1, _INFINITY)
+    if c == 45 or (c >= 48 and c <= 57):
+        p, _, _ = number(data, p)
+        return p
+    return constant(data, p)
+
+
+@compiled
+def skip(data: Bytes, p: int) -> int:
+    """Past any value."""
+    if data[p] != 91 and data[p] != 123:
+        return _scalar(data, p)
+    objects, depth = _0, 0  # one bit a level: whether it is an object
+    while True:
+        c = data[p]
+        opened = c == 91 or c == 123
+        if opened:
+            depth += 1
+            if depth > DEEPEST:
+                return -1
+            objects = (objects << _1) | np.uint64(c == 123)
+            p = space(data, p + 1)
+        else:
+            p = _scalar(data, p)
+            if p < 0:
+                return -1
+        # Past a bracket that opened, or past a value: close what closes here.
+        if not opened or data[p] == 93 or data[p] == 125:
+            while True:
+                p = space(data, p)
+                close = 125 if objects & _1 else 93
+                if data[p] == close:
+                    p += 1
+                    objects = objects >> _1
+                    depth -= 1
+                    if depth == 0:
+                        return p
+                    continue
+                break
+            if data[p] != 44:
+                return -1
+            p = space(data, p + 1)
+        if objects & _1:
+            if data[p] != 34:
+                return -1
+            p, _ = text(data, p + 1)
+            if p < 0:
+                return -1
+            p = space(data, p + 1)
+            if data[p] != 58:
+                return -1
+            p = space(data, p + 1)
