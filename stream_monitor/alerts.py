@@ -156,10 +156,7 @@ def _describe(
     of = f"{key[0]} {key[1]}".strip() + ("" if key[2] in ("all", SOURCES) else f" ({key[2]})")
     alert["annotations"] = {
         "summary": f"{of}: {name}" + (f" in {', '.join(columns[:3])}" if columns else ""),
-        "description": "; ".join(
-            f"{w['column'] or 'model'}: {w['metric']} {_short(w['value'])}, threshold {_short(w['threshold'])}"
-            for w in alert["worst"]
-        ),
+        "description": "; ".join(map(_line, alert["worst"])),
         **({"runbook": rules.runbook} if rules.runbook else {}),
     }
 
@@ -243,16 +240,27 @@ def worst(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
         return float(beyond / (abs(threshold) + 1e-12))
 
     past = [v for v in verdicts if LEVELS[v["level"]] > 0]
-    past.sort(key=lambda v: (-LEVELS[v["level"]], -far(v), series(v)))
-    return [{n: v[n] for n in ("column", "metric", "value", "threshold", "level")} for v in past[:WORST]]
+    # Single columns before all together: they say where to look.
+    past.sort(key=lambda v: (-LEVELS[v["level"]], v["column"] is None, -far(v), series(v)))
+    return [
+        {n: v[n] for n in ("column", "metric", "value", "threshold", "level")}
+        | ({"words": v["reason"].partition(";")[0]} if v["metric"] == "scan" else {})
+        for v in past[:WORST]
+    ]
 
 
 def _because(transition: Transition, group: GroupState) -> str:
     if transition.to not in ("pending", "firing") or not group.worst:
         return transition.reason
-    first = group.worst[0]
-    what = f"{first['column'] or 'model'}: {first['metric']} {_short(first['value'])}"
-    return f"{transition.reason}: {what}, threshold {_short(first['threshold'])}"
+    return f"{transition.reason}: {_line(group.worst[0])}"
+
+
+def _line(worst: Mapping[str, Any]) -> str:
+    """One of the worst, for people."""
+    if "words" in worst:
+        return str(worst["words"])
+    what = f"{worst['column'] or 'model'}: {worst['metric']} {_short(worst['value'])}"
+    return f"{what}, threshold {_short(worst['threshold'])}"
 
 
 def _windows(n: int) -> str:

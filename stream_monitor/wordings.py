@@ -39,6 +39,9 @@ def worst_lines(body: Alert, most: int) -> list[str]:
     """
     lines = []
     for item in (body.get("worst") or [])[:most]:
+        if "words" in item:
+            lines.append(str(item["words"]))
+            continue
         name = f"{item['column']}: {item['metric']}" if item.get("column") else str(item.get("metric"))
         value, threshold = item.get("value"), item.get("threshold")
         shown = f"{name} {value:.3g}" if isinstance(value, int | float) else f"{name} {value}"

@@ -67,6 +67,8 @@ def test_quiet_while_nothing_changes_then_in_words(reference: Reference) -> None
     assert "1970-01-01T00:14:30Z" <= first["onset"] <= "1970-01-01T00:16:00Z"  # it was 00:15:00
     alert = bodies(run.outputs, "alert")[-1]
     assert (alert["group"], alert["onset"]) == ("drift", first["onset"])
+    assert alert["reason"].startswith("drift for 2 windows: x: ")
+    assert alert["worst"][0]["words"].startswith("x: ")
 
 
 def test_verdicts_do_not_depend_on_how_the_stream_is_cut(reference: Reference) -> None:
