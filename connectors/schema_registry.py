@@ -71,7 +71,8 @@ class RegistrySchemas:
             pass  # it answers as a registry that has no such schema
 
     def close(self) -> None:
-        """The client closes its connections when it is collected."""
+        """Let go of the connections."""
+        self._client.__exit__()
 
     def _fetch(self, id: int) -> Schema:
         found = self._asked(partial(self._client.get_schema, id))
