@@ -15,6 +15,18 @@ missing=()
 for program in "${!packages[@]}"; do
   command -v "$program" >/dev/null 2>&1 || missing+=("${packages[$program]}")
 done
+# The schema registry wants Java 21 or later, beside the other one; not every release of Debian has a package of it.
+newer() {
+  [ -n "${JAVA_HOME_21_X64:-}" ] || compgen -G '/usr/lib/jvm/*-2[1-9]*' >/dev/null || compgen -G '/usr/lib/jvm/*-[3-9][0-9]*' >/dev/null
+}
+if ! newer && command -v apt-cache >/dev/null 2>&1; then
+  for release in 21 25; do
+    if apt-cache policy "openjdk-$release-jre-headless" | grep -q 'Candidate: [0-9]'; then
+      missing+=("openjdk-$release-jre-headless")
+      break
+    fi
+  done
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then

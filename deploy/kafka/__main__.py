@@ -1,12 +1,14 @@
-"""`python -m deploy.kafka fetch` gets the jars; `run` starts one node on a free port until interrupted."""
+"""`python -m deploy.kafka fetch` gets the jars and a schema registry; `run` starts a node, until interrupted."""
 
 from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
+from deploy.kafka import registry
 from deploy.kafka.node import Node, fetch
 
 
@@ -18,6 +20,10 @@ def main() -> None:
     arguments = parser.parse_args()
     fetch()
     if arguments.command == "fetch":
+        if registry.find_java() is None:
+            print(f"no schema registry is fetched, as its tests cannot run here: {registry.REMEDY}", file=sys.stderr)
+        else:
+            registry.fetch()
         return
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
