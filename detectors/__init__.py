@@ -9,10 +9,25 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from detectors.adapters.alibi_detect import ALIBI
+from detectors.adapters.river import RIVER
 from detectors.base import Detector, Judgement, Level, Metric
 from detectors.baselines import Baseline, baseline
 from detectors.calibration import Bounds, calibrate, exceedance
+from detectors.change.adwin import ADWIN
+from detectors.change.bocpd import BOCPD
+from detectors.change.cusum import CUSUM
+from detectors.change.ddm import DDM
+from detectors.change.e_detectors import ECUSUM, EShiryaevRoberts
+from detectors.change.eddm import EDDM
+from detectors.change.ewma import EWMA
+from detectors.change.glr import GLR
+from detectors.change.hddm_a import HDDMA
+from detectors.change.hddm_w import HDDMW
+from detectors.change.kswin import KSWIN
 from detectors.change.page_hinkley import PageHinkley
+from detectors.change.rddm import RDDM
+from detectors.change.stepd import STEPD
 from detectors.change.threshold import Threshold
 from detectors.metrics import METRICS
 
@@ -34,7 +49,26 @@ __all__ = [
     "exceedance",
 ]
 
-DETECTORS: Final[dict[str, type]] = {"threshold": Threshold, "page_hinkley": PageHinkley}
+DETECTORS: Final[dict[str, type]] = {
+    "threshold": Threshold,
+    "page_hinkley": PageHinkley,
+    "cusum": CUSUM,
+    "ewma": EWMA,
+    "glr": GLR,
+    "bocpd": BOCPD,
+    "e_cusum": ECUSUM,
+    "e_shiryaev_roberts": EShiryaevRoberts,
+    "adwin": ADWIN,
+    "kswin": KSWIN,
+    "ddm": DDM,
+    "eddm": EDDM,
+    "rddm": RDDM,
+    "hddm_a": HDDMA,
+    "hddm_w": HDDMW,
+    "stepd": STEPD,
+    **RIVER,
+    **ALIBI,
+}
 
 
 class Watch(NamedTuple):

@@ -1,0 +1,142 @@
+"""alibi-detect's drift detectors by name: `detector: alibi_detect.KSDrift`, with alibi-detect's own parameters.
+
+They run on the series of a monitor's values, one a window: the first `reference` values are what alibi-detect calls
+`x_ref`, and the newest `window` values are what it predicts on. (No event leaves the tap, so they never see events.)
+The offline tests are asked at each update once the window is full, in a shape of (window, 1). The online ones, whose
+thresholds alibi-detect simulates for an expected run time `ert`, are made from the reference, and are shown the newest
+`window` values after a reset; `window` must be at least their `window_size` or their greatest of `window_sizes`.
+
+The state is these values and nothing else, at most reference + window numbers. Whatever is drawn at random is drawn
+after numpy's seed was set to `seed`, and numpy's own state is put back. What is simulated is kept for the process.
+
+alibi-detect is an optional extra with a licence of its own (BSL 1.1) that asks for numpy < 2:
+`pip install 'stream-monitor[alibi]'`. MMD, LSDD and their online forms need a backend too (PyTorch or TensorFlow).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from detectors.base import Judgement, Level
+
+INSTALL: Final = "needs alibi-detect: pip install 'stream-monitor[alibi]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlibiDetector:
+    """What all of them share. `options` are passed to alibi-detect's class as they are."""
+
+    kind: ClassVar[str] = ""
+    online: ClassVar[bool] = False
+    backend: ClassVar[bool] = False
+
+    reference: int = 100
+    window: int = 50
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("reference", 10), ("window", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if importlib.util.find_spec("alibi_detect") is None:
+            raise ValueError(INSTALL)
+        if self.backend and not any(importlib.util.find_spec(name) for name in ("torch", "tensorflow")):
+            raise ValueError(f"{self.kind} needs a backend: pip install torch, or tensorflow")
+
+    def start(self) -> Mapping[str, Any]:
+        """No value seen."""
+        return {"reference": [], "window": []}
+
+    def update(self, state: Mapping[str, Any], value: float) -> tuple[Mapping[str, Any], Judgement]:
+        """Judge the newest values against the first ones."""
+        reference, window = state["reference"], state["window"]
+        if len(reference) < self.reference:
+            reference = [*reference, float(value)]
+            return {"reference": reference, "window": window}, Judgement(
+                level=Level.UNKNOWN, reason=f"{len(reference)} of the {self.reference} values of the reference"
+            )
+        window = [*window, float(value)][-self.window :]
+        after = {"reference": reference, "window": window}
+        if len(window) < self.window:
+            reason = f"{len(window)} of the {self.window} values of the window"
+            return after, Judgement(level=Level.UNKNOWN, reason=reason)
+        drift, found = self._predict(reference, window)
+        level = Level.DRIFT if drift else Level.OK
+        onset = self.window - 1 if drift else None
+        return after, Judgement(level=level, reason=f"alibi-detect's {self.kind}: {found}", onset=onset)
+
+    def _predict(self, reference: list[float], window: list[float]) -> tuple[bool, str]:
+        before = np.random.get_state()
+        try:
+            np.random.seed(self.seed)
+            made = _made(self.kind, tuple(reference), tuple(sorted(self.options.items())), self.seed)
+            if not self.online:
+                data = made.predict(np.array(window, np.float32)[:, None])["data"]
+                p_value = float(np.min(data["p_val"]))
+                return bool(data["is_drift"]), f"p = {p_value:.4g}"
+            made.reset_state()
+            data = {}
+            for x in window:
+                data = made.predict(np.array([x], np.float32))["data"]
+                if data["is_drift"]:
+                    break
+            return bool(data["is_drift"]), f"statistic {np.asarray(data['test_stat']).ravel().tolist()}"
+        finally:
+            np.random.set_state(before)
+
+
+@lru_cache(maxsize=64)
+def _made(kind: str, reference: tuple[float, ...], options: tuple[tuple[str, Any], ...], seed: int) -> Any:
+    """alibi-detect's own object; `seed` is part of what it depends on."""
+    module = importlib.import_module("alibi_detect.cd")
+    return getattr(module, kind)(np.array(reference, np.float32)[:, None], **dict(options))
+
+
+def _adapted(kind: str, summary: str, online: bool = False, backend: bool = False) -> type:
+    doc = f"""{summary}
+
+    On the newest `window` values of the series against its first `reference` values; see the module.
+
+    >>> {kind}.kind
+    '{kind}'
+    """
+    space = {
+        "__slots__": (),
+        "__doc__": doc,
+        "__module__": __name__,
+        "kind": kind,
+        "online": online,
+        "backend": backend,
+    }
+    return dataclass(frozen=True, kw_only=True)(type(kind, (AlibiDetector,), space))
+
+
+ALIBI: Final[dict[str, type]] = {
+    f"alibi_detect.{kind}": _adapted(kind, summary, online, backend)
+    for kind, summary, online, backend in (
+        ("KSDrift", "alibi-detect's Kolmogorov-Smirnov test.", False, False),
+        ("CVMDrift", "alibi-detect's Cramer-von Mises test.", False, False),
+        ("FETDrift", "alibi-detect's Fisher exact test, of values 0 and 1.", False, False),
+        ("ChiSquareDrift", "alibi-detect's chi-square test, of values that are classes.", False, False),
+        (
+            "TabularDrift",
+            "alibi-detect's test of tables; of one series, Kolmogorov-Smirnov's.",
+            False,
+            False,
+        ),
+        ("MMDDrift", "alibi-detect's maximum mean discrepancy.", False, True),
+        ("LSDDDrift", "alibi-detect's least-squares density difference.", False, True),
+        ("CVMDriftOnline", "alibi-detect's online Cramer-von Mises test; options: ert, window_sizes.", True, False),
+        ("FETDriftOnline", "alibi-detect's online Fisher exact test; options: ert, window_sizes.", True, False),
+        ("MMDDriftOnline", "alibi-detect's online maximum mean discrepancy; options: ert, window_size.", True, True),
+        ("LSDDDriftOnline", "alibi-detect's online density difference; options: ert, window_size.", True, True),
+    )
+}

@@ -1,0 +1,62 @@
+"""DDM: has the error rate left its minimum?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from detectors.change.machines import Machine, Step, at_least
+
+
+def _step(p: Any, m: Any, x: float) -> int:
+    if m[4] == 1.0:
+        for i in range(len(m)):
+            m[i] = 0.0
+    m[0] += 1
+    m[5] += 1 / m[0] * (x - m[5])  # [5] error rate
+    if m[0] <= p[0]:
+        return -1
+    rate = m[5]
+    deviation = math.sqrt(max(rate * (1 - rate), 0.0) / m[0])
+    if m[6] == 0.0 or rate + deviation <= m[7] + m[8]:  # [7], [8] rate and deviation at their least, [9] when
+        m[6], m[7], m[8], m[9] = 1.0, rate, deviation, m[0]
+    m[1], m[2], m[3] = rate + deviation, m[7] + p[2] * m[8], m[0] - m[9] - 1 if m[0] > m[9] else 0.0
+    if rate + deviation > m[2]:
+        m[4] = 1.0
+        return 2
+    return 1 if rate + deviation > m[7] + p[1] * m[8] else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DDM(Machine):
+    """DRIFT when the rate of errors so far, plus its deviation, is `drift_threshold` deviations above its least value.
+
+    Values are errors, 1 for a wrong prediction and 0 for a right one (or shares of them); the mean over all of them
+    since the last change is the rate, so a change late in a long run takes long to show. WARNING likewise. UNKNOWN for
+    the first `warm_start` values. After a change it starts anew. Fires where River's `drift.binary.DDM` fires. The
+    onset is where the rate was least. Gama et al. 2004, SBIA.
+
+    >>> test = DDM(hold=0)
+    >>> _, levels = test.update_many(test.start(), [0, 0, 0, 1] * 50 + [1] * 30)
+    >>> levels.tolist().index(2)  # as in River
+    216
+    """
+
+    step: ClassVar[Step] = staticmethod(_step)
+    evidence: ClassVar[str] = "error rate with its deviation"
+
+    warm_start: int = 30
+    warning_threshold: float = 2.0
+    drift_threshold: float = 3.0
+    hold: int = 2
+
+    def __post_init__(self) -> None:
+        at_least("warm_start", self.warm_start, 1)
+        at_least("warning_threshold", self.warning_threshold, 0)
+        at_least("drift_threshold", self.drift_threshold, self.warning_threshold)
+        at_least("hold", self.hold, 0)
+
+    def size(self) -> int:
+        """Fixed."""
+        return 10

@@ -1,0 +1,124 @@
+"""Change detectors: agreement with River, false alarms when nothing changes, thresholds from a reference."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from river import drift
+
+from detectors import DETECTORS, Level
+from detectors.change.machines import Machine
+
+RNG = np.random.default_rng(12345)
+STREAMS = {
+    "errors": np.concatenate([RNG.uniform(size=1_500) < p for p in (0.1, 0.4, 0.15, 0.8)]).astype(float),
+    "normal": np.concatenate([RNG.normal(m, 1, 500) for m in (0, 1.5, 0, -2, 5)]),
+    "levels": np.concatenate([RNG.integers(0, 2, 600), RNG.integers(4, 8, 600)]).astype(float),
+    "walk": np.cumsum(RNG.normal(0, 0.3, 2_000)),
+}
+BINARY = drift.binary
+CASES: list[tuple[str, Any, dict[str, Any], str, list[int]]] = [  # with the updates at which River 0.26.1 fires
+    ("adwin", drift.ADWIN, {}, "errors", [1599, 3103, 4543]),
+    ("adwin", drift.ADWIN, {}, "normal", [543, 1055, 1535, 2015]),
+    ("adwin", drift.ADWIN, {"delta": 0.05, "clock": 1}, "levels", [602]),
+    ("adwin", drift.ADWIN, {"delta": 0.05, "clock": 1}, "errors", [1545, 3057, 4515]),
+    ("adwin", drift.ADWIN, {"clock": 8, "max_buckets": 3, "min_window_length": 10}, "errors", [1583, 3103, 4527]),
+    ("ddm", BINARY.DDM, {}, "errors", [1805, 4574]),
+    ("ddm", BINARY.DDM, {"drift_threshold": 2.5, "warm_start": 50}, "errors", [148, 207, 1652, 1889, 4552]),
+    ("eddm", BINARY.EDDM, {}, "errors", [381, 732, 1029, 1351, 1543]),
+    ("eddm", BINARY.EDDM, {"alpha": 0.8, "beta": 0.75}, "errors", [1784, 5331, 5540]),
+    ("hddm_a", BINARY.HDDMA, {}, "errors", [1646, 4508]),
+    ("hddm_a", BINARY.HDDMA, {"two_sided_test": True, "drift_confidence": 0.01}, "errors", [1610, 3053, 4554]),
+    ("hddm_w", BINARY.HDDMW, {}, "errors", [1632, 2326, 4511]),
+    ("hddm_w", BINARY.HDDMW, {"two_sided_test": True, "lambda_val": 0.02}, "errors", [1569, 2705, 3040, 4513]),
+    ("kswin", drift.KSWIN, {"window_size": 60, "stat_size": 30}, "levels", []),
+]
+
+
+def fired(name: str, values: Any, **parameters: Any) -> list[int]:
+    test: Machine = DETECTORS[name](**parameters, hold=0)
+    return [int(i) for i in np.flatnonzero(test.update_many(test.start(), values)[1] == Level.DRIFT)]
+
+
+@pytest.mark.parametrize(("name", "rivers", "parameters", "stream", "golden"), CASES)
+def test_fires_where_rivers_fires(
+    name: str, rivers: Any, parameters: dict[str, Any], stream: str, golden: list[int]
+) -> None:
+    values = STREAMS[stream][:900] if name == "kswin" else STREAMS[stream]  # River's is slow
+    peer, live = rivers(**parameters), []
+    for i, value in enumerate(values.tolist()):
+        peer.update(value)
+        if peer.drift_detected:
+            live.append(i)
+    found = fired(name, values, **parameters)
+    assert found == live
+    assert found[: len(golden)] == golden
+    assert found
+
+
+def test_kswin_draws_the_same_sample_each_time_and_another_for_another_seed() -> None:
+    values = STREAMS["normal"]
+    assert fired("kswin", values) == fired("kswin", values)
+    runs = {tuple(fired("kswin", values, seed=seed)) for seed in range(5)}
+    assert len(runs) > 1
+    for run in runs:  # each change of two deviations is seen within a window
+        assert all(any(at <= i < at + 100 for i in run) for at in (1_500, 2_000))
+
+
+@pytest.mark.parametrize("stretch", [600, 3_000])
+def test_rddm_sees_a_late_change_as_soon_as_an_early_one(stretch: int) -> None:
+    rng = np.random.default_rng(2)
+    values = (rng.uniform(size=stretch + 500) < np.repeat([0.1, 0.3], [stretch, 500])).astype(float)
+    found = [i for i in fired("rddm", values, min_size_stable=300, max_size_concept=600) if i >= stretch]
+    assert found
+    assert found[0] - stretch < 120
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "most"),
+    [
+        ("cusum", {"target": 0.0, "deviation": 1.0}, 1 / 465),
+        ("ewma", {"target": 0.0, "deviation": 1.0}, 1 / 560),  # Lucas and Saccucci's tables
+        ("glr", {"target": 0.0, "deviation": 1.0}, 1 / 500),
+        ("bocpd", {"target": 0.0, "deviation": 1.0}, 1 / 500),
+    ],
+)
+def test_false_alarms_of_normal_values(name: str, parameters: dict[str, Any], most: float) -> None:
+    """Times to the first alarm over 150 streams of at most 1,500: a rate of alarms per value, +- 3 standard errors."""
+    rng, alarms, values = np.random.default_rng(3), 0, 0
+    test: Machine = DETECTORS[name](**{**parameters, "hold": 0})
+    for _ in range(150 if name != "bocpd" else 20):
+        levels = test.update_many(test.start(), rng.normal(0, 1, 1_500))[1]
+        hits = np.flatnonzero(levels == Level.DRIFT)
+        alarms, values = alarms + bool(len(hits)), values + (int(hits[0]) + 1 if len(hits) else 1_500)
+    assert alarms / values <= most * (1 + 3 / np.sqrt(max(alarms, 1))) + 3 / values
+    if name in ("cusum", "ewma"):
+        assert alarms / values >= most * (1 - 3 / np.sqrt(alarms))
+
+
+@pytest.mark.parametrize("name", ["cusum", "ewma", "glr", "e_cusum", "e_shiryaev_roberts"])
+@pytest.mark.parametrize("worse", ["above", "both"])
+def test_calibrated_keeps_its_budget_and_still_sees(name: str, worse: Literal["above", "both"]) -> None:
+    """Rates of windows, budget one alarm per 1,000: in 200 windows at most 18 % of series may have one, and 3 errors.
+
+    The reference is another sample every time: its error is part of the null.
+    """
+    rng, alarmed, seen, runs = np.random.default_rng(9), 0, 0, 120
+    for _ in range(runs):
+        reference, quiet = rng.beta(4, 16, 60), rng.beta(4, 16, 200)
+        moved = rng.beta(12, 12, 60)
+        test: Machine = DETECTORS[name].calibrated(reference, worse=worse, windows_between_false_alarms=1_000)  # type: ignore[attr-defined]
+        alarmed += bool(np.any(test.update_many(test.start(), quiet)[1] == Level.DRIFT))
+        seen += bool(np.any(test.update_many(test.start(), moved)[1] == Level.DRIFT))
+    assert alarmed / runs <= 0.18 + 3 * np.sqrt(0.18 * 0.82 / runs)
+    assert seen / runs >= 0.95
+
+
+def test_a_level_is_held_for_alerts_that_ask_for_several_windows() -> None:
+    test: Machine = DETECTORS["ddm"](hold=3)
+    levels = test.update_many(test.start(), [0, 0, 0, 1] * 50 + [1] * 60)[1].tolist()
+    first = levels.index(2)
+    assert levels[first : first + 4] == [2, 2, 2, 2]
+    assert levels[first + 4] != 2
