@@ -125,6 +125,17 @@ def parser() -> argparse.ArgumentParser:
         help="for windows.jsonl, verdicts.jsonl, alerts.jsonl and retrain-requests.jsonl; default: replay-NAME",
     )
 
+    p = verb("calibrate", "tell what each model's scan will see, how soon, and how often it will be wrong", _calibrate)
+    p.add_argument("config", metavar="monitor.yaml")
+    p.add_argument("--model", metavar="NAME", help="one model; default: all that have a reference file")
+    p.add_argument(
+        "--shifts",
+        type=_shifts,
+        metavar="A,B",
+        help="shifts of a column's mean to tell the delay of, in standard deviations; default: 0.1,0.2,0.5,1",
+    )
+    p.add_argument("--json", action="store_true", help="for machines: one line each")
+
     p = verb("status", "show how the models are, as the api says", _status)
     p.add_argument("model", nargs="?", metavar="MODEL", help="one model in detail")
     p.add_argument("--url", default="http://127.0.0.1:8000", help="of the api; default: http://127.0.0.1:8000")
@@ -145,6 +156,16 @@ def _port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, not {text!r}")
     return int(text)
+
+
+def _shifts(text: str) -> tuple[float, ...]:
+    try:
+        shifts = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        shifts = ()
+    if not shifts or not all(0 < shift < 100 for shift in shifts):
+        raise argparse.ArgumentTypeError(f"expected numbers above 0 with commas between them, not {text!r}")
+    return shifts
 
 
 def _version() -> str:
@@ -189,6 +210,13 @@ def _replay(args: argparse.Namespace, formatter: logs.Formatter) -> None:
     from stream_monitor import app
 
     app.replay(args.config, args.model, args.events, args.labels, args.output or f"replay-{args.model}", formatter)
+
+
+def _calibrate(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import app, calibrations
+
+    lines = calibrations.calibrations(app.read(args.config, formatter), args.model, args.shifts or calibrations.SHIFTS)
+    calibrations.print_calibrations(lines, Console(), as_json=args.json)
 
 
 def _status(args: argparse.Namespace, formatter: logs.Formatter) -> None:

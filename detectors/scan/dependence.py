@@ -63,12 +63,13 @@ def dependence(residuals: Floats, groups: Integers, scales: Sequence[int]) -> De
 def _shrunk(r: Floats, panes: int) -> tuple[Floats, float]:
     """Autocorrelations (lags, components) of a group, drawn to their mean by as much as chance explains; and how much
     of their differences is kept."""
-    noise = 1.0 / panes
-    if r.shape[1] == 1:
-        kept = max(0.0, 1 - noise * len(r) / max(float((r**2).sum()), 1e-300))
-        return r * kept, kept
+    noise, (lags, count) = 1.0 / panes, r.shape
     mean = r.mean(axis=1, keepdims=True)
-    scatter = ((r - mean) ** 2).sum(axis=1, keepdims=True) / (r.shape[1] - 1)
+    chance = noise * lags / min(count, EFFECTIVE_GROUP)
+    mean = mean * max(0.0, 1 - chance / max(float((mean**2).sum()), 1e-300))
+    if count == 1:
+        return mean, 1.0
+    scatter = ((r - mean) ** 2).sum(axis=1, keepdims=True) / (count - 1)
     kept = np.maximum(0.0, 1 - noise / np.maximum(scatter, 1e-300))
     return mean + kept * (r - mean), float(kept[0, 0])
 

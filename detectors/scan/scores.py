@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from detectors.scan.units import LEAST_EVENTS, Unit
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+UNEVEN: Final = 1.25  # bursts of events are not all of one size: their counts have heavier tails than count / VIF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +51,7 @@ def scores(
         z = deviation / np.sqrt(unit.variance[some][None, :] * (n * own + n**2 * relative * all_))
     if share.any():
         k = np.flatnonzero(share)
-        vif, vif_all = (excess * own)[:, k], (excess * all_)[:, k]
+        vif, vif_all = (UNEVEN - (UNEVEN - 1) / (excess * own)[:, k]) * (excess * own)[:, k], (excess * all_)[:, k]
         m = 1 / (relative[:, k] * vif_all)
         p = np.clip(expected[:, k] / n[:, k], 0.0, 1.0)
         z[:, k] = deviance_root(sums[:, k] / vif, n[:, k] / vif, p * m, m)

@@ -29,6 +29,7 @@ SCALES: Final = (4, 8, 16, 32, 64, 128)
 LEAST_EVENTS: Final = 25.0  # effective ones, below which nothing is said
 SEASONAL_EVENTS: Final = 50.0  # a share counted fewer times in the reference has no season of its own
 POOLED: Final = (GROUPS.index("strays"), GROUPS.index("quality"))
+BURSTY: Final = 1.5  # R beyond which pane sums, not single events, say how skewed sums are
 RAISED: Final = 1.5  # standard errors that an excess of variance is raised by
 
 
@@ -137,7 +138,7 @@ def calibrated(
 
     mean = values.sum(axis=0) / totals[per]
     if of_seasons is None:
-        flat_residuals = _standard(values - events[:, per] * mean, events[:, per])
+        flat_residuals = values - events[:, per] * mean
         power = np.sqrt((flat_residuals**2).mean(axis=0))
         enough = (values.sum(axis=0) >= SEASONAL_EVENTS) | ~share
         lively = (power > 0) & enough & (per == 0)
@@ -154,7 +155,8 @@ def calibrated(
         some = seasonal & (per == k)
         coefficients[:, some] = inverses[k] @ (x.T @ values[:, some])
     expected = (x @ coefficients) * events[:, per]
-    residuals = _standard(values - expected, events[:, per])
+    # Why not by the root of each pane's events: sums are what is tested, and busy panes weigh more in them.
+    residuals = (values - expected) / np.sqrt(totals[per] / panes)
 
     unit = np.array([c.unit for c in of])
     probability = np.clip(expected / np.maximum(events[:, per], 1e-9), 0.0, 1.0)
@@ -164,11 +166,15 @@ def calibrated(
     unknown = np.isnan(unit)
     unit = np.where(unknown, own, unit)
     third, fourth = np.array([c.third for c in of]), np.array([c.fourth for c in of])
-    for g in np.unique(groups[unknown]):
-        some = np.flatnonzero(unknown & (groups == g))
-        third[some], fourth[some] = _cumulants(residuals[:, some], events[:, per[some[0]]])
     kurtosis = np.where(share, 1 / np.maximum(binomial, 1e-12), np.maximum(fourth, 0.0))
-    excess, df_excess = _moderated(own, unit, kurtosis / totals[per], panes, groups)
+    worth = 1 / ((events**2).sum(axis=0) / totals**2)[per]  # panes of equal size that the reference is worth
+    excess, df_excess = _moderated(own, unit, kurtosis / totals[per], worth, groups)
+    bursty = ~share & (unknown | (excess > BURSTY))
+    for g in np.unique(groups[bursty]):
+        some = np.flatnonzero(bursty & (groups == g))
+        of_panes = _cumulants((values - expected)[:, some], events[:, per[some[0]]], excess[some])
+        third[some] = np.where(np.abs(of_panes[0]) > np.abs(third[some]), of_panes[0], third[some])
+        fourth[some] = np.maximum(of_panes[1], fourth[some])
     scale = np.sqrt(np.maximum(unit * excess, 1e-300))
     memory = dependence(residuals / scale, groups, scales)
     df = 1 / (1 / df_excess[:, None] + 1 / memory.df[:, :-1])
@@ -209,12 +215,13 @@ def _subject(group: str, columns: tuple[str, ...]) -> str:
     return "dependence" if group == "dependence" else columns[0]
 
 
-def _cumulants(residuals: Floats, events: Floats) -> tuple[Floats, Floats]:
-    """Third and fourth cumulants of one event's score, from sums of panes: each of a group's own as far as they differ
-    by more than chance."""
-    full = residuals[events > 0]
-    size = float(events[events > 0].mean()) if len(full) else 1.0
-    z = full / np.maximum(np.sqrt((full**2).mean(axis=0)), 1e-300)
+def _cumulants(deviations: Floats, events: Floats, excess: Floats) -> tuple[Floats, Floats]:
+    """Third and fourth cumulants of one effective event's score, from sums of panes: each of a group's own as far as
+    they differ by more than chance."""
+    full = events >= events.mean() / 2
+    size = events[full].mean() / excess if full.any() else np.ones(len(excess))
+    z = deviations[full] / np.sqrt(events[full])[:, None]
+    z /= np.maximum(np.sqrt((z**2).mean(axis=0)), 1e-300)
     found = []
     for power, normal, noise in ((3, 0.0, 6.0), (4, 3.0, 24.0)):
         own = (z**power).mean(axis=0) - normal
@@ -225,18 +232,14 @@ def _cumulants(residuals: Floats, events: Floats) -> tuple[Floats, Floats]:
     return found[0], found[1]
 
 
-def _standard(deviations: Floats, events: Floats) -> Floats:
-    return deviations / np.sqrt(np.where(events > 0, events, np.inf))
-
-
-def _moderated(own: Floats, unit: Floats, noise: Floats, panes: int, groups: Integers) -> tuple[Floats, Floats]:
+def _moderated(own: Floats, unit: Floats, noise: Floats, panes: Floats, groups: Integers) -> tuple[Floats, Floats]:
     """R of each component and its degrees of freedom, from its own and its group's.
 
     `noise` is what single events add to the relative variance of a component's own estimate.
     """
     ratio = np.where(unit > 0, own / np.maximum(unit, 1e-300), 1.0)
     nu = np.where(unit > 0, 2 / (2 / panes + noise), 0.0)
-    excess, df = np.ones(len(own)), np.full(len(own), float(panes))
+    excess, df = np.ones(len(own)), panes.astype(np.float64)
     for g in np.unique(groups):
         some = groups == g
         weight = nu[some]
@@ -246,7 +249,7 @@ def _moderated(own: Floats, unit: Floats, noise: Floats, panes: int, groups: Int
             expected = unit[some] / np.maximum(noise[some], 1e-300)
             centre = float((expected * ratio[some]).sum() / expected.sum())
             bursts = float((1 / np.maximum(noise[some][weight > 0], 1e-300)).sum()) / max(centre, 1.0)
-            total = np.full(int(some.sum()), max(min(bursts, 2.0 * panes), 2.0))
+            total = np.full(int(some.sum()), max(min(bursts, 2.0 * float(panes[some].max())), 2.0))
             moderated = np.maximum(centre, (20 * centre + weight * ratio[some]) / (20 + weight))
             excess[some] = 1 + np.maximum(moderated - 1, 0.0) * (1 + RAISED * np.sqrt(2 / total))
             df[some] = np.maximum(total, 8.0)

@@ -11,6 +11,7 @@ from detectors.counts import Counts
 from detectors.layouts import HEAD, CategoricalLayout, Layout, NumericLayout
 from detectors.scan import Scan, look, needed
 from detectors.scan.dependence import dependence
+from detectors.scan.plans import delays, plans
 from detectors.scan.scan import ALL, SHARES, budgets_of
 from detectors.scan.seasons import seasons
 from detectors.scan.tails import deviance_root, student_tail
@@ -193,3 +194,37 @@ def test_shares_of_the_budget_add_up() -> None:
     of, segments = budgets_of(["location"] * 3 + ["bins"] * 5 + ["labels"], True, 0.01)
     assert 3 * of["location"] + 5 * of["bins"] + of["labels"] + of["joint"] + segments == pytest.approx(0.01)
     assert sum(SHARES.values()) == pytest.approx(1.0)
+
+
+def test_the_smallest_change_fills_a_window_to_its_bound(scan: Scan) -> None:
+    """z of a window of n events whose mean is off by d is d / sqrt(1 / n + 1 / m): at the bound for the smallest d."""
+    unit = scan.units[ALL]
+    found = {(p.group, p.panes): p for p in plans(unit)}
+    one = found["location", 16]
+    expected = one.threshold * (1 / (16 * PANE) + 1 / (400 * PANE)) ** 0.5
+    assert one.smallest == pytest.approx(expected, rel=0.1)  # R and the memory are estimated
+    assert one.floor == pytest.approx(one.threshold * (400 * PANE) ** -0.5, rel=0.1)
+    assert sum(p.false_alarms_per_pane for p in found.values()) <= 1 / 10_000
+    soon, late = delays(unit, [1.0, 0.05]).values()
+    assert soon is not None
+    assert soon <= 4
+    assert late is None or late > 64
+
+
+def test_a_cycle_is_taken_away_before_testing() -> None:
+    """A mean that goes up and down by a standard deviation every 40 panes is no finding; a shift on top of it is."""
+    rng = np.random.default_rng(9)
+    wave = np.sin(2 * np.pi * np.arange(400 * PANE) / (40 * PANE))
+
+    def seasonal(count: int, first: int) -> tuple[Floats, NDArray[np.int64]]:
+        x, codes = draw(rng, count)
+        x[:, 0] += np.resize(wave[(first % 40) * PANE :], len(x)) if first % 40 else np.resize(wave, len(x))
+        return x, codes
+
+    found = Scan.calibrated(LAYOUT, {ALL: panes(*seasonal(400, 0))}, panes_between_false_alarms=10_000)
+    assert [s.period_ms for s in found.units[ALL].seasons] == [40_000.0]
+    x, codes = seasonal(200, 400)
+    assert crossings(series(found, panes(x, codes, 400))) == []
+    x[100 * PANE :, 0] += 0.5
+    first = min(c.end for c in crossings(series(found, panes(x, codes, 400))))
+    assert 100 <= first <= 108
