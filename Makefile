@@ -40,6 +40,9 @@ bench: services  ## the benchmarks, one JSON line a figure
 fuzz: install  ## JSON decoding against json.loads, with inputs that seek new paths (FUZZ_SECONDS=300)
 	$(BIN)/python -m tests.fuzz.json --seconds $(or $(FUZZ_SECONDS),300)
 
+evaluate: install  ## false alarms and delays on labelled streams (EVALUATE_ARGS="--seeds 0-9 --sizes small")
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.evaluation $(EVALUATE_ARGS)
+
 soak: services  ## the long fault runs, on 1,000,000 events each (EXACT_EVENTS=...)
 	EXACT_EVENTS=$(or $(EXACT_EVENTS),1000000) $(BIN)/python -m pytest tests/exactness/soak.py --capture=no $(PYTEST_ARGS)
 
