@@ -60,6 +60,15 @@ def categorical(words: Mapping[str, int]) -> CategoricalLayout:
     return CategoricalLayout(categories=tuple(ordered[:MAX_CATEGORIES]))
 
 
+def boolean() -> CategoricalLayout:
+    """The two categories of a column that is true or false, whatever has been seen of it.
+
+    >>> boolean().categories
+    ('false', 'true')
+    """
+    return CategoricalLayout(categories=("false", "true"))
+
+
 def numeric(numbers: Floats) -> NumericLayout:
     """Bins for a column with these finite values.
 
@@ -209,6 +218,8 @@ def from_raw(column: RawColumn | None, declared: str | None) -> ColumnLayout:
 
     A "text" column is counted by its length, as a number.
     """
+    if declared == "boolean":
+        return boolean()
     if column is None:
         return CategoricalLayout(categories=()) if declared == "categorical" else NumericLayout(edges=())
     kind = declared or guess(numbers=column.numbers, words=column.texts)
@@ -217,5 +228,7 @@ def from_raw(column: RawColumn | None, declared: str | None) -> ColumnLayout:
 
 def from_values(*, numbers: Floats, words: Mapping[str, int], declared: str | None) -> ColumnLayout:
     """The layout of a column with these finite numbers and these words with their counts."""
+    if declared == "boolean":
+        return boolean()
     kind = declared or guess(numbers=len(numbers), words=sum(words.values()))
     return categorical(words) if kind == "categorical" else numeric(numbers)

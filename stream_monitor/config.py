@@ -16,6 +16,7 @@ INLINE = {"kind": "inline"}  # no key of its own in YAML: its keys stand beside 
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 
+Kind = Literal["numeric", "categorical", "boolean", "text", "timestamp", "embedding", "list"]  # see kinds.py
 Task = Literal["binary", "multiclass", "regression", "ranking", "none"]
 
 
@@ -212,7 +213,7 @@ class Model:
     fields: Fields = field(default_factory=Fields)
     features: Features | None = None
     labels: Labels | None = None
-    columns: Mapping[str, Literal["numeric", "categorical", "text"]] = field(default_factory=dict)
+    columns: Mapping[str, Kind] = field(default_factory=dict)
     segments: tuple[str, ...] = ()
     max_segments: int = 100  # values per dimension; the rest is counted together as `other`
     reference: Reference = field(default_factory=Reference)

@@ -12,9 +12,11 @@ from stream_monitor.config import DAY_MS, Config, Format, Model, MonitorSpec, Se
 from stream_monitor.config_known import OWN_TOPICS, TOPIC_CHARACTERS, Finding, Known, instant
 from stream_monitor.config_values import choices
 from stream_monitor.extras import REGISTRY_FORMATS, missing_modules
+from stream_monitor.kinds import counted_as, derived_from
 from stream_monitor.roles import is_pattern, matches
 
 GROUPS: Final = ("drift", "performance", "quality", "stream", "fairness")
+_LAID_OUT: Final = {"numeric": "numeric", "text": "numeric", "categorical": "categorical", "boolean": "categorical"}
 PANE_MS: Final = (1_000, 7 * DAY_MS)
 
 
@@ -146,7 +148,10 @@ def _format(
 def column_names(model: Model) -> tuple[str, ...] | None:
     """The feature columns that the configuration names; None where they are learnt from the data."""
     listed = model.feature_paths
-    return listed if isinstance(listed, tuple) else tuple(model.columns) or None
+    names = listed if isinstance(listed, tuple) else tuple(model.columns)
+    made = derived_from(model.columns)
+    alone = set(made.values()) - counted_as(model.columns).keys()  # counted by what is derived of them only
+    return (*(n for n in names if n not in alone), *made) or None
 
 
 def _columns(path: str, model: Model) -> Iterator[Finding]:
@@ -161,13 +166,17 @@ def _columns(path: str, model: Model) -> Iterator[Finding]:
                 yield f"{path}.columns.{name}", f"is not in fields.features{choices(name, listed)}"
     elif model.columns and not listed and model.features is None:
         yield f"{path}.fields.features", "missing: columns are named, but not where the features are"
-    names = column_names(model)
+    names, made, counted = column_names(model), derived_from(model.columns), counted_as(model.columns)
+    for name in sorted(made.keys() & {*model.columns, *(listed if isinstance(listed, tuple) else ())}):
+        yield f"{path}.columns.{made[name]}", f"{name!r}, which is derived of it, is a column, too"
     for i, segment in enumerate(model.segments):
         where = f"{path}.segments[{i}]"
         if names is not None and segment not in names:
             yield where, f"unknown column {segment!r}{choices(segment, names)}"
-        elif model.columns.get(segment, "categorical") != "categorical":
-            yield where, f"{segment!r} is {model.columns[segment]}; a segment is a categorical column"
+        elif counted.get(segment, "categorical") not in ("categorical", "boolean"):
+            yield where, f"{segment!r} is {counted[segment]}; a segment is a categorical column"
+        elif segment in made:
+            yield where, f"{segment!r} is derived of {made[segment]!r}; a segment is a column of the event"
         elif model.segments.index(segment) < i:
             yield where, f"{segment!r} twice"
 
@@ -290,13 +299,14 @@ def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> It
     names = column_names(model)
     if metric.needs in ("column", "scan") and isinstance(monitor.columns, tuple | str) and monitor.columns != "all":
         columns = (monitor.columns,) if isinstance(monitor.columns, str) else monitor.columns
+        counted = counted_as(model.columns)
         outputs = [n for n in ("prediction", "score") if getattr(model.fields, n)]
         for i, column in enumerate(columns):
             where = f"{path}.columns[{i}]" if isinstance(monitor.columns, tuple) else f"{path}.columns"
             if names is not None and column not in names and column not in outputs:
                 yield where, f"unknown column {column!r}{choices(column, [*names, *outputs])}"
-            elif column in model.columns and metric.kinds and model.columns[column] not in metric.kinds:
-                yield where, f"{column!r} is {model.columns[column]}; {metric.name} reads {' and '.join(metric.kinds)}"
+            elif column in counted and metric.kinds and _LAID_OUT[counted[column]] not in metric.kinds:
+                yield where, f"{column!r} is {counted[column]}; {metric.name} reads {' and '.join(metric.kinds)}"
 
 
 def _segments(path: str, monitor: MonitorSpec, model: Model) -> Iterator[Finding]:

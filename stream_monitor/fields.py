@@ -6,8 +6,9 @@ event that cannot be read becomes a dead letter with the first reason that appli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -17,7 +18,9 @@ from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.batches import MISSING, Batch, Column, DeadLetter, Integers, LabelBatch, Mode
 from stream_monitor.columns import column, encode_words, json_text, name_of, safe
 from stream_monitor.config import Config, Format, Model
+from stream_monitor.derivations import derive
 from stream_monitor.interfaces import Schemas
+from stream_monitor.kinds import DERIVED, MODES, derived_from
 from stream_monitor.times import parse_times
 
 Path = tuple[str, ...]
@@ -26,7 +29,7 @@ Mask = NDArray[np.bool_]
 FUTURE_FREE: Final = 1 << 62  # an `at_ms` for readers without a clock: nothing is in the future
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
     """What decoding a model's events needs to know.
 
@@ -51,11 +54,11 @@ class Plan:
 
     def modes(self, layout: Layout | None) -> dict[str, Mode]:
         """How each feature must be decoded; under the raw layout only what the configuration knows of it."""
-        declared: dict[str, Mode] = dict(self.model.columns)
+        declared = self.model.columns
         if layout is None:
             features = self.features
             names = declared if isinstance(features, str) else features
-            return {name: declared.get(name, "raw") for name in names}
+            return {name: MODES[kind] for name in names if (kind := declared.get(name, "raw")) in MODES}
         return {
             name: "categorical"
             if isinstance(of, CategoricalLayout)
@@ -63,7 +66,17 @@ class Plan:
             if declared.get(name) == "text"
             else "numeric"
             for name, of in layout.features.items()
+            if name not in self.derived
         }
+
+    @cached_property
+    def derived(self) -> Mapping[str, str]:
+        """Columns that are made of others -> what they are made of."""
+        return derived_from(self.model.columns)
+
+    def read(self, layout: Layout) -> set[str]:
+        """The features that must be read for the columns of a layout."""
+        return {self.derived.get(name, name) for name in layout.features}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -292,7 +305,8 @@ def _batch(
     model, n = plan.model, len(rows)
     modes = plan.modes(layout)
     if layout is None and isinstance(plan.features, str) and plan.features:
-        modes = {name: modes.get(name, "raw") for name in rows.feature_names()}
+        made = set(plan.derived.values()) - modes.keys()  # not counted themselves
+        modes = {name: modes.get(name, "raw") for name in rows.feature_names() if name not in made}
     features = tuple(rows.feature(name, mode) for name, mode in modes.items())
     decoded = {c.name: c for c, mode in zip(features, modes.values(), strict=True) if mode == "categorical"}
     segments = {}
@@ -320,7 +334,7 @@ def _batch(
         versions=versions,
         version_codes=codes,
         ids=ids,
-        features=features,
+        features=(*features, *_derived(rows, plan, layout, times_ms)),
         predictions=_predictions(layout, prediction, score, values),
         prediction=prediction,
         score=score,
@@ -330,6 +344,14 @@ def _batch(
         segments=segments,
         places=places,
     )
+
+
+def _derived(rows: Rows, plan: Plan, layout: Layout | None, times_ms: Integers) -> Iterator[Column]:
+    """The columns that are made of others, as far as the layout has them."""
+    for name, kind in plan.model.columns.items():
+        wanted = [s for s in DERIVED.get(kind, ()) if layout is None or f"{name}.{s}" in layout.features]
+        if wanted:
+            yield from derive(name, kind, rows.feature_values(name), times_ms, wanted)
 
 
 def _texts(values: Sequence[Any]) -> list[str]:

@@ -24,6 +24,7 @@ from stream_monitor.config import Config, Model
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.fields import FUTURE_FREE, Plan, assemble, event_plan
 from stream_monitor.formats.files import Piece, everything
+from stream_monitor.kinds import counted_as, derived_from, needs_time
 from stream_monitor.panes import PANE_ROWS, choose_pane, grouping, raw_pane_ms
 from stream_monitor.tallies import tally
 
@@ -136,7 +137,7 @@ def reference_id(data: bytes) -> str:
 
 def watched(model: Model, feature: str) -> bool:
     """Whether a key of the feature object is counted: all are, unless `columns` says which."""
-    return not model.columns or isinstance(model.fields.features, tuple) or feature in model.columns
+    return not model.columns or isinstance(model.fields.features, tuple) or feature in counted_as(model.columns)
 
 
 def prepare(name: str, model: Model, base_dir: Path, layout: Layout | None = None) -> Prepared:
@@ -162,7 +163,12 @@ def prepare(name: str, model: Model, base_dir: Path, layout: Layout | None = Non
         layout = Layout(
             pane_ms=choose_pane(model, batch.times_ms) if timed else raw_pane_ms(model),
             features=_in_order(
-                model, {c.name: _learn(c, rows, plan) for c in batch.features if watched(model, c.name)}
+                model,
+                {
+                    c.name: _learn(c, rows, plan)
+                    for c in batch.features
+                    if watched(model, c.name) and (timed or not needs_time(c.name, model.columns))
+                },
             ),
             predictions=_predictions(model, batch),
             residual=residual_of(model),
@@ -264,7 +270,7 @@ def _numbers(of: Column) -> Any:
 
 def _learn(of: Column, rows: Any, plan: Plan) -> ColumnLayout:
     """The layout of a feature."""
-    declared = plan.model.columns.get(of.name)
+    declared = counted_as(plan.model.columns).get(of.name)
     learnt = learning.from_values(numbers=_numbers(of), words=_words(of), declared=declared)
     if isinstance(learnt, CategoricalLayout) and declared is None:  # numbers among the texts are categories then
         return learning.categorical(_words(rows.feature(of.name, "categorical")))
@@ -274,6 +280,8 @@ def _learn(of: Column, rows: Any, plan: Plan) -> ColumnLayout:
 def _in_order(model: Model, features: dict[str, ColumnLayout]) -> dict[str, ColumnLayout]:
     """Features as the configuration lists them, else by name."""
     listed = model.fields.features if isinstance(model.fields.features, tuple) else ()
+    made = derived_from(model.columns)
+    listed = tuple(n for base in listed for n in (base, *(d for d, of in made.items() if of == base)))
     order = [n for n in (listed or sorted(features)) if n in features]
     return {n: features[n] for n in [*order, *sorted(set(features) - set(order))]}
 
@@ -322,10 +330,10 @@ def residual_of(model: Model) -> Residual:
 def layout_from_raw(model: Model, counts: Counts, *, pane_ms: int = 0) -> Layout:
     """The first layout of a model, from merged counts under the raw layout; `pane_ms` 0 keeps the raw pane."""
     seen = learning.raw_columns(counts)
-    features, declared = model.fields.features, dict(model.columns)
+    features, declared = model.fields.features, counted_as(model.columns)
     names = {name[2:] for name in seen if name.startswith("f:") and watched(model, name[2:])} | set(declared)
     if isinstance(features, tuple):
-        names |= set(features)
+        names |= set(features) - set(derived_from(model.columns).values()) | set(declared)
     predictions = {}
     for name, path in (("prediction", model.fields.prediction), ("score", model.fields.score)):
         if path:

@@ -132,10 +132,10 @@ def _paths(plan: Plan, layout: Layout | None) -> list[tuple[str, ...]]:
     paths = [tuple(path.split(".")) for role in _ROLES if (path := getattr(fields, role))]
     paths += [tuple(path.split(".")) for path in plan.model.segments]
     if isinstance(features, tuple):
-        paths += [tuple(path.split(".")) for path in {*features, *(layout.features if layout else ())}]
+        paths += [tuple(path.split(".")) for path in {*features, *(plan.read(layout) if layout else ())}]
     elif features:
         at = tuple(features.split("."))
-        names = {*layout.features, *plan.model.segments} if layout else set()
+        names = {*plan.read(layout), *plan.model.segments} if layout else set()
         inside = [(*at, name) for name in names]
         paths += inside if inside and all(map(_safe_key, names)) else [at]
     return sorted(set(paths))
