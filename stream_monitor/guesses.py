@@ -83,6 +83,8 @@ def guess(rows: Sequence[Row], arrivals_ms: Sequence[int] = ()) -> Guess:
     features = {p.removeprefix(prefix): v for p, v in paths.items() if p.startswith(prefix)} if box else {
         p: v for p, v in outside.items() if p not in found.values() and not _local_times(v)
     }  # fmt: skip
+    if box:
+        features |= _lists(rows, box)
     columns = {n: kind for n, v in features.items() if (kind := column_kind(v)) and not (_is_id_name(n) and _unique(v))}
     left_out = [n for n in features if n not in columns]
     if left_out:
@@ -148,13 +150,22 @@ def flatten(rows: Sequence[Row]) -> dict[str, list[Any]]:
 
 
 def column_kind(values: Values) -> str | None:
-    """numeric, categorical or text; None for what is empty or an identifier of each event.
+    """The kind of a column; None for what is empty or an identifier of each event.
 
     >>> column_kind([1.5, 2, 3]), column_kind(["de", "fr", "de"]), column_kind([True, False])
-    ('numeric', 'categorical', 'categorical')
+    ('numeric', 'categorical', 'boolean')
+    >>> column_kind(["2026-01-05T10:00:00Z"]), column_kind([[0.5, 1], [2, 3]]), column_kind([["a"], ["b", "c"]])
+    ('timestamp', 'embedding', 'list')
     """
     if not values:
         return None
+    if all(isinstance(v, bool) for v in values):
+        return "boolean"
+    if all(isinstance(v, list) for v in values):
+        vectors = len({len(v) for v in values}) == 1 and values[0] and all(_is_number(x) for v in values for x in v)
+        return "embedding" if vectors else "list"
+    if all(isinstance(v, str) and _is_time(v) for v in values):
+        return "timestamp"
     if all(_is_number(v) for v in values):
         return "numeric"
     texts = [v for v in values if isinstance(v, str)]
@@ -164,6 +175,16 @@ def column_kind(values: Values) -> str | None:
     if sum(map(len, texts)) / len(texts) > 24 and sum(" " in t for t in texts) > len(texts) / 2:
         return "text"
     return None if len(texts) >= 20 and distinct > 0.9 * len(texts) else "categorical"
+
+
+def _lists(rows: Sequence[Row], box: str) -> dict[str, list[Any]]:
+    """Keys of the feature object that hold lists wherever they hold something."""
+    found: dict[str, list[Any]] = {}
+    for row in rows:
+        for key, value in _at(row, box).items():
+            if value is not None:
+                found.setdefault(key, []).append(value)
+    return {k: values for k, values in found.items() if all(isinstance(v, list) for v in values)}
 
 
 def _named(paths: Sequence[str] | Mapping[str, Any], what: str) -> str:

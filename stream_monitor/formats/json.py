@@ -292,8 +292,9 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 
 
 def _quick(plan: Plan, layout: Layout | None) -> Quick | None:
-    """The quick way of a plan; None where nothing is compiled, or where a field's name cannot stand in a message."""
-    if not COMPILED:
+    """The quick way of a plan; None where nothing is compiled, where columns are derived of values, or where a field's
+    name cannot stand in a message."""
+    if not COMPILED or plan.derived:
         return None
     key = ("quick", layout.id if layout is not None else "")
     if key not in plan.cache:

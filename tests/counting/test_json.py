@@ -208,7 +208,8 @@ def test_text_columns_are_their_length() -> None:
         batch, _ = decode(
             records(*(event(features={"note": v}) for v in ("abc", "", "ü😀", 7, None))), plan_of(model), of, NOW
         )
-        (note,) = batch.features
+        note = batch.features[0]
+        assert [c.name for c in batch.features[1:]] == ([] if of else ["note.tokens", "note.script"])
         assert [s[:2] for s in shown(note)] == [
             (NUMBER, 3.0), (NUMBER, 0.0), (NUMBER, 2.0), (NESTED, None), (MISSING, None),
         ]  # fmt: skip

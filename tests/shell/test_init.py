@@ -132,7 +132,7 @@ def test_words_for_classes_and_times_without_an_offset(tmp_path: Path) -> None:
     model = written(tmp_path, seen).models["loans"]
     assert (model.task, model.positive) == ("binary", "approve")  # the class whose scores are high
     assert model.fields.time == ""
-    assert model.columns == {"comment": "text", "flag": "categorical"}
+    assert model.columns == {"comment": "text", "flag": "boolean"}
     assert "date has no offset" in render(seen)
 
 
