@@ -181,7 +181,7 @@ def test_declared_and_listed_columns_from_raw_counts() -> None:
         column("t", ["a", "bcd", None], "text"),
     )
     layout = layout_from_raw(model, raw)
-    assert list(layout.features) == ["t", "n", "c", "other", "gone"]
+    assert list(layout.features) == ["t", "t.tokens", "t.script", "n", "c", "other", "gone"]
     assert layout.features["c"] == CategoricalLayout(categories=("2", "1"))
     assert layout.features["gone"] == CategoricalLayout(categories=())
     assert layout.features["other"] == NumericLayout(edges=())
