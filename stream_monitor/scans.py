@@ -120,12 +120,8 @@ def _results(state: State, judge: Judge, of: Calibrated, unit: Unit, window: Win
     if there:
         vectors[there] = unit.components.vectors([c for c in counts if c is not None])
     begun = there[0] if there else len(counts)  # before it is no silence, but nothing kept
-    results: list[Result] = []
-    for stop in range(max(begin, first + 1), end + 1):
-        rows = slice(max(begun, stop - first - back - 1), stop - first)
-        if rows.stop - rows.start >= unit.scales[0]:
-            results += look(unit, first + rows.start, vectors[rows]).results
-    return results
+    since = max(begin, first + 1) - 1
+    return list(look(unit, first + begun, vectors[begun:], since=since).results)
 
 
 def _rank(result: Result) -> tuple[bool, bool, float]:
