@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream_monitor.formats.machine import Bytes, compiled, int64
+from stream_monitor.formats.machine import byte, compiled, int64
 from stream_monitor.times import GREATEST_MS, LEAST_MS
 
 _LEAST_SECONDS: Final = LEAST_MS / 1000
@@ -29,44 +29,45 @@ def epoch_ms(value: float) -> tuple[int, bool]:
 
 
 @compiled
-def _two(data: Bytes, p: int) -> Any:
-    return int64(data[p]) * 10 + int64(data[p + 1]) - 528
+def _two(p: int) -> Any:
+    return int64(byte(p)) * 10 + int64(byte(p + 1)) - 528
 
 
 @compiled
-def rfc3339_ms(data: Bytes, p: int, end: int) -> tuple[int, bool]:
+def rfc3339_ms(p: int, end: int) -> tuple[int, bool]:
     """(epoch ms, whether it is a time) of the ASCII text from `p` to `end`.
 
-    >>> ms, good = rfc3339_ms(np.frombuffer(b"1970-01-01T01:00:00.5+01:00", np.uint8), 0, 27)
+    >>> text = np.frombuffer(b"1970-01-01T01:00:00.5+01:00", np.uint8)
+    >>> ms, good = rfc3339_ms(text.ctypes.data, text.ctypes.data + 27)
     >>> int(ms), good
     (500, True)
     """
     if end - p < 20:
         return 0, False
     for i in _DIGITS:
-        if data[p + i] < 48 or data[p + i] > 57:
+        if byte(p + i) < 48 or byte(p + i) > 57:
             return 0, False
-    if data[p + 4] != 45 or data[p + 7] != 45 or data[p + 13] != 58 or data[p + 16] != 58:
+    if byte(p + 4) != 45 or byte(p + 7) != 45 or byte(p + 13) != 58 or byte(p + 16) != 58:
         return 0, False
-    if data[p + 10] | 32 != 116 and data[p + 10] != 32:
+    if byte(p + 10) | 32 != 116 and byte(p + 10) != 32:
         return 0, False
-    year, month, day = _two(data, p) * 100 + _two(data, p + 2), _two(data, p + 5), _two(data, p + 8)
-    hour, minute, second = _two(data, p + 11), _two(data, p + 14), _two(data, p + 17)
+    year, month, day = _two(p) * 100 + _two(p + 2), _two(p + 5), _two(p + 8)
+    hour, minute, second = _two(p + 11), _two(p + 14), _two(p + 17)
     if year < 1 or month < 1 or month > 12 or day < 1 or hour > 23 or minute > 59 or second > 60:
         return 0, False
     leap = month == 2 and ((year % 4 == 0 and year % 100 != 0) or year % 400 == 0)
     if day > _DAYS[month - 1] + (1 if leap else 0):
         return 0, False
     shift, tail = 0, end - 1
-    if data[tail] | 32 != 122:
+    if byte(tail) | 32 != 122:
         tail = end - 6
-        sign = data[tail]
-        if end - p < 25 or (sign != 43 and sign != 45) or data[end - 3] != 58:
+        sign = byte(tail)
+        if end - p < 25 or (sign != 43 and sign != 45) or byte(end - 3) != 58:
             return 0, False
         for i in (end - 5, end - 4, end - 2, end - 1):
-            if data[i] < 48 or data[i] > 57:
+            if byte(i) < 48 or byte(i) > 57:
                 return 0, False
-        hours, minutes = _two(data, end - 5), _two(data, end - 2)
+        hours, minutes = _two(end - 5), _two(end - 2)
         if hours > 23 or minutes > 59:
             return 0, False
         shift = hours * 60 + minutes
@@ -74,12 +75,12 @@ def rfc3339_ms(data: Bytes, p: int, end: int) -> tuple[int, bool]:
             shift = -shift
     fraction, worth = 0, 100
     if tail > p + 19:
-        if data[p + 19] != 46 or tail == p + 20:
+        if byte(p + 19) != 46 or tail == p + 20:
             return 0, False
         for i in range(p + 20, tail):
-            if data[i] < 48 or data[i] > 57:
+            if byte(i) < 48 or byte(i) > 57:
                 return 0, False
-            fraction += worth * (int64(data[i]) - 48)
+            fraction += worth * (int64(byte(i)) - 48)
             worth //= 10
     # Days since 1970-01-01, with years that begin in March so that the leap day is the last one.
     y = year - (1 if month <= 2 else 0)

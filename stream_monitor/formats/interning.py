@@ -10,7 +10,19 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.formats.machine import PADDING, Bytes, compiled, int64, load64
+from stream_monitor.formats.machine import (
+    PADDING,
+    Bytes,
+    address,
+    byte,
+    compiled,
+    inlined,
+    int64,
+    load64,
+    own32,
+    own64,
+    watch,
+)
 
 NONE: Final = -1  # not there, and not to be added
 FULL: Final = -2  # not there, and no room for it
@@ -54,46 +66,66 @@ def string(of: Strings, number: int) -> bytes:
     return of.arena[start : start + int(of.lengths[number])].tobytes()
 
 
-@compiled
+@inlined
 def tail_mask(length: int) -> np.uint64:
     """What of eight bytes are the first `length`, 0 to 7."""
     return (_1 << (np.uint64(length) << _3)) - _1
 
 
-@compiled
-def intern(of: Strings, tag: int, data: Bytes, start: int, end: int, add: bool) -> Any:
-    """The number of the string data[start:end], or NONE or FULL. PADDING bytes must follow it in `data`."""
-    length = end - start
-    whole = length >> 3
-    last = tail_mask(length & 7)
+@inlined
+def digest(tag: int, start: int, length: int) -> Any:
+    """The hash of the string of `length` bytes at the address `start`."""
     h = np.uint64(tag + 1) * _MIX
-    for i in range(whole):
-        h = (h ^ load64(data, start + 8 * i)) * _MIX
+    for i in range(length >> 3):
+        h = (h ^ load64(start + 8 * i)) * _MIX
         h = h ^ (h >> _32)
-    h = (h ^ (load64(data, start + 8 * whole) & last) ^ np.uint64(length)) * _MIX
-    h = h ^ (h >> _32)
-    mask = len(of.places) - 1
+    h = (h ^ (load64(start + (length & ~7)) & tail_mask(length & 7)) ^ np.uint64(length)) * _MIX
+    return h ^ (h >> _32)
+
+
+@compiled
+def find(
+    places: int, mask: int, tags: int, hashes: int, starts: int, lengths: int, arena: int,
+    tag: int, h: Any, start: int, length: int,
+) -> Any:  # fmt: skip
+    """The number of a string in the table whose arrays are at these addresses, or NONE."""
     place = int64(h & np.uint64(mask))
-    while of.places[place] != 0:
-        n = int64(of.places[place]) - 1
-        if of.hashes[n] == h and of.tags[n] == tag and of.lengths[n] == length:
-            at = int64(of.starts[n])
-            same = (load64(of.arena, at + 8 * whole) ^ load64(data, start + 8 * whole)) & last == _0
-            for i in range(whole):
-                if not same or load64(of.arena, at + 8 * i) != load64(data, start + 8 * i):
-                    same = False
-                    break
-            if same:
-                return n
+    while True:
+        n = own32(places + 4 * place) - 1
+        if n < 0:
+            return NONE
+        if own64(hashes + 8 * n) == h and own32(tags + 4 * n) == tag and int64(own64(lengths + 8 * n)) == length:
+            at = arena + int64(own64(starts + 8 * n))
+            i = 0
+            while i + 8 <= length and own64(at + i) == load64(start + i):
+                i += 8
+            if i + 8 > length and (own64(at + i) ^ load64(start + i)) & tail_mask(length & 7) == _0:
+                return int64(n)
         place = (place + 1) & mask
-    if not add:
-        return NONE
+
+
+@compiled
+def intern(of: Strings, tag: int, start: int, end: int, add: bool) -> Any:
+    """The number of the string between two addresses, or NONE or FULL. PADDING bytes must follow it."""
+    length = end - start
+    mask = len(of.places) - 1
+    h = digest(tag, start, length)
+    n = find(
+        of.places.ctypes.data, mask, of.tags.ctypes.data, of.hashes.ctypes.data, of.starts.ctypes.data,
+        of.lengths.ctypes.data, of.arena.ctypes.data, tag, h, start, length,
+    )  # fmt: skip
+    if n >= 0 or not add:
+        return n
     n, at = int64(of.sizes[0]), int64(of.sizes[1])
     if n >= len(of.tags) or at + length + PADDING > len(of.arena):
         return FULL
+    place = int64(h & np.uint64(mask))
+    while of.places[place] != 0:
+        place = (place + 1) & mask
     of.places[place] = n + 1
     of.tags[n], of.hashes[n], of.starts[n], of.lengths[n] = tag, h, at, length
-    of.arena[at : at + length] = data[start:end]
+    for i in range(length):
+        of.arena[at + i] = byte(start + i)
     of.sizes[0] = n + 1
     of.sizes[1] = at + ((length + 7) & ~7)
     return n
@@ -103,11 +135,21 @@ def intern(of: Strings, tag: int, data: Bytes, start: int, end: int, add: bool) 
 def refile(of: Strings, into: Strings) -> None:
     """Add all strings of a table, by their order, to a larger one that is empty."""
     for n in range(of.sizes[0]):
-        intern(into, of.tags[n], of.arena, of.starts[n], of.starts[n] + of.lengths[n], True)
+        start = of.arena.ctypes.data + of.starts[n]
+        intern(into, of.tags[n], start, start + of.lengths[n], True)
 
 
 def larger(of: Strings, arena: int) -> Strings:
     """The same strings with twice the room, and room for `arena` more bytes."""
     into = strings(2 * len(of.tags), 2 * len(of.arena) + arena)
+    watch(address(of.arena), address(of.arena) + len(of.arena))
     refile(of, into)
     return into
+
+
+def add(of: Strings, tag: int, text: bytes) -> int:
+    """The number of a string, added if need be; NONE or FULL as `intern` says."""
+    data = np.frombuffer(text + bytes(PADDING), np.uint8)
+    start = address(data)
+    watch(start, start + len(data))
+    return int(intern(of, tag, start, start + len(text), True))

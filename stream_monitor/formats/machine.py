@@ -1,11 +1,14 @@
-"""What compiled loops need of the processor: eight bytes at once, 128-bit products, leading and trailing zeros.
+"""What compiled loops need of the processor: memory by address, 128-bit products, leading and trailing zeros.
 
-Without numba nothing here is compiled, and formats read by their plain ways. NUMBA_BOUNDSCHECK=1 in the environment
-checks every index, here too: the fuzzer runs so.
+Why addresses: an array that is handed to a compiled function has its references counted at every call, which takes
+longer than to compare eight bytes. A buffer is read from `address(buffer)` on, and PADDING bytes must follow what is
+read. With NUMBA_BOUNDSCHECK=1 in the environment every read is checked against `watch`: the fuzzer runs so.
+Without numba nothing here is compiled, and formats read by their plain ways.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Callable
@@ -22,7 +25,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COMPILED: Final = ENGINE == "numba" and sys.byteorder == "little"
 PADDING: Final = 64  # bytes that must follow what is read eight bytes at a time
-_CHECKED: Final = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
+CHECKED: Final = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
+
+_LIMITS: Final = (ctypes.c_int64 * 2)(0, (1 << 63) - 1)
+_LIMITS_AT: Final = ctypes.addressof(_LIMITS)
+
+
+def address(of: NDArray[Any]) -> int:
+    """Where the first byte of an array is; the caller keeps the array alive."""
+    return int(of.ctypes.data)
+
+
+def watch(first: int, last: int) -> None:
+    """Reads by address must be from `first` to `last`, where they are checked at all."""
+    _LIMITS[0], _LIMITS[1] = first, last
+
 
 if COMPILED:
     import numba
@@ -32,21 +49,23 @@ if COMPILED:
 
     def compiled(function: F) -> F:
         """The function, compiled; it holds no lock while it runs."""
-        out: F = numba.njit(cache=True, nogil=True)(function)
+        out: F = numba.njit(cache=not CHECKED, nogil=True)(function)  # a checked one knows the limits' address
         return out
 
     def inlined(function: F) -> F:
         """The same for small functions, which are compiled into their callers."""
-        out: F = numba.njit(cache=True, nogil=True, forceinline=True)(function)
+        out: F = numba.njit(cache=not CHECKED, nogil=True, forceinline=True)(function)
         return out
 
-    def _load64(typing: Any, array: Any, at: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-            place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
-            return builder.load(place, align=1)
+    def _loader(bits: int, type: Any) -> Any:
+        def load(typing: Any, at: Any) -> Any:
+            def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                read = builder.load(builder.inttoptr(arguments[0], ir.IntType(bits).as_pointer()), align=1)
+                return read if bits == 64 else builder.zext(read, ir.IntType(64))
 
-        return types.uint64(array, types.int64), code
+            return type(types.int64), code
+
+        return intrinsic(load)
 
     def _high64(typing: Any, a: Any, b: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -74,7 +93,9 @@ if COMPILED:
 
         return types.float64(types.uint64), code
 
-    _load = intrinsic(_load64)
+    _load8 = _loader(8, types.int64)
+    _load32 = _loader(32, types.int64)
+    _load64 = _loader(64, types.uint64)
     as_double = intrinsic(_double)
     high64 = intrinsic(_high64)
     leading_zeros = intrinsic(_leading)
@@ -88,8 +109,14 @@ else:
 
     inlined = compiled
 
-    def _load(data: Bytes, at: int) -> Any:
-        return np.uint64(int.from_bytes(data[at : at + 8].tobytes(), "little"))
+    def _load8(at: int) -> int:
+        return ctypes.c_uint8.from_address(int(at)).value
+
+    def _load32(at: int) -> int:
+        return ctypes.c_uint32.from_address(int(at)).value
+
+    def _load64(at: int) -> Any:
+        return np.uint64(ctypes.c_uint64.from_address(int(at)).value)
 
     def as_double(bits: Any) -> Any:
         """The double that has these bits."""
@@ -109,12 +136,33 @@ else:
 
 
 @inlined
-def load64(data: Bytes, at: int) -> Any:
-    """Eight bytes from `at` on, the first one lowest; they must be inside `data`.
+def byte(at: int) -> Any:
+    """The byte at an address."""
+    if CHECKED and (at < int64(_load64(_LIMITS_AT)) or at >= int64(_load64(_LIMITS_AT + 8))):
+        raise IndexError("a read outside the buffer")
+    return _load8(at)
 
-    >>> hex(load64(np.arange(8, dtype=np.uint8), 0))
+
+@inlined
+def load64(at: int) -> Any:
+    """Eight bytes from an address on, the first one lowest.
+
+    >>> data = np.arange(8, dtype=np.uint8)
+    >>> hex(load64(address(data)))
     '0x706050403020100'
     """
-    if _CHECKED and (at < 0 or at + 8 > len(data)):
+    if CHECKED and (at < int64(_load64(_LIMITS_AT)) or at + 8 > int64(_load64(_LIMITS_AT + 8))):
         raise IndexError("a read outside the buffer")
-    return _load(data, at)
+    return _load64(at)
+
+
+@inlined
+def own32(at: int) -> Any:
+    """Four bytes of a table of our own."""
+    return _load32(at)
+
+
+@inlined
+def own64(at: int) -> Any:
+    """Eight bytes of a table of our own."""
+    return _load64(at)

@@ -10,8 +10,7 @@ import numpy as np
 from detectors.layouts import Layout
 from stream_monitor.batches import Mode
 from stream_monitor.fields import Path, Plan
-from stream_monitor.formats.interning import intern, string, strings
-from stream_monitor.formats.machine import PADDING
+from stream_monitor.formats.interning import add, string, strings
 from stream_monitor.formats.walking import CODES, LENGTHS, LITERAL, NUMBERS, SPANS, TEXTS, TIMES, Keys
 
 LEARNT: Final = 1024  # keys that no plan needs, but that are remembered to be passed quickly
@@ -98,14 +97,10 @@ class Needs:
             open=np.array([self.open and path == self.at for path in self._nodes], np.bool_),
             serial=np.array([0, len(self.wants)], np.int64),
         )
-        nothing = np.zeros(PADDING, np.uint8)
         for number in range(2 * nodes):
-            intern(names, -2 - number, nothing, 0, 0, True)
+            add(names, -2 - number, b"")
         for path in paths:
-            name = path[-1].encode()
-            key = intern(
-                names, self._nodes[path[:-1]], np.frombuffer(name + bytes(PADDING), np.uint8), 0, len(name), True
-            )
+            key = add(names, self._nodes[path[:-1]], path[-1].encode())
             keys.slot[key] = self.slots.get(path, -1)
             keys.child[key] = self._nodes.get(path, -1)
         return keys

@@ -1,17 +1,17 @@
 """The grammar of JSON, a compiled function for each part: where a value that begins here ends, and what it says.
 
-Every function takes a buffer in which a NUL follows each record (no JSON holds one bare, so that all loops end there)
-and PADDING bytes follow the last. -1 says: not JSON, or nothing for the quick way; json.loads decides.
+Places are addresses. A NUL follows each record (no JSON holds one bare, so that all loops end there), and PADDING bytes
+follow the last. -1 says: not JSON, or nothing for the quick way; json.loads decides.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from stream_monitor.formats.floats import nearest
-from stream_monitor.formats.machine import Bytes, compiled, inlined, int64, load64, trailing_zeros
+from stream_monitor.formats.machine import byte, compiled, inlined, int64, load64, trailing_zeros
 
 # What a text is made of.
 PLAIN: Final = 0
@@ -39,50 +39,48 @@ _10: Final = np.uint64(10)
 _16: Final = np.uint64(16)
 _32: Final = np.uint64(32)
 _TENS: Final = np.array([10**k for k in range(9)], np.uint64)
-_NAN: Final = np.frombuffer(b"NaN", np.uint8)
-_INFINITY: Final = np.frombuffer(b"Infinity", np.uint8)
-_TRUE: Final = np.frombuffer(b"true", np.uint8)
-_FALSE: Final = np.frombuffer(b"false", np.uint8)
-_NULL: Final = np.frombuffer(b"null", np.uint8)
+_NAN: Final = np.uint64(int.from_bytes(b"NaN", "little"))
+_INFINITY: Final = np.uint64(int.from_bytes(b"Infinity", "little"))
+_TRUE: Final = np.uint64(int.from_bytes(b"true", "little"))
+_FALSE: Final = np.uint64(int.from_bytes(b"false", "little"))
+_NULL: Final = np.uint64(int.from_bytes(b"null", "little"))
 
 
 @inlined
-def space(data: Bytes, p: int) -> int:
+def space(p: int) -> int:
     """Past white space."""
-    while data[p] == 32 or data[p] == 10 or data[p] == 13 or data[p] == 9:
+    while byte(p) == 32 or byte(p) == 10 or byte(p) == 13 or byte(p) == 9:
         p += 1
     return p
 
 
 @inlined
-def _word(data: Bytes, p: int, word: Bytes) -> int:
-    for i in range(len(word)):
-        if data[p + i] != word[i]:
-            return -1
-    return p + len(word)
+def _word(p: int, word: Any, length: int) -> int:
+    mask = (_1 << (np.uint64(length) << _3)) - _1 if length < 8 else ~_0
+    return p + length if load64(p) & mask == word else -1
 
 
 @compiled
-def constant(data: Bytes, p: int) -> int:
+def constant(p: int) -> int:
     """The end of true, false, null, NaN or Infinity."""
-    c = data[p]
+    c = byte(p)
     if c == 110:
-        return _word(data, p, _NULL)
+        return _word(p, _NULL, 4)
     if c == 116:
-        return _word(data, p, _TRUE)
+        return _word(p, _TRUE, 4)
     if c == 102:
-        return _word(data, p, _FALSE)
+        return _word(p, _FALSE, 5)
     if c == 78:
-        return _word(data, p, _NAN)
+        return _word(p, _NAN, 3)
     if c == 73:
-        return _word(data, p, _INFINITY)
+        return _word(p, _INFINITY, 8)
     return -1
 
 
 @compiled
-def _wide(data: Bytes, p: int) -> int:
+def _wide(p: int) -> int:
     """The end of the UTF-8 sequence of two to four bytes at `p`; no overlong ones, surrogates or beyond U+10FFFF."""
-    c = data[p]
+    c = byte(p)
     least, most, more = 0x80, 0xBF, 0
     if c >= 0xC2 and c <= 0xDF:
         more = 1
@@ -101,7 +99,7 @@ def _wide(data: Bytes, p: int) -> int:
     else:
         return -1
     for i in range(1, more + 1):
-        if data[p + i] < least or data[p + i] > most:
+        if byte(p + i) < least or byte(p + i) > most:
             return -1
         least, most = 0x80, 0xBF
     return p + more + 1
@@ -116,12 +114,12 @@ def _hex(c: int) -> int:
 
 
 @compiled
-def _escape(data: Bytes, p: int) -> int:
+def _escape(p: int) -> int:
     r"""The end of the escape whose backslash is at `p`."""
-    c = data[p + 1]
+    c = byte(p + 1)
     if c == 117:
         for i in range(2, 6):
-            if _hex(int64(data[p + i])) < 0:
+            if _hex(int64(byte(p + i))) < 0:
                 return -1
         return p + 6
     for known in (34, 92, 47, 98, 102, 110, 114, 116):
@@ -131,11 +129,11 @@ def _escape(data: Bytes, p: int) -> int:
 
 
 @compiled
-def text(data: Bytes, p: int) -> tuple[int, int]:
+def text(p: int) -> tuple[int, int]:
     """(the place of the closing quote, what the text is made of), `p` being past the opening one."""
     made = 0
     while True:
-        w = load64(data, p)
+        w = load64(p)
         quotes, slashes = w ^ _QUOTES, w ^ _SLASHES
         odd = (
             w
@@ -148,15 +146,15 @@ def text(data: Bytes, p: int) -> tuple[int, int]:
             p += 8
             continue
         p += int64(trailing_zeros(odd) >> _3)
-        c = data[p]
+        c = byte(p)
         if c == 34:
             return p, made
         if c == 92:
             made |= 1
-            p = _escape(data, p)
+            p = _escape(p)
         elif c >= 128:
             made |= 2
-            p = _wide(data, p)
+            p = _wide(p)
         else:
             p = -1
         if p < 0:
@@ -164,15 +162,15 @@ def text(data: Bytes, p: int) -> tuple[int, int]:
 
 
 @compiled
-def characters(data: Bytes, p: int, end: int) -> int:
+def characters(p: int, end: int) -> int:
     """How many characters the text between its quotes has for Python: two escapes that are a pair are one."""
     count = 0
     after_high = False
     while p < end:
-        c = data[p]
+        c = byte(p)
         high = False
-        if c == 92 and data[p + 1] == 117:
-            top = _hex(int64(data[p + 2])) * 16 + _hex(int64(data[p + 3]))
+        if c == 92 and byte(p + 1) == 117:
+            top = _hex(int64(byte(p + 2))) * 16 + _hex(int64(byte(p + 3)))
             low = top >= 0xDC and top <= 0xDF
             high = top >= 0xD8 and top <= 0xDB
             count += 0 if low and after_high else 1
@@ -188,10 +186,10 @@ def characters(data: Bytes, p: int, end: int) -> int:
 
 
 @inlined
-def _digits(data: Bytes, p: int, w: np.uint64) -> tuple[int, np.uint64]:
+def _digits(p: int, w: np.uint64) -> tuple[int, np.uint64]:
     """Past the digits at `p`, and `w` with them at its end (cut off above 64 bits)."""
     while True:
-        x = load64(data, p) ^ _ZEROS
+        x = load64(p) ^ _ZEROS
         other = (((x & _LOWS) + _TO_TEN) | x) & _TOPS
         k = trailing_zeros(other) >> _3
         if k == _0:
@@ -206,11 +204,11 @@ def _digits(data: Bytes, p: int, w: np.uint64) -> tuple[int, np.uint64]:
 
 
 @compiled
-def _long(data: Bytes, p: int, end: int) -> tuple[np.uint64, int, bool]:
+def _long(p: int, end: int) -> tuple[np.uint64, int, bool]:
     """The first 19 digits between `p` and `end` that count, the power of ten to add, and whether others were cut."""
     w, seen, ten, fraction, cut = _0, 0, 0, False, False
     while p < end:
-        c = data[p]
+        c = byte(p)
         p += 1
         if c == 46:
             fraction = True
@@ -231,37 +229,37 @@ def _long(data: Bytes, p: int, end: int) -> tuple[np.uint64, int, bool]:
 
 
 @compiled
-def number(data: Bytes, p: int) -> tuple[int, float, bool]:
+def number(p: int) -> tuple[int, float, bool]:
     """(the end, the double, whether it is an integer as JSON writes one) of a finite number."""
     begin = p
-    negative = data[p] == 45
+    negative = byte(p) == 45
     if negative:
         p += 1
     first = p
-    p, w = _digits(data, p, _0)
+    p, w = _digits(p, _0)
     count = p - first
-    if count == 0 or (data[first] == 48 and count > 1):
+    if count == 0 or (byte(first) == 48 and count > 1):
         return -1, 0.0, False
     q, whole = 0, True
-    if data[p] == 46:
+    if byte(p) == 46:
         whole = False
         fraction = p + 1
-        p, w = _digits(data, fraction, w)
+        p, w = _digits(fraction, w)
         if p == fraction:
             return -1, 0.0, False
         q = fraction - p
         count -= q
     digits_end = p
     ten = 0
-    if data[p] | 32 == 101:
+    if byte(p) | 32 == 101:
         whole = False
         p += 1
-        minus = data[p] == 45
-        if minus or data[p] == 43:
+        minus = byte(p) == 45
+        if minus or byte(p) == 43:
             p += 1
         exponent = p
-        while data[p] >= 48 and data[p] <= 57:
-            ten = min(ten * 10 + int64(data[p]) - 48, 100_000)
+        while byte(p) >= 48 and byte(p) <= 57:
+            ten = min(ten * 10 + int64(byte(p)) - 48, 100_000)
             p += 1
         if p == exponent:
             return -1, 0.0, False
@@ -271,7 +269,7 @@ def number(data: Bytes, p: int) -> tuple[int, float, bool]:
         return -1, 0.0, False
     cut = False
     if count > 19:
-        w, q, cut = _long(data, first, digits_end)
+        w, q, cut = _long(first, digits_end)
     value, known = nearest(w, q + ten, cut)
     if not known:
         return -1, 0.0, False
@@ -281,44 +279,44 @@ def number(data: Bytes, p: int) -> tuple[int, float, bool]:
 
 
 @compiled
-def _scalar(data: Bytes, p: int) -> int:
-    c = data[p]
+def _scalar(p: int) -> int:
+    c = byte(p)
     if c == 34:
-        p, _ = text(data, p + 1)
+        p, _ = text(p + 1)
         return p if p < 0 else p + 1
-    if c == 45 and data[p + 1] == 73:
-        return _word(data, p + 1, _INFINITY)
+    if c == 45 and byte(p + 1) == 73:
+        return _word(p + 1, _INFINITY, 8)
     if c == 45 or (c >= 48 and c <= 57):
-        p, _, _ = number(data, p)
+        p, _, _ = number(p)
         return p
-    return constant(data, p)
+    return constant(p)
 
 
 @compiled
-def skip(data: Bytes, p: int) -> int:
+def skip(p: int) -> int:
     """Past any value."""
-    if data[p] != 91 and data[p] != 123:
-        return _scalar(data, p)
+    if byte(p) != 91 and byte(p) != 123:
+        return _scalar(p)
     objects, depth = _0, 0  # one bit a level: whether it is an object
     while True:
-        c = data[p]
+        c = byte(p)
         opened = c == 91 or c == 123
         if opened:
             depth += 1
             if depth > DEEPEST:
                 return -1
             objects = (objects << _1) | np.uint64(c == 123)
-            p = space(data, p + 1)
+            p = space(p + 1)
         else:
-            p = _scalar(data, p)
+            p = _scalar(p)
             if p < 0:
                 return -1
         # Past a bracket that opened, or past a value: close what closes here.
-        if not opened or data[p] == 93 or data[p] == 125:
+        if not opened or byte(p) == 93 or byte(p) == 125:
             while True:
-                p = space(data, p)
+                p = space(p)
                 close = 125 if objects & _1 else 93
-                if data[p] == close:
+                if byte(p) == close:
                     p += 1
                     objects = objects >> _1
                     depth -= 1
@@ -326,16 +324,16 @@ def skip(data: Bytes, p: int) -> int:
                         return p
                     continue
                 break
-            if data[p] != 44:
+            if byte(p) != 44:
                 return -1
-            p = space(data, p + 1)
+            p = space(p + 1)
         if objects & _1:
-            if data[p] != 34:
+            if byte(p) != 34:
                 return -1
-            p, _ = text(data, p + 1)
+            p, _ = text(p + 1)
             if p < 0:
                 return -1
-            p = space(data, p + 1)
-            if data[p] != 58:
+            p = space(p + 1)
+            if byte(p) != 58:
                 return -1
-            p = space(data, p + 1)
+            p = space(p + 1)

@@ -38,7 +38,7 @@ from stream_monitor.columns import column, json_text, name_of, safe
 from stream_monitor.config import Config, Fields, Model
 from stream_monitor.fields import Mask, Plan, bad_scores, event_plan, score_columns
 from stream_monitor.formats.interning import larger, string, strings
-from stream_monitor.formats.machine import COMPILED, PADDING, compiled
+from stream_monitor.formats.machine import COMPILED, PADDING, address, compiled, watch
 from stream_monitor.formats.needs import ROLES, SPARE, WANTS, Needs
 from stream_monitor.formats.rows import MAX_NAMES, named
 from stream_monitor.formats.walking import (
@@ -62,7 +62,6 @@ CHUNK: Final = 4096  # records joined at once: they stay in the processor's cach
 MANY_WORDS: Final = 1 << 16  # kept from block to block at most
 MANY_BYTES: Final = 1 << 24
 
-_KINDS: Final = np.array([MISSING, *range(NONFINITE + 1), NESTED], np.uint8)  # of a kind as the walk writes it
 _AS_TEXT: Final = np.array([NUMBER if k == TEXT else k if k == MISSING else NESTED for k in range(6)], np.uint8)
 
 
@@ -77,12 +76,21 @@ _SCALAR: Final = _ID | _allowed(BOOL + 1)
 _NOTHING: Final = _allowed(ABSENT, MISSING + 1)
 
 
+def _kinds(walked: Kinds) -> Kinds:
+    """Kinds as the walk writes them -> as columns have them."""
+    kinds = walked - np.uint8(1)
+    if len(kinds) and kinds.max() > NONFINITE:
+        kinds[walked == ABSENT] = MISSING
+        kinds[walked == OBJECT] = NESTED
+    return kinds
+
+
 @compiled
-def _renumber(codes: Codes, wanted: Mask, word_of: Codes, seen: Codes, out: Codes, order: Codes) -> int:
+def _renumber(codes: Codes, word_of: Codes, seen: Codes, out: Codes, order: Codes) -> int:
     """Codes + 1 of strings -> codes of words in order of appearance; how many words there are."""
     count = 0
     for i in range(len(codes)):
-        if codes[i] == 0 or not wanted[i]:
+        if codes[i] == 0:
             out[i] = -1
             continue
         word = word_of[codes[i] - 1]
@@ -101,24 +109,26 @@ class _Words:
         self.strings = strings(1024, 1 << 15)
         self._texts: list[str] = []
         self._known: dict[str, int] = {}
-        self._word_of: list[int] = []
+        self._word_of = np.zeros(0, np.int32)
 
     def forget(self) -> None:
         """Begin anew when too much is known."""
         if self.strings.sizes[0] > MANY_WORDS or self.strings.sizes[1] > MANY_BYTES:
             self.__init__()  # type: ignore[misc]
 
-    def codes(self, codes: Codes, wanted: Mask) -> tuple[Codes, tuple[str, ...]]:
+    def codes(self, codes: Codes) -> tuple[Codes, tuple[str, ...]]:
         """The codes of a column, as columns.encode_words makes them."""
-        for number in range(len(self._word_of), int(self.strings.sizes[0])):
-            text = safe(json_text(json.loads(string(self.strings, number))))
-            self._word_of.append(self._known.setdefault(text, len(self._texts)))
-            if len(self._known) > len(self._texts):
-                self._texts.append(text)
-        word_of = np.array(self._word_of, np.int32)
+        if len(self._word_of) < self.strings.sizes[0]:
+            new: list[int] = []
+            for number in range(len(self._word_of), int(self.strings.sizes[0])):
+                text = safe(json_text(json.loads(string(self.strings, number))))
+                new.append(self._known.setdefault(text, len(self._texts)))
+                if len(self._known) > len(self._texts):
+                    self._texts.append(text)
+            self._word_of = np.concatenate([self._word_of, np.array(new, np.int32)])
         seen, order = np.full(len(self._texts), -1, np.int32), np.zeros(len(self._texts), np.int32)
         out = np.empty(len(codes), np.int32)
-        count = _renumber(codes, wanted, word_of, seen, out, order)
+        count = _renumber(codes, self._word_of, seen, out, order)
         return out, tuple(self._texts[i] for i in order[:count].tolist())
 
 
@@ -202,12 +212,15 @@ class Quick:
             data = b"\0".join([*values, bytes(PADDING)])
             at, starts = 0, np.concatenate([np.zeros(1, np.int64), ends])
             buffer = np.frombuffer(data, np.uint8)
+            base = address(buffer)
+            watch(base, base + len(buffer))
             while True:
-                at, why = walk(buffer, starts, at, first, self._keys, self._words.strings, found)
+                at, why = walk(base, starts, at, first, self._keys, self._words.strings, found)
                 if why == DONE:
                     break
                 if why == NEEDS_WORDS:
                     self._words.strings = larger(self._words.strings, len(data))
+                    watch(base, base + len(buffer))
                 elif len(found.want) > 2 * MAX_NAMES:
                     return None
                 else:
@@ -333,11 +346,11 @@ class _Block:
         found = self._found
         numbers_at, codes_at, _ = found.rows[slot].tolist()
         walked = self._take(found.kinds[slot])
-        kinds: Kinds = _KINDS[walked]
+        kinds = _kinds(walked)
         if mode not in WANTS:
             return column(name, self._some(self._values[slot]), mode)
         if mode == "categorical":
-            codes, words = self._words.codes(self._take(found.codes[codes_at]), walked != ABSENT)
+            codes, words = self._words.codes(self._take(found.codes[codes_at]))
             return Column(name=name, kinds=kinds, numbers=NO_NUMBERS, codes=codes, words=words)
         numbers = self._take(found.numbers[numbers_at])
         if mode == "text":
@@ -348,7 +361,10 @@ class _Block:
             numbers = np.where(kinds == NUMBER, numbers, 0.0)
         if mode == "numeric":
             return Column(name=name, kinds=kinds, numbers=numbers, codes=NO_CODES)
-        codes, words = self._words.codes(self._take(found.codes[codes_at]), (kinds == TEXT) | (kinds == BOOL))
+        strings_of = self._take(found.codes[codes_at])
+        if found.want[slot] & CODES:  # numbers have codes too
+            strings_of = np.where((kinds == TEXT) | (kinds == BOOL), strings_of, np.int32(0))
+        codes, words = self._words.codes(strings_of)
         return Column(name=name, kinds=kinds, numbers=numbers, codes=codes, words=words)
 
     def _versions(self, slot: int) -> tuple[Codes, tuple[str, ...]]:
@@ -386,8 +402,8 @@ class _Block:
             return self._column(dimension, inside, "categorical")
         kinds = self._take(np.where(outside, second, first))
         codes = np.where(outside, found.codes[found.rows[slot, 1]], found.codes[found.rows[inside, 1]])
-        codes, words = self._words.codes(self._take(codes), kinds != ABSENT)
-        return Column(name=dimension, kinds=_KINDS[kinds], numbers=NO_NUMBERS, codes=codes, words=words)
+        codes, words = self._words.codes(self._take(codes))
+        return Column(name=dimension, kinds=_kinds(kinds), numbers=NO_NUMBERS, codes=codes, words=words)
 
 
 def warm() -> None:

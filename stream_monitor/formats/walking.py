@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from stream_monitor.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT
 from stream_monitor.formats.instants import epoch_ms, rfc3339_ms
-from stream_monitor.formats.interning import FULL, NONE, Strings, intern, tail_mask
-from stream_monitor.formats.machine import Bytes, compiled, inlined, int64, load64
+from stream_monitor.formats.interning import FULL, NONE, Strings, digest, find, intern, tail_mask
+from stream_monitor.formats.machine import byte, compiled, inlined, int64, load64, own64
 from stream_monitor.formats.scanning import PLAIN, characters, constant, number, skip, space, text
 
 # What is wanted of a value.
@@ -71,49 +71,50 @@ class Found(NamedTuple):
 
 
 @inlined
-def _guessed(literals: NDArray[np.uint64], length: int, before: int, data: Bytes, p: int) -> bool:
-    whole = length >> 3
-    for i in range(whole):
-        if load64(data, p + 8 * i) != literals[before, i]:
+def _guessed(literal: int, length: int, p: int) -> bool:
+    """Whether the `length` bytes at `p` are those at `literal`."""
+    i = 0
+    while i + 8 <= length:
+        if own64(literal + i) != load64(p + i):
             return False
-    rest = length & 7
-    return rest == 0 or load64(data, p + 8 * whole) & tail_mask(rest) == literals[before, whole]
+        i += 8
+    return i == length or (own64(literal + i) ^ load64(p + i)) & tail_mask(length & 7) == _0
 
 
 @compiled
 def _learn(
     literals: NDArray[np.uint64], lengths: NDArray[np.int64], followers: NDArray[np.int32],
-    before: int, key: int, data: Bytes, p: int, end: int,
+    before: int, key: int, p: int, end: int,
 ) -> None:  # fmt: skip
     """The bytes from `p` to `end` were found between the values of two keys."""
     length = end - p
     if length > 8 * LITERAL:
         return
     for i in range(length >> 3):
-        literals[before, i] = load64(data, p + 8 * i)
+        literals[before, i] = load64(p + 8 * i)
     if length & 7:
-        literals[before, length >> 3] = load64(data, p + (length & ~7)) & tail_mask(length & 7)
+        literals[before, length >> 3] = load64(p + (length & ~7)) & tail_mask(length & 7)
     lengths[before] = length
     followers[before] = key
 
 
 @compiled
-def _key(keys: Keys, slots: int, node: int, data: Bytes, start: int, end: int) -> Any:
-    """The key in data[start:end], learnt if need be; FULL where an open object needs another slot."""
+def _key(keys: Keys, slots: int, node: int, start: int, end: int) -> Any:
+    """The key between two addresses, learnt if need be; FULL where an open object needs another slot."""
     nodes = len(keys.open)
-    key = intern(keys.names, node, data, start, end, False)
+    key = intern(keys.names, node, start, end, False)
     if key != NONE:
         return key
     if keys.open[node]:
         if keys.serial[1] >= slots:
             return FULL
-        key = intern(keys.names, node, data, start, end, True)
+        key = intern(keys.names, node, start, end, True)
         if key < 0:
             return FULL
         keys.slot[key] = keys.serial[1]
         keys.serial[1] += 1
     else:
-        key = intern(keys.names, node, data, start, end, True)
+        key = intern(keys.names, node, start, end, True)
         if key < 0:
             return nodes + node
         keys.slot[key] = -1
@@ -123,36 +124,40 @@ def _key(keys: Keys, slots: int, node: int, data: Bytes, start: int, end: int) -
 
 @compiled
 def walk(
-    data: Bytes, starts: NDArray[np.int64], first: int, offset: int, keys: Keys, words: Strings, found: Found
+    base: int, starts: NDArray[np.int64], first: int, offset: int, keys: Keys, words: Strings, found: Found
 ) -> tuple[int, int]:
     """Read records until the last; (where the walk stopped, why), to go on from there when there is room.
 
-    Record i begins at starts[i] and ends, followed by a NUL, one byte before starts[i + 1]; it is written to column
-    `offset + i` of `found`.
+    Record i begins at the address base + starts[i]; a NUL follows it, one byte before base + starts[i + 1]. It is
+    written to column `offset + i` of `found`.
     """
     # Why so many names: an array taken out of a tuple inside the loop has its references counted each time.
     slots, children, followers = keys.slot, keys.child, keys.next
     literals, lengths, seen, numbers_of = keys.literal, keys.length, keys.seen, keys.serial
     wants, rows, kinds, numbers, codes = found.want, found.rows, found.kinds, found.numbers, found.codes
     spans, times, good = found.spans, found.times, found.good
+    literals_at = literals.ctypes.data
+    places_at, places_mask, tags_at = words.places.ctypes.data, len(words.places) - 1, words.tags.ctypes.data
+    hashes_at, starts_at, lengths_at = words.hashes.ctypes.data, words.starts.ctypes.data, words.lengths.ctypes.data
+    arena_at = words.arena.ctypes.data
     nodes = len(keys.open)
     stack = np.zeros((nodes + 1, 2), np.int64)
     for i in range(first, len(starts) - 1):
         r = offset + i
         numbers_of[0] += 1
         serial = int64(numbers_of[0])
-        p = space(data, int64(starts[i]))
-        if data[p] != 123:
+        p = space(base + int64(starts[i]))
+        if byte(p) != 123:
             continue
         p += 1
         node, before, depth = 0, 0, 0  # `before`: the key before; at its beginning an object's own number
         while True:
             key = int64(followers[before])
-            if key >= 0 and _guessed(literals, lengths[before], before, data, p):
+            if key >= 0 and _guessed(literals_at + 8 * LITERAL * before, lengths[before], p):
                 p += int64(lengths[before])
             else:
-                q = space(data, p)
-                if data[q] == 125:
+                q = space(p)
+                if byte(q) == 125:
                     p = q + 1
                     if depth == 0:
                         break
@@ -160,30 +165,30 @@ def walk(
                     node, before = int64(stack[depth, 0]), int64(stack[depth, 1])
                     continue
                 if before >= nodes:  # not the first key
-                    if data[q] != 44:
+                    if byte(q) != 44:
                         p = -1
                         break
-                    q = space(data, q + 1)
-                if data[q] != 34:
+                    q = space(q + 1)
+                if byte(q) != 34:
                     p = -1
                     break
-                end, made = text(data, q + 1)
+                end, made = text(q + 1)
                 if end < 0 or made & 1:
                     p = -1
                     break
-                key = _key(keys, len(wants), node, data, q + 1, end)
+                key = _key(keys, len(wants), node, q + 1, end)
                 if key == FULL:
                     return i, NEEDS_SLOTS
-                end = space(data, end + 1)
-                if data[end] != 58:
+                end = space(end + 1)
+                if byte(end) != 58:
                     p = -1
                     break
-                end = space(data, end + 1)
+                end = space(end + 1)
                 if key >= 2 * nodes:
-                    _learn(literals, lengths, followers, before, key, data, p, end)
+                    _learn(literals, lengths, followers, before, key, p, end)
                 p = end
-            if data[p] <= 32:
-                p = space(data, p)
+            if byte(p) <= 32:
+                p = space(p)
             if key >= 2 * nodes:
                 if seen[key] == serial:
                     p = -1
@@ -191,7 +196,7 @@ def walk(
                 seen[key] = serial
             slot, child = int64(slots[key]), int64(children[key])
             before = key
-            c = data[p]
+            c = byte(p)
             if child >= 0 and c == 123:
                 if slot >= 0:
                     kinds[slot, r] = OBJECT
@@ -204,7 +209,7 @@ def walk(
                 p += 1
                 continue
             if slot < 0:
-                p = skip(data, p)
+                p = skip(p)
                 if p < 0:
                     break
                 continue
@@ -212,28 +217,28 @@ def walk(
             end, kind, plain = -1, NESTED, False
             if c == 34:
                 kind = TEXT
-                end, made = text(data, p + 1)
+                end, made = text(p + 1)
                 if end < 0:
                     p = -1
                     break
                 plain = made == PLAIN
                 if want & TIMES:
-                    ms, ok = rfc3339_ms(data, p + 1, end)
+                    ms, ok = rfc3339_ms(p + 1, end)
                     if not (plain and ok):
                         p = -1
                         break
                     times[r] = ms
                 if want & LENGTHS:
-                    numbers[rows[slot, 0], r] = end - p - 1 if plain else characters(data, p + 1, end)
+                    numbers[rows[slot, 0], r] = end - p - 1 if plain else characters(p + 1, end)
                 end += 1
             elif c == 45 or (c >= 48 and c <= 57):
-                if c == 45 and data[p + 1] == 73:
-                    end = constant(data, p + 1)
+                if c == 45 and byte(p + 1) == 73:
+                    end = constant(p + 1)
                     kind = NONFINITE
                 else:
                     kind = NUMBER
-                    end, value, whole = number(data, p)
-                    plain = whole and (c != 45 or data[p + 1] != 48)
+                    end, value, whole = number(p)
+                    plain = whole and (c != 45 or byte(p + 1) != 48)
                     if want & NUMBERS:
                         numbers[rows[slot, 0], r] = value
                     if want & TIMES:
@@ -243,27 +248,32 @@ def walk(
                             break
                         times[r] = ms
             elif c == 91 or c == 123:
-                end = skip(data, p)
+                end = skip(p)
                 if c == 123:
                     kind = OBJECT - 1
             else:
-                end = constant(data, p)
+                end = constant(p)
                 kind = MISSING if c == 110 else BOOL if c == 116 or c == 102 else NONFINITE
             if end < 0:
                 p = -1
                 break
             texts = want & TEXTS and (kind in (TEXT, BOOL))
             if texts or (want & CODES and kind != MISSING and kind != NESTED and kind != OBJECT - 1):
-                code = intern(words, slot, data, p, end, True)
+                h = digest(slot, p, end - p)
+                code = find(
+                    places_at, places_mask, tags_at, hashes_at, starts_at, lengths_at, arena_at, slot, h, p, end - p
+                )
+                if code < 0:
+                    code = intern(words, slot, p, end, True)
                 if code < 0:
                     return i, NEEDS_WORDS
                 codes[rows[slot, 1], r] = code + 1
             if want & SPANS:
                 quote = 1 if kind == TEXT and plain else 0
-                spans[rows[slot, 2], r, 0] = p + quote
-                spans[rows[slot, 2], r, 1] = end - quote if plain else -end
+                spans[rows[slot, 2], r, 0] = p - base + quote
+                spans[rows[slot, 2], r, 1] = end - base - quote if plain else base - end
             kinds[slot, r] = kind + 1
             p = end
-        if p >= 0 and space(data, p) == starts[i + 1] - 1:
+        if p >= 0 and space(p) == base + starts[i + 1] - 1:
             good[r] = True
     return len(starts) - 1, DONE

@@ -22,16 +22,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--random", action="store_true", help="without atheris")
     arguments = parser.parse_args()
-    os.environ["NUMBA_BOUNDSCHECK"] = "1"  # before numba is imported, and with a cache of its own
-    os.environ.setdefault("NUMBA_CACHE_DIR", os.path.join(os.path.dirname(__file__), "__pycache__", "checked"))
+    if os.environ.setdefault("NUMBA_BOUNDSCHECK", "1") == "1":  # before numba is imported, with a cache of its own
+        os.environ["NUMBA_CACHE_DIR"] = os.path.join(os.path.dirname(__file__), "__pycache__", "checked")
     try:
         if arguments.random:
             raise ImportError
         import atheris
     except ImportError:
         atheris = None
-    from tests.fuzz.events import CASES, Choices, block, plans
-    from tests.fuzz.plain import differences, records
+    import contextlib
+
+    with atheris.instrument_imports(include=["stream_monitor.formats"]) if atheris else contextlib.nullcontext():
+        from tests.fuzz.events import CASES, Choices, block, plans
+        from tests.fuzz.plain import differences, records
 
     made = plans(max_event=2000)
     seen = {"blocks": 0, "records": 0}
@@ -48,6 +51,7 @@ def main() -> int:
     def said() -> None:
         print(f"{seen['blocks']} blocks of {seen['records']} records: no difference", file=sys.stderr)
 
+    try_one(b"")  # compiles
     if atheris is not None:
         import atexit
 
