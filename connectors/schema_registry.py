@@ -22,13 +22,23 @@ UNKNOWN_KEPT: Final = 10_000
 UNKNOWN_SECONDS: Final = 30.0  # until an id that the registry did not have is asked for again
 
 _KINDS: Final[Mapping[str, Any]] = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSON": "json_schema"}
+_NUMBERS: Final = ("timeout", "max.retries", "retries.wait.ms", "retries.max.wait.ms", "cache.latest.ttl.sec")
 # No subject, no version, no schema of that id. Any other 404 says that something else listens there.
 _UNKNOWN: Final = (40401, 40402, 40403)
 
 
 def settings(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the client is made with. Why no retries of its own: whoever asks tries again, and stays answerable."""
-    return {"timeout": ANSWER_SECONDS, "max.retries": 0, **options, "url": url}
+    made = {"timeout": ANSWER_SECONDS, "max.retries": 0, **options, "url": url}
+    return {name: _number(name, value) if name in _NUMBERS else value for name, value in made.items()}
+
+
+def _number(name: str, value: Any) -> float:
+    """A number, which stands as text where it came from the environment."""
+    try:
+        return float(value) if name == "timeout" else int(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, not {value!r}") from None
 
 
 class RegistrySchemas:

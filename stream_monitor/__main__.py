@@ -99,6 +99,15 @@ def parser() -> argparse.ArgumentParser:
         help="an option in librdkafka's names, e.g. security.protocol=SSL; ${NAME} comes from the environment",
     )
 
+    p.add_argument("--schema-registry", default="", metavar="URL", help="read messages that name a schema in there")
+    p.add_argument(
+        "--schema-registry-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option in confluent-kafka's names, e.g. basic.auth.user.info=${NAME}",
+    )
+
     p = verb("check", "prove a monitor.yaml, or name every mistake in it", _check)
     p.add_argument("config", metavar="monitor.yaml")
     p.add_argument("--connect", action="store_true", help="also ask the broker, the store and the sinks")
@@ -178,7 +187,8 @@ def _version() -> str:
 def _init(args: argparse.Namespace, formatter: logs.Formatter) -> None:
     from stream_monitor import app
 
-    text = app.init(args.topic, args.brokers, args.reference, args.output, args.kafka_option)
+    registry = (args.schema_registry, args.schema_registry_option)
+    text = app.init(args.topic, args.brokers, args.reference, args.output, args.kafka_option, registry)
     if args.output == "-":
         sys.stdout.write(text)
         return

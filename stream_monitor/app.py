@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from stream_monitor.config import Config, Kafka, SchemaRegistry
 from stream_monitor.config_files import ConfigFile, check_role, known_tables, read_config
 from stream_monitor.config_values import choices, substitute
 from stream_monitor.errors import ConfigError, Mistake
+from stream_monitor.extras import missing_modules
 from stream_monitor.interfaces import Sink, Trigger
 from stream_monitor.notices import TRIGGER, target_names
 from stream_monitor.processes import main
@@ -97,28 +99,53 @@ def outbox_of(config: Config) -> memory.MemoryOutbox | RedisOutbox:
 # -- init, check, replay
 
 
-def init(topic: str, brokers: str, reference: str | None, output: str, options: Sequence[str]) -> str:
-    """The text of a monitor.yaml for a topic."""
-    from stream_monitor.init import first_rows, label_topic, look, relative_to, render
+def init(
+    topic: str,
+    brokers: str,
+    reference: str | None,
+    output: str,
+    options: Sequence[str],
+    registry: tuple[str, Sequence[str]] = ("", ()),
+) -> str:
+    """The text of a monitor.yaml for a topic. `registry`: the url of a schema registry, and its options."""
+    from stream_monitor.init import Registry, first_rows, label_topic, look, relative_to, render
 
-    written, filled = kafka_options(options)
+    written, filled = named_options("--kafka-option", options)
     connection = Connection.of(Kafka(brokers=brokers, options=filled))
     known = topics(connection)
     if topic not in known:
         raise ConfigError([_wrong("--topic", f"the broker has no topic {topic!r}{choices(topic, sorted(known)[:50])}")])
     near = label_topic(topic, sorted(known))
-    seen = look(
-        topic,
-        brokers,
-        sample(connection, topic),
-        labels=(near, sample(connection, near, records=200)) if near else None,
-        reference=(relative_to(reference, output), first_rows(reference)) if reference else None,
-        options=written,
-    )
+    url, of_registry = registry[0], named_options("--schema-registry-option", registry[1])
+    schemas = _registry(url, of_registry[1]) if url else None
+    try:
+        seen = look(
+            topic,
+            brokers,
+            sample(connection, topic),
+            labels=(near, sample(connection, near, records=200)) if near else None,
+            reference=(relative_to(reference, output), first_rows(reference)) if reference else None,
+            options=written,
+            registry=Registry(url=url, schemas=schemas, options=of_registry[0]) if schemas is not None else None,
+        )
+    finally:
+        if schemas is not None:
+            schemas.close()
     return render(seen)
 
 
-def kafka_options(texts: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+def _registry(url: str, options: Mapping[str, str]) -> RegistrySchemas:
+    """The registry that `init` asks."""
+    if missing := missing_modules("avro"):
+        need = f"needs {' and '.join(missing)}: pip install 'stream-monitor[registry]'"
+        raise ConfigError([_wrong("--schema-registry", need)])
+    try:
+        return schema_registry(url, options)
+    except (ValueError, OSError) as error:
+        raise ConfigError([_wrong("--schema-registry", str(error))]) from None
+
+
+def named_options(option: str, texts: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """NAME=VALUE as written, for the file, and with what stands for secrets filled in, for now."""
     written: dict[str, str] = {}
     filled: dict[str, str] = {}
@@ -126,7 +153,7 @@ def kafka_options(texts: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]
         name, equals, value = text.partition("=")
         there, wrong = substitute(value, os.environ, Path())
         if not equals or wrong:
-            raise ConfigError([_wrong("--kafka-option", wrong[0] if wrong else f"expected NAME=VALUE, not {name!r}")])
+            raise ConfigError([_wrong(option, wrong[0] if wrong else f"expected NAME=VALUE, not {name!r}")])
         written[name], filled[name] = value, there
     return written, filled
 
@@ -162,7 +189,8 @@ def _outside(config: Config) -> Outside:
     def registry() -> None:
         schemas = schemas_of(config.kafka.schema_registry)
         assert schemas is not None
-        schemas.ping()
+        with closing(schemas):
+            schemas.ping()
 
     made = {name: asking(target) for name, target in targets(config).items()}
     if config.kafka.schema_registry.url:

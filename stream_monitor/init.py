@@ -21,9 +21,11 @@ from stream_monitor.errors import InvalidRecord
 from stream_monitor.fields import event_plan
 from stream_monitor.formats.auto import messages
 from stream_monitor.formats.files import File
+from stream_monitor.formats.framed import AnyFramed, is_framed
 from stream_monitor.formats.presets import PRESETS, recognise
 from stream_monitor.formats.tables import TableRows, cell_value
 from stream_monitor.guesses import Guess, guess, guess_labels
+from stream_monitor.interfaces import Schemas
 
 _UNPRINTABLE = re.compile(
     "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -49,6 +51,15 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """A schema registry as it is to be written, and what it says. `options` are as written, too."""
+
+    url: str
+    schemas: Schemas
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What `init` writes from. `labels` are a label topic's name, its field paths and its format."""
 
@@ -61,6 +72,8 @@ class Seen:
     reference: str = ""
     labels: tuple[str, Mapping[str, str], str] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    registry: Registry | None = None
+    framed: int = 0  # of the unreadable, those that name a schema
 
 
 class Rows(NamedTuple):
@@ -71,8 +84,8 @@ class Rows(NamedTuple):
     unreadable: int
 
 
-def rows_of(values: Sequence[bytes | None]) -> Rows:
-    """The records that some format reads.
+def rows_of(values: Sequence[bytes | None], schemas: Schemas | None = None) -> Rows:
+    """The records that some format reads; those that name a schema only with a registry. May raise Unreachable.
 
     >>> rows_of([b'{"a": 1}', b"[]", b"x", None])
     Rows(rows=[{'a': 1}], format='json', unreadable=3)
@@ -81,9 +94,13 @@ def rows_of(values: Sequence[bytes | None]) -> Rows:
     formats: set[str] = set()
     preset = recognise([v for v in values if v is not None])
     unreadable = 0
+    framed = AnyFramed(schemas) if schemas is not None else None
     for value in values:
         try:
-            name, found = messages(value, Kafka().max_event)
+            if framed is not None and value is not None and is_framed(value):
+                name, found = framed.messages(value)
+            else:
+                name, found = messages(value, Kafka().max_event)
             if preset:
                 read = PRESETS[preset][0](value or b"", (), ())
                 name, found = preset, [{k: v for k, v in e.items() if k not in ("attributes", "model")} for e in read]
@@ -104,16 +121,18 @@ def look(
     labels: tuple[str, Sample] | None = None,
     reference: tuple[str, Sequence[Mapping[str, Any]]] | None = None,
     options: Mapping[str, str] | None = None,
+    registry: Registry | None = None,
 ) -> Seen:
     """What the messages (and a reference file's first rows) say. `labels`: a topic that may hold labels.
 
     Without readable messages the reference's rows stand for them.
     """
-    rows, format, unreadable = rows_of(sample.values)
+    schemas = registry.schemas if registry else None
+    rows, format, unreadable = rows_of(sample.values, schemas)
     found = guess(rows or list(reference[1] if reference else ()), sample.timestamps_ms if rows else ())
     joined = None
     if labels and "id" in found.fields and "label" not in found.fields:
-        truth = rows_of(labels[1].values)
+        truth = rows_of(labels[1].values, schemas)
         paths = guess_labels(truth.rows, str(found.fields["id"]))
         joined = (labels[0], paths, truth.format) if paths else None
     return Seen(
@@ -126,6 +145,8 @@ def look(
         reference=reference[0] if reference else "",
         labels=joined,
         options=options or {},
+        registry=registry,
+        framed=0 if registry else sum(map(is_framed, sample.values)),
     )
 
 
@@ -188,6 +209,9 @@ def render(seen: Seen) -> str:
     ]
     if seen.options:
         lines.append(f"  options: {_flow(seen.options)}  # secrets only as ${{NAME}} or ${{file:PATH}}")
+    if seen.registry is not None:
+        more = f", options: {_flow(seen.registry.options)}" if seen.registry.options else ""
+        lines.append(f"  schema_registry: {{url: {_text(seen.registry.url, flow=True)}{more}}}")
     lines += [
         "store: memory  # gone with the process; redis://HOST:6379/0 keeps it, and lets tap, worker and api run apart",
         'api: {host: 127.0.0.1, port: 8000}  # to acknowledge alerts etc. add a key: keys: "${API_KEY}"',
@@ -228,7 +252,8 @@ def duration(ms: int) -> str:
 def _what_was_seen(seen: Seen) -> str:
     what = f"{seen.rows} events of the topic" if seen.rows else "no event of the topic (it has none yet)"
     if seen.unreadable:
-        what += f" ({seen.unreadable} more records could not be read)"
+        what += f" ({seen.unreadable} more records could not be read"
+        what += f"; {seen.framed} begin like those of a schema registry: --schema-registry URL)" if seen.framed else ")"
     return what + (" and a reference file" if seen.reference else "")
 
 
