@@ -18,7 +18,9 @@ Format = Literal["text", "json"]
 
 BURST: Final = 10  # equal lines let through in one period
 PERIOD_SECONDS: Final = 10.0
-_QUIET: Final = ("aiokafka", "faust", "mode", "httpx", "httpx2", "httpcore", "httpcore2", "uvicorn", "asyncio", "nicegui", "numba")
+_QUIET: Final = (
+    "aiokafka", "faust", "mode", "httpx", "httpx2", "httpcore", "httpcore2", "uvicorn", "asyncio", "nicegui", "numba",
+)  # fmt: skip
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 

@@ -18,7 +18,7 @@ from deploy.kafka.node import ROOT, free_port
 
 HOME = ROOT / ".kafka" / "registry"
 JAVA = 21  # the least release it runs on
-START_SECONDS = 120.0
+START_SECONDS = 200.0
 REMEDY = f"install Java {JAVA} or later (beside another one is fine) and Maven, then `python -m deploy.kafka fetch`"
 
 
