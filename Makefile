@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo test check bench fuzz soak kafka lock clean
+.PHONY: help install services demo test test-alibi check bench fuzz soak kafka lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ demo: install  ## the whole service on the embedded broker with real data (DEMO_
 
 test: services  ## install what is missing and run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-alibi:  ## the adapters of alibi-detect, in an environment of their own (numpy < 2)
+	test -x .alibi/bin/python || $(PYTHON) -m venv .alibi
+	.alibi/bin/python -m pip install --quiet 'alibi-detect>=0.13' scipy numba pytest pytest-timeout
+	.alibi/bin/python -m pytest tests/detectors/test_adapters.py -p no:cacheprovider
 
 check: install  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

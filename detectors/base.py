@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 Group = Literal["drift", "performance", "quality", "stream", "fairness"]
-Needs = Literal["column", "outcome", "window", "scan"]
+Needs = Literal["column", "outcome", "window", "segments", "scan"]
 
 
 class Level(IntEnum):
@@ -38,8 +38,8 @@ class Metric:
     """A row of the table METRICS: a pure function with what the pipeline must know to call it.
 
     `function` takes, by `needs`: column -> (window: ColumnCounts, reference: ColumnCounts); outcome ->
-    (OutcomeCounts,); window -> (rows in the window, mean rows of a reference window). It returns nan where the value
-    is undefined.
+    (OutcomeCounts,); window -> (rows in the window, mean rows of a reference window); segments -> (a sequence of
+    OutcomeCounts, one per segment of a dimension,). It returns nan where the value is undefined.
 
     `p_value` takes what `function` takes. `noise(reference, rows, p)` is the interval that the metric of a window of
     `rows` independent events (outcome: labelled events) of the reference's own distribution leaves with probability p
@@ -56,6 +56,7 @@ class Metric:
     function: Callable[..., float]
     tasks: tuple[str, ...] = ()  # outcome metrics: the tasks they are defined for
     reference_free: bool = False  # column metrics that ignore the reference
+    only: tuple[str, ...] = ()  # column metrics: the columns they are about; () for all
     p_value: Callable[..., float] | None = None
     noise: Callable[..., tuple[float, float]] | None = None
     interval: Callable[..., tuple[float, float]] | None = None

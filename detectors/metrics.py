@@ -30,6 +30,12 @@ from detectors.drift.total_variation import total_variation, total_variation_noi
 from detectors.drift.vanished_categories import vanished_categories, vanished_categories_noise
 from detectors.drift.wasserstein import wasserstein, wasserstein_noise
 from detectors.drift.wasserstein_normalised import wasserstein_normalised, wasserstein_normalised_noise
+from detectors.fairness.accuracy_difference import accuracy_difference
+from detectors.fairness.calibration_difference import calibration_difference
+from detectors.fairness.false_positive_rate_difference import false_positive_rate_difference
+from detectors.fairness.selection_rate_difference import selection_rate_difference
+from detectors.fairness.selection_rate_ratio import selection_rate_ratio
+from detectors.fairness.true_positive_rate_difference import true_positive_rate_difference
 from detectors.performance.accuracy import accuracy, accuracy_interval, accuracy_noise
 from detectors.performance.balanced_accuracy import (
     balanced_accuracy,
@@ -41,6 +47,7 @@ from detectors.performance.brier import brier, brier_interval, brier_noise
 from detectors.performance.calibration_bias import calibration_bias, calibration_bias_interval, calibration_bias_noise
 from detectors.performance.ece import ece, ece_interval, ece_noise
 from detectors.performance.error_rate import error_rate, error_rate_interval, error_rate_noise
+from detectors.performance.estimated_accuracy import estimated_accuracy, estimated_accuracy_noise
 from detectors.performance.f1 import f1, f1_interval, f1_noise
 from detectors.performance.label_coverage import label_coverage
 from detectors.performance.label_delay import label_delay
@@ -52,9 +59,12 @@ from detectors.performance.precision import precision, precision_interval, preci
 from detectors.performance.recall import recall, recall_interval, recall_noise
 from detectors.performance.rmse import rmse, rmse_interval, rmse_noise
 from detectors.performance.roc_auc import roc_auc, roc_auc_interval, roc_auc_noise
+from detectors.quality.constant_share import constant_share, constant_share_noise
 from detectors.quality.invalid_rate import invalid_rate, invalid_rate_noise
 from detectors.quality.missing_rate import missing_rate, missing_rate_noise
+from detectors.quality.out_of_range import out_of_range, out_of_range_noise
 from detectors.quality.row_volume import row_volume, row_volume_noise
+from detectors.quality.type_error_rate import type_error_rate, type_error_rate_noise
 from detectors.quality.unseen_rate import unseen_rate, unseen_rate_noise
 
 _BOTH: Final = ("numeric", "categorical")
@@ -126,6 +136,24 @@ def _outcome(
     )
 
 
+def _fairness(
+    tasks: tuple[str, ...],
+    function: Callable[..., float],
+    worse: Literal["above", "below"] = "above",
+    most: float = 1.0,
+) -> Metric:
+    return Metric(
+        name=function.__name__,
+        group="fairness",
+        needs="segments",
+        kinds=(),
+        worse=worse,
+        function=function,
+        tasks=tasks,
+        limits=(0.0, most),
+    )
+
+
 METRICS: Final[dict[str, Metric]] = {
     "scan": Metric(
         name="scan",
@@ -165,6 +193,11 @@ METRICS: Final[dict[str, Metric]] = {
     "missing_rate": _column("quality", _BOTH, missing_rate, 1.0, noise=missing_rate_noise, reference_free=True),
     "invalid_rate": _column("quality", _BOTH, invalid_rate, 1.0, noise=invalid_rate_noise, reference_free=True),
     "unseen_rate": _column("quality", ("categorical",), unseen_rate, 1.0, noise=unseen_rate_noise, reference_free=True),
+    "type_error_rate": _column(
+        "quality", _BOTH, type_error_rate, 1.0, noise=type_error_rate_noise, reference_free=True
+    ),
+    "constant_share": _column("quality", _BOTH, constant_share, 1.0, noise=constant_share_noise, reference_free=True),
+    "out_of_range": _column("quality", _NUMERIC, out_of_range, 1.0, noise=out_of_range_noise),
     "row_volume": Metric(
         name="row_volume",
         group="stream",
@@ -195,6 +228,24 @@ METRICS: Final[dict[str, Metric]] = {
     "mae": _judged(_REGRESSION, mae, "above", (0.0, inf), mae_noise, mae_interval),
     "rmse": _judged(_REGRESSION, rmse, "above", (0.0, inf), rmse_noise, rmse_interval),
     "bias": _judged(_REGRESSION, bias, "both", (-inf, inf), bias_noise, bias_interval),
+    "estimated_accuracy": Metric(
+        name="estimated_accuracy",
+        group="performance",
+        needs="column",
+        kinds=_NUMERIC,
+        worse="below",
+        function=estimated_accuracy,
+        reference_free=True,
+        noise=estimated_accuracy_noise,
+        limits=(0.0, 1.0),
+        only=("score",),
+    ),
     "label_coverage": _outcome(_ALL, label_coverage, "below", (0.0, inf), group="stream"),
     "label_delay": _outcome(_ALL, label_delay, "above", (-inf, inf), group="stream"),
+    "selection_rate_difference": _fairness(_BINARY, selection_rate_difference),
+    "selection_rate_ratio": _fairness(_BINARY, selection_rate_ratio, "below"),
+    "true_positive_rate_difference": _fairness(_BINARY, true_positive_rate_difference),
+    "false_positive_rate_difference": _fairness(_BINARY, false_positive_rate_difference),
+    "accuracy_difference": _fairness(_CLASSES, accuracy_difference),
+    "calibration_difference": _fairness(_BINARY, calibration_difference, most=2.0),
 }

@@ -277,7 +277,15 @@ def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> It
         for key, told in (("detector", monitor.detector != "threshold"), ("threshold", monitor.threshold is not None)):
             if told:
                 yield f"{path}.{key}", "the scan judges by itself: its bounds follow from false_alarms"
-    if metric.needs == "outcome":
+    if metric.needs == "segments":
+        if not model.segments:
+            yield f"{path}.metric", f"{metric.name} compares segments, and none are declared: segments: [column]"
+        if monitor.threshold is None and monitor.detector == "threshold":
+            yield (
+                f"{path}.threshold",
+                "missing: how far segments may be apart is a policy, and cannot be learnt",
+            )
+    if metric.needs in ("outcome", "segments"):
         if metric.tasks and model.task not in metric.tasks:
             yield (
                 f"{path}.metric",

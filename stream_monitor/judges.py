@@ -153,7 +153,9 @@ def places_of(monitor: Monitor, layout: Layout) -> list[Place]:
     return [
         (place, name)
         for place, name, column in layout.columns
-        if column.kind in monitor.metric.kinds and (names is None or name in names)
+        if column.kind in monitor.metric.kinds
+        and (names is None or name in names)
+        and (not monitor.metric.only or name in monitor.metric.only)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -16,13 +16,22 @@ from stream_monitor.formats import FORMATS
 Row = Mapping[str, str]
 
 
+READS: Final = {
+    "outcome": "labels",
+    "segments": "labels of all segments",
+    "window": "the window",
+    "scan": "the window",
+    "column": "columns",
+}
+
+
 def metrics() -> list[Row]:
     """Every metric: its group, what it reads, which way is worse."""
     return [
         {
             "metric": name,
             "group": m.group,
-            "reads": " and ".join(m.kinds) or ("labels" if m.needs == "outcome" else "the window"),
+            "reads": " and ".join(m.kinds) or READS[m.needs],
             "tasks": ", ".join(m.tasks) or "all",
             "worse": "above or below" if m.worse == "both" else m.worse,
             "meaning": first_line(m.function),

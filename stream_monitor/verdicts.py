@@ -21,6 +21,7 @@ import msgspec
 
 from detectors import Judgement, Level, Metric, Threshold
 from detectors.counts import ColumnCounts
+from stream_monitor.fairness import outcomes_of
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judges import Judge, Place, places_of
 from stream_monitor.memories import Key, KeyState, SeriesState
@@ -140,6 +141,9 @@ def _scan(state: State, monitor: Monitor, judge: Judge | None, window: Window, l
 def _places(
     state: State, monitor: Monitor, judge: Judge | None, window: Window, catalog: Catalog
 ) -> list[Place | None]:
+    if monitor.metric.needs == "segments":  # once for every dimension, with the windows of all events
+        dimensions = state.model(window.key[0]).segments if window.key[2] == "all" else ()
+        return [("segments", dimension) for dimension in dimensions]
     if monitor.metric.needs != "column":
         return [None]
     layout = window.layout or (judge.layout if judge is not None else None)
@@ -154,6 +158,9 @@ def _measure(
     metric, least = monitor.metric, state.model(window.key[0]).min_rows
     if metric.needs == "window":
         return _measure_volume(state, monitor, judge, window, learning)
+    if metric.needs == "segments":
+        assert place is not None
+        return _measure_segments(state, metric, place[1], window)
     if metric.needs == "outcome":
         enough = window.rows if metric.group == "stream" else window.labels
         if enough < least:
@@ -209,6 +216,16 @@ def _measure_column(
     if metric.reference_free:
         effect = value - metric.function(usual, usual)
     return _Measured(value, "", p_value, effect if math.isfinite(effect) else None, usual.rows)
+
+
+def _measure_segments(state: State, metric: Metric, dimension: str, window: Window) -> _Measured:
+    if state.model(window.key[0]).window.rows:
+        return _Measured(why="windows by rows do not cover the same time in every segment")
+    found = outcomes_of(state, window, dimension)
+    if len(found) < 2:
+        return _Measured(why=f"{len(found)} segments of {dimension} with enough labels, at least 2 needed")
+    value = metric.function([one for _, one in found])
+    return _Measured(value, "" if math.isfinite(value) else "undefined here")
 
 
 def _measure_volume(state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str) -> _Measured:
@@ -336,7 +353,7 @@ def _verdict(
         "p_value": measured.p_value,
         "effect": measured.effect,
         "interval": list(measured.interval) if measured.interval is not None else None,
-        "rows": window.labels if monitor.metric.needs == "outcome" else window.rows,
+        "rows": window.labels if monitor.metric.needs in ("outcome", "segments") else window.rows,
         "reference_rows": measured.reference_rows,
         "reason": judgement.reason,
         **({} if onset_ms is None else {"onset": rfc3339(onset_ms)}),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.counts import ColumnCounts
-from detectors.drift.wasserstein import points
+from detectors.drift.wasserstein import Floats, points
 
 
 class Spread(NamedTuple):
@@ -64,9 +64,14 @@ def width_at(column: ColumnCounts, level: float) -> float:
     return right - left
 
 
+def points_of(column: ColumnCounts) -> Floats:
+    """The ends of the bins, none beyond the least and the greatest value."""
+    return np.clip(points(column.layout, column.low, column.high), column.low, column.high)
+
+
 def _place(column: ColumnCounts, level: float) -> tuple[float, float, float]:
     """The ends of the bin that a quantile lies in, and how far into it, 0 to 1."""
-    ends = np.clip(points(column.layout, column.low, column.high), column.low, column.high)
+    ends = points_of(column)
     until = np.cumsum(column.counts)
     wanted = min(max(level, 0.0), 1.0) * int(until[-1])
     i = min(int(np.searchsorted(until, wanted, side="left")), len(until) - 1)

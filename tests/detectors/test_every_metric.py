@@ -54,9 +54,13 @@ def samples(metric: Metric) -> list[tuple[Any, ...]]:
     """Arguments the metric can be called with, each with a defined value."""
     if metric.needs == "window":
         return [(120.0, 100.0), (100.0, 100.0)]
+    if metric.needs == "segments":
+        return [([binary(RNG.integers(0, 2, 60), RNG.uniform(0, 1, 60)) for _ in range(3)],)]
     if metric.needs == "scan":
         return [(1e-9,), (1.0,)]
     if metric.needs == "column":
+        if metric.only:  # scores
+            return [tuple(numeric(RNG.beta(2, 3, n), np.linspace(0.05, 0.95, 50)) for n in (300, 3_000))]
         return [(columns(k, s), columns(k, 0.0, 4_000)) for k in metric.kinds for s in (0.0, 0.8)]
     if "regression" in metric.tasks:
         return [(regression(RNG.normal(0, 1, 50), RNG.normal(0, 1, 50)),)]
@@ -69,7 +73,7 @@ def test_row_says_who_it_is(metric: Metric) -> None:
     assert metric.function.__name__ == metric.name
     assert inspect.getmodule(metric.function).__name__.endswith(f".{metric.name}")  # type: ignore[union-attr]
     assert bool(metric.kinds) == (metric.needs in ("column", "scan"))
-    assert bool(metric.tasks) == (metric.needs == "outcome")
+    assert bool(metric.tasks) == (metric.needs in ("outcome", "segments"))
 
 
 @EVERY
@@ -92,6 +96,9 @@ def test_value_is_a_number_within_the_limits(metric: Metric) -> None:
 def test_undefined_is_nan(metric: Metric) -> None:
     if metric.needs == "outcome":
         assert math.isnan(metric.function(nothing()))
+    elif metric.needs == "segments":
+        one = binary(RNG.integers(0, 2, 60), RNG.uniform(0, 1, 60))
+        assert math.isnan(metric.function([one, nothing()]))  # with one segment there is nothing to compare
     elif metric.needs == "window":
         assert math.isnan(metric.function(10.0, 0.0))
     elif metric.needs == "scan":
@@ -151,7 +158,8 @@ def test_order_of_merging_does_not_show(metric: Metric) -> None:
             a, b, c = (columns(kind, s) for s in (0.0, 0.5, 1.0))
             reference = columns(kind, 0.0, 4_000)
             one, other = together([a, b, c]), together([c, together([b, a])])
-            assert metric.function(one, reference) == pytest.approx(metric.function(other, reference), rel=1e-12)
+            found, expected = (metric.function(c, reference) for c in (one, other))
+            assert found == pytest.approx(expected, rel=1e-12, nan_ok=True)
     elif metric.needs == "outcome":
         parts = [samples(metric)[0][0] for _ in range(3)]
         assert metric.function(together_outcomes(parts)) == metric.function(together_outcomes(parts[::-1]))
