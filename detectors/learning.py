@@ -96,7 +96,7 @@ def numeric(numbers: Floats) -> NumericLayout:
         edges = np.unique(np.concatenate([quantiles, starts[shared], ends[shared], fences]))
         if len(edges) <= INNER - 2:
             break
-    return _with_tails(edges, float(starts[0]), float(ends[-1]), whole)
+    return _with_tails(edges, float(starts[0]), float(ends[-1]), whole=whole, constant=len(values) == 1)
 
 
 def _fences(values: Floats, below: Integers, starts: Floats, whole: bool) -> Floats:
@@ -122,15 +122,22 @@ def _bounds(values: Floats, whole: bool) -> tuple[Floats, Floats]:
 
 
 def _around(low: float, high: float) -> tuple[float, float]:
-    """A range a millionth wider than [low, high], on either side."""
-    slack = max(high / 2**20 - low / 2**20, abs(low) / 2**20, abs(high) / 2**20) or 2.0**-20
+    """A range that is wider than [low, high] on either side: by a millionth of the greatest number, so that single
+    precision stays inside, but by no more than an eighth of what is between them, as numbers far from 0 may lie close.
+
+    >>> _around(0.0, 8.0) == (-8 / 2**20, 8 + 8 / 2**20), _around(2.0**40, 2.0**40 + 8) == (2.0**40 - 1, 2.0**40 + 9)
+    (True, True)
+    """
+    between, greatest = high / 2**20 - low / 2**20, max(abs(low), abs(high)) / 2**20
+    slack = max(between, min(greatest, between * 2**17) if high > low else greatest) or high - low or 2.0**-20
     return max(low - slack, -_GREATEST), min(high + slack, _GREATEST)
 
 
-def _with_tails(inner: Floats, low: float, high: float, whole: bool) -> NumericLayout:
+def _with_tails(inner: Floats, low: float, high: float, *, whole: bool, constant: bool) -> NumericLayout:
     """The edges within [low, high], the range itself, and the doubling edges outside."""
     with np.errstate(over="ignore"):
-        span = high - low if high > low else max(abs(high), 1.0)
+        # Of one value its size is all there is to go by.
+        span = max(abs(low), abs(high)) if constant and not whole else high - low
         steps = span * 2.0 ** np.arange(-3, TAIL - 3)
         if whole:
             steps = np.ceil(steps)
@@ -210,7 +217,8 @@ def numeric_from_raw(column: RawColumn) -> NumericLayout:
     at = np.minimum(np.searchsorted(below, ranks, side="right") - 1, len(counts) - 1)
     share = np.round(8 * (ranks - below[at]) / counts[at]) / 8  # at most 8 edges in one raw bin
     edges = left[at] + share * (right[at] - left[at])
-    return _with_tails(np.unique(edges), *_around(column.low, column.high), whole=False)
+    ends = _around(column.low, column.high)
+    return _with_tails(np.unique(edges), *ends, whole=False, constant=column.low == column.high)
 
 
 def from_raw(column: RawColumn | None, declared: str | None) -> ColumnLayout:

@@ -348,7 +348,7 @@ def test_a_stated_header_and_delimiter() -> None:
 VALUE = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(features=st.lists(st.dictionaries(st.sampled_from(["amount", "n", "country", "note", "z"]), VALUE), max_size=5))
 def test_msgpack_is_json(features: list[dict[str, Any]]) -> None:
     events = [{**EVENT, "id": str(i), "f": f} for i, f in enumerate(features)]
@@ -368,7 +368,7 @@ COLUMNS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(features=st.lists(st.fixed_dictionaries(COLUMNS), max_size=6), cut=st.integers(0, 6))
 def test_arrow_is_json(features: list[dict[str, Any]], cut: int) -> None:
     events = [{**EVENT, "id": str(i), "f": f} for i, f in enumerate(features)]
@@ -377,7 +377,7 @@ def test_arrow_is_json(features: list[dict[str, Any]], cut: int) -> None:
         assert counted("arrow", values, layout) == counted("json", writers.as_json(events), layout)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(features=st.lists(st.fixed_dictionaries(COLUMNS), max_size=6))
 def test_csv_is_json_but_for_types(features: list[dict[str, Any]]) -> None:
     """An empty text is missing; everything else that a cell can hold is what it was."""
@@ -388,7 +388,7 @@ def test_csv_is_json_but_for_types(features: list[dict[str, Any]]) -> None:
         assert counted("csv", values) == counted("json", writers.as_json(events))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(name=st.sampled_from(sorted(WRITERS)), data=st.data())
 def test_damaged_bytes_are_dead_letters(name: str, data: st.DataObject) -> None:
     """Never an exception, never a read outside the record, and never more than one letter a record."""
@@ -401,7 +401,7 @@ def test_damaged_bytes_are_dead_letters(name: str, data: st.DataObject) -> None:
         assert len(counted(of, [bytes(value)], None)[1]) <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(format=st.sampled_from(sorted(FORMATS)), value=st.binary(max_size=200))
 def test_garbage_is_dead(format: str, value: bytes) -> None:
     found, reasons = counted(format, [value], None)

@@ -422,7 +422,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(message=JSON, name=st.sampled_from(sorted(PRESETS)))
 def test_never_an_exception(message: Any, name: str) -> None:
     model = model_of(name)

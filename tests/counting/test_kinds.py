@@ -204,7 +204,7 @@ def test_every_format_derives_the_same(name: str, layout: Layout | None) -> None
         assert counted(write(events), format, layout, cut) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     values=st.lists(st.lists(st.floats(allow_nan=False, width=32), max_size=40) | st.none(), min_size=1, max_size=12),
     cut=st.integers(0, 12),

@@ -100,6 +100,54 @@ def test_far_away_has_a_size() -> None:
     assert len(set(places)) == 5
 
 
+def bins_of(of: NumericLayout, *values: float) -> list[int]:
+    return np.searchsorted(np.array(of.edges), np.array(values), side="right").tolist()
+
+
+@pytest.mark.parametrize(("centre", "step"), [(1e9, 2.0**-10), (2.0**50, 0.5), (0.0, 2.0**-1000), (-1e-3, 2.0**-40)])
+def test_values_far_from_zero_and_close_together(centre: float, step: float) -> None:
+    """A thousand values in steps: bins are as fine, and tails as near, as if they lay around 0."""
+    values = centre + step * np.arange(1000.0)
+    layout = learning.numeric(values)
+    assert np.bincount(bins_of(layout, *values)).max() <= -(-1000 // (learning.INNER - 2))
+    width = 1000 * step
+    shifted = bins_of(layout, *(centre + width * m for m in (1.5, 2.5, 4.5, 8.5, 16.5, 100.0)))
+    assert len(set(shifted)) == 6
+    assert min(shifted) > max(bins_of(layout, *values))
+    below = bins_of(layout, *(centre - width * m for m in (0.5, 1.5, 3.5, 7.5, 100.0)))
+    assert sorted(set(below), reverse=True) == below
+
+
+@pytest.mark.parametrize("value", [0.1, -2.5, 1e-12, 7.0, 0.0, -3.0, 1e300])
+def test_a_constant_has_one_bin_and_tails_on_both_sides(value: float) -> None:
+    layout = learning.numeric(np.full(500, value))
+    size = abs(value) or 1.0
+    own = bins_of(layout, value)[0]
+    near = bins_of(layout, value * (1 + 1e-7) if value != round(value) else value)  # single precision stays inside
+    assert near == [own]
+    above = bins_of(layout, *(value + size * m for m in (1.2, 2.5, 5.0, 10.0, 100.0)))
+    below = bins_of(layout, *(value - size * m for m in (1.2, 2.5, 5.0, 10.0, 100.0)))
+    assert own < above[0]
+    assert own > below[0]
+    assert above == sorted(set(above))
+    assert below == sorted(set(below), reverse=True)
+
+
+def test_heaps_among_other_values() -> None:
+    """Prices: a value that a twentieth of all share is alone in its bin, ties are one edge, the rest stays fine."""
+    heaps = [0.0, 9.99, 19.99, 49.99]
+    values = np.concatenate([np.repeat(heaps, 500), np.exp(np.linspace(-2, 6, 8000))])
+    layout = learning.numeric(values)
+    assert len(set(layout.edges)) == len(layout.edges) <= MAX_EDGES
+    counts = np.bincount(bins_of(layout, *values), minlength=len(layout.edges) + 1)
+    for heap in heaps:
+        others = int(((values != heap) & np.isin(bins_of(layout, *values), bins_of(layout, heap))).sum())
+        assert counts[bins_of(layout, heap)[0]] - others == 500
+        assert others <= 1
+    rest = np.delete(counts, bins_of(layout, *heaps))
+    assert rest.max() <= 2 * 10_000 / learning.MASSES[-1]
+
+
 def test_learning_is_deterministic_and_knows_nothing_of_zero_signs() -> None:
     assert learning.numeric(np.array([-0.0, 0.0, 1.0])) == learning.numeric(np.array([1.0, 0.0, 0.0]))
 
