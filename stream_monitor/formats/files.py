@@ -25,6 +25,7 @@ from stream_monitor.batches import DeadLetter, Records
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.fields import LabelPlan, Plan
 from stream_monitor.formats import json as json_format
+from stream_monitor.formats.presets import PRESETS, preset
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.formats.tables import TableRows
 
@@ -173,6 +174,10 @@ def pieces(file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int)
         for values in file.lines(rows):
             n = len(values)
             records = Records(values=values, timestamps_ms=np.full(n, -1), offsets=np.arange(n))
+            if plan.format.name in PRESETS:
+                piece, first = _payloads(records, plan, first)
+                yield piece
+                continue
             messages, index, dead = json_format.parse(records, plan, None)
             dead = [DeadLetter(first + d.index, d.reason, d.detail) for d in dead]
             yield Piece(DictRows(messages, events, flat=True), first + np.array(index, np.int64), dead)
@@ -181,6 +186,17 @@ def pieces(file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int)
     whole = file.whole(categorical_names(events, layout)) if events is not None else frozenset()
     for table, numbers, dead in file.tables(rows):
         yield Piece(TableRows(table, plan, texts=file.kind == "csv", whole=whole), numbers, dead)
+
+
+def _payloads(records: Records, plan: Plan | LabelPlan, first: int) -> tuple[Piece, int]:
+    """Lines of an inference server's log, each of which may be several events or none; the number after the last."""
+    parsed = preset(PRESETS[plan.format.name][0])(records, plan)
+    events = np.bincount(parsed.records, minlength=len(records))
+    starts = first + np.concatenate([[0], np.cumsum(np.maximum(events, 1))])
+    dead = [DeadLetter(int(starts[d.index]), d.reason, d.detail) for d in parsed.dead]
+    assert isinstance(parsed.rows, DictRows)
+    rows = DictRows(parsed.rows.messages, plan, flat=True)
+    return Piece(rows, starts[parsed.records] + parsed.places, dead), int(starts[-1])
 
 
 def everything(path: Path, plan: Plan) -> Piece:

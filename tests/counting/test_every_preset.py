@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.memory import MemoryLabelStore
+from stream_monitor import app, logs
 from stream_monitor.batches import Headers, Records
 from stream_monitor.config import Config, Format, Model, Task
 from stream_monitor.config_files import known_tables, read_config
@@ -340,6 +341,38 @@ def test_fields_need_not_be_written(tmp_path: Path) -> None:
     assert fields("kserve_v2", "binary", more) == dataclasses.replace(
         FIELDS, score="outputs.p", id="attributes.x", prediction=""
     )
+
+
+REPLAY = """\
+models:
+  m:
+    topic: t
+    format: {name: sagemaker, header: [a, b]}
+    task: regression
+    columns: {a: numeric, b: categorical}
+    reference: {file: log.jsonl}
+    pane: 10s
+    window: {size: 1m}
+"""
+
+
+def test_a_log_is_replayed_as_it_is(tmp_path: Path) -> None:
+    """Three events a line, one line that is none; it is its own reference, too."""
+    lines = []
+    for i in range(300):
+        inside = "".join(f"{i}.{k},x\n" for k in range(3))
+        message = capture(captured(inside, "CSV", "text/csv"), captured("1\n2\n3", "CSV", "text/csv"))
+        message["eventMetadata"] = {"eventId": f"r{i}", "inferenceTime": f"2026-01-01T00:{i // 60:02d}:{i % 60:02d}Z"}
+        lines.append(json.dumps(message))
+    lines[7] = "{}"
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    (tmp_path / "monitor.yaml").write_text(REPLAY)
+    out, log = tmp_path / "out", str(tmp_path / "log.jsonl")
+    app.replay(str(tmp_path / "monitor.yaml"), "m", log, None, str(out), logs.Formatter("text"))
+    windows = [json.loads(line) for line in (out / "windows.jsonl").read_text().splitlines()]
+    assert [w["rows"] for w in windows if w["segment"] == "all"] == [177, 180, 180, 180, 180]
+    assert windows[0]["columns"]["a"]["missing"] == 0
+    assert windows[0]["predictions"]["prediction"]["sum"] == 59 * 6
 
 
 def test_headers_reach_the_decoder_where_they_are_wanted() -> None:

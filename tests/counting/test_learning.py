@@ -101,7 +101,7 @@ def test_far_away_has_a_size() -> None:
 
 
 def bins_of(of: NumericLayout, *values: float) -> list[int]:
-    return np.searchsorted(np.array(of.edges), np.array(values), side="right").tolist()
+    return [int(b) for b in np.searchsorted(np.array(of.edges), np.array(values), side="right")]
 
 
 @pytest.mark.parametrize(("centre", "step"), [(1e9, 2.0**-10), (2.0**50, 0.5), (0.0, 2.0**-1000), (-1e-3, 2.0**-40)])
