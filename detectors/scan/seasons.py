@@ -19,6 +19,7 @@ Integers = NDArray[np.int64]
 
 HARMONICS: Final = 4
 KNOWN_MS: Final = (3_600_000, 86_400_000, 604_800_000)  # an hour, a day, a week
+SEEN: Final = 3  # times that a cycle of unknown length must be there: twice might be a reference that wanders
 LEAST_PANES: Final = 8  # panes a cycle must have
 CLEAREST: Final = 12  # components that the length of a cycle is fitted to
 EVIDENCE: Final = 1e-6  # of a cycle, over all components and frequencies together
@@ -42,8 +43,9 @@ class Season:
 
 
 def seasons(residuals: Floats, pane_ms: int, origin_ms: int) -> tuple[Season, ...]:
-    """The cycles that standardised pane residuals (panes, components) show, the strongest first; at least two whole
-    cycles must be there.
+    """The cycles that standardised pane residuals (panes, components) show, the strongest first.
+
+    An hour, a day or a week must be there twice, another length three times.
 
     >>> t = np.arange(800)
     >>> noise = np.random.default_rng(0).normal(size=(800, 5))
@@ -82,7 +84,10 @@ def _strongest(left: Floats, pane_ms: int, origin_ms: int) -> Season | None:
         return None
     clearest = np.argsort(-power[line])[:CLEAREST]
     cycles = _refined(left[:, clearest], line)
-    return Season(period_ms=_nice(panes / cycles * pane_ms, panes * pane_ms, pane_ms), origin_ms=origin_ms)
+    period = _nice(panes / cycles * pane_ms, panes * pane_ms, pane_ms)
+    if line < SEEN and period not in KNOWN_MS:
+        return None
+    return Season(period_ms=period, origin_ms=origin_ms)
 
 
 def _refined(left: Floats, line: int) -> float:

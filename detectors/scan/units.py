@@ -27,6 +27,7 @@ Integers = NDArray[np.int64]
 
 SCALES: Final = (4, 8, 16, 32, 64, 128)
 LEAST_EVENTS: Final = 25.0  # effective ones, below which nothing is said
+LEAST_REFERENCE: Final = 100.0  # events of a reference
 SEASONAL_EVENTS: Final = 50.0  # a share counted fewer times in the reference has no season of its own
 POOLED: Final = (GROUPS.index("strays"), GROUPS.index("quality"))
 BURSTY: Final = 1.5  # R beyond which pane sums, not single events, say how skewed sums are
@@ -127,7 +128,7 @@ def calibrated(
     of = components.of
     count = len(of)
     rows, labels = vectors[:, -2], vectors[:, -1]
-    if not scales or not count or rows.sum() < LEAST_EVENTS:
+    if not scales or not count or rows.sum() < LEAST_REFERENCE:
         return None
     per = np.array([c.per == "labels" for c in of], np.int64)
     share = np.array([c.kind == "share" for c in of])

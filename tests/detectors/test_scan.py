@@ -140,6 +140,35 @@ def test_too_few_events_are_unknown(scan: Scan) -> None:
     )
 
 
+def test_odd_columns_say_nothing_and_break_nothing() -> None:
+    """A constant, a column without a value, one of two values, categories never seen; panes that are empty."""
+    features: dict[str, NumericLayout | CategoricalLayout] = {
+        "constant": NumericLayout(edges=(0.0, 1.0)),
+        "empty": NumericLayout(edges=()),
+        "binary": NumericLayout(edges=(0.0, 1.0, 2.0)),
+        "unseen": CategoricalLayout(categories=("a",)),
+    }
+    layout = Layout(pane_ms=1000, features=features, predictions={}, joint=False)
+    at = {name: layout.offsets["features", name] for name in features}
+    rng = np.random.default_rng(11)
+
+    def pane(rows: int) -> Counts:
+        ones = int(rng.binomial(rows, 0.5))
+        cells = {at["constant"] + HEAD + 1: rows, at["empty"]: rows, at["binary"] + HEAD + 1: rows - ones}
+        cells |= {at["binary"] + HEAD + 2: ones, at["unseen"]: rows}
+        some = sorted(c for c, n in cells.items() if n)
+        none = np.zeros(4)
+        values = np.array([cells[c] for c in some], np.int64)
+        return Counts(rows=rows, cells=np.array(some, np.int32), values=values, low=none, high=none)
+
+    reference = [(i * 3000, pane(int(rng.integers(0, 60)))) for i in range(40)]  # two of three panes are empty
+    found = Scan.calibrated(layout, {ALL: reference, "unseen=a": []}, panes_between_false_alarms=1000)
+    unit = found.units[ALL]
+    vectors = unit.components.vectors([pane(int(n)) for n in rng.integers(0, 40, needed(unit))])
+    assert look(unit, 120, vectors).findings == ()
+    assert {r.subject for r in look(unit, 120, vectors).results} == set(features)
+
+
 def test_false_findings_are_at_most_the_budget() -> None:
     """At most panes / mean time are to be expected: 30 in 600 panes at 1 per 20.
 
