@@ -74,6 +74,15 @@ class Plan:
         """Columns that are made of others -> what they are made of."""
         return derived_from(self.model.columns)
 
+    def wanted(self, layout: Layout | None) -> dict[str, list[str]]:
+        """Features that others are made of -> which suffixes of those are counted."""
+        found = {}
+        for name, kind in self.model.columns.items():
+            suffixes = [s for s in DERIVED.get(kind, ()) if layout is None or f"{name}.{s}" in layout.features]
+            if suffixes:
+                found[name] = suffixes
+        return found
+
     def read(self, layout: Layout) -> set[str]:
         """The features that must be read for the columns of a layout."""
         return {self.derived.get(name, name) for name in layout.features}
@@ -334,7 +343,7 @@ def _batch(
         versions=versions,
         version_codes=codes,
         ids=ids,
-        features=(*features, *_derived(rows, plan, layout, times_ms)),
+        features=(*features, *derived_columns(rows.feature_values, plan, layout, times_ms)),
         predictions=_predictions(layout, prediction, score, values),
         prediction=prediction,
         score=score,
@@ -346,12 +355,12 @@ def _batch(
     )
 
 
-def _derived(rows: Rows, plan: Plan, layout: Layout | None, times_ms: Integers) -> Iterator[Column]:
-    """The columns that are made of others, as far as the layout has them."""
-    for name, kind in plan.model.columns.items():
-        wanted = [s for s in DERIVED.get(kind, ()) if layout is None or f"{name}.{s}" in layout.features]
-        if wanted:
-            yield from derive(name, kind, rows.feature_values(name), times_ms, wanted)
+def derived_columns(
+    values: Callable[[str], Sequence[Any]], plan: Plan, layout: Layout | None, times_ms: Integers
+) -> Iterator[Column]:
+    """The columns that are made of others, as far as the layout has them; `values` gives those of a feature."""
+    for name, wanted in plan.wanted(layout).items():
+        yield from derive(name, plan.model.columns[name], values(name), times_ms, wanted)
 
 
 def _texts(values: Sequence[Any]) -> list[str]:

@@ -139,6 +139,29 @@ def refile(of: Strings, into: Strings) -> None:
         intern(into, of.tags[n], start, start + of.lengths[n], True)
 
 
+@compiled
+def renumber(
+    codes: NDArray[np.int32],
+    word_of: NDArray[np.int32],
+    seen: NDArray[np.int32],
+    out: NDArray[np.int32],
+    order: NDArray[np.int32],
+) -> int:
+    """Numbers + 1 of strings -> codes of words in order of appearance; how many words there are."""
+    count = 0
+    for i in range(len(codes)):
+        if codes[i] == 0:
+            out[i] = -1
+            continue
+        word = word_of[codes[i] - 1]
+        if seen[word] < 0:
+            seen[word] = count
+            order[count] = word
+            count += 1
+        out[i] = seen[word]
+    return count
+
+
 def larger(of: Strings, arena: int) -> Strings:
     """The same strings with twice the room, and room for `arena` more bytes."""
     into = strings(2 * len(of.tags), 2 * len(of.arena) + arena)

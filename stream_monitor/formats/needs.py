@@ -49,6 +49,10 @@ class Needs:
             self._node(self.at)
         for name, mode in self.modes.items():
             self._add(self.feature_path(name), WANTS.get(mode, SPANS))
+        self.wanted = plan.wanted(layout)
+        for name in self.wanted:
+            self._add(self.feature_path(name), SPANS)
+        self.unnamed = frozenset(plan.derived.values()) - self.modes.keys()  # not counted themselves
         if self.open:
             assert self.at is not None
             for path in [p for p in (*self.slots, *self._nodes) if p[:-1] == self.at and p]:

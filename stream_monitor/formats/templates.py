@@ -36,9 +36,9 @@ from stream_monitor.batches import (
 )
 from stream_monitor.columns import column, json_text, name_of, safe
 from stream_monitor.config import Config, Fields, Model
-from stream_monitor.fields import Mask, Plan, bad_scores, event_plan, score_columns
-from stream_monitor.formats.interning import larger, string, strings
-from stream_monitor.formats.machine import COMPILED, PADDING, address, compiled, watch
+from stream_monitor.fields import Mask, Plan, bad_scores, derived_columns, event_plan, score_columns
+from stream_monitor.formats.interning import larger, renumber, string, strings
+from stream_monitor.formats.machine import COMPILED, PADDING, address, watch
 from stream_monitor.formats.needs import ROLES, SPARE, WANTS, Needs
 from stream_monitor.formats.rows import MAX_NAMES, named
 from stream_monitor.formats.walking import (
@@ -85,23 +85,6 @@ def _kinds(walked: Kinds) -> Kinds:
     return kinds
 
 
-@compiled
-def _renumber(codes: Codes, word_of: Codes, seen: Codes, out: Codes, order: Codes) -> int:
-    """Codes + 1 of strings -> codes of words in order of appearance; how many words there are."""
-    count = 0
-    for i in range(len(codes)):
-        if codes[i] == 0:
-            out[i] = -1
-            continue
-        word = word_of[codes[i] - 1]
-        if seen[word] < 0:
-            seen[word] = count
-            order[count] = word
-            count += 1
-        out[i] = seen[word]
-    return count
-
-
 class _Words:
     """Distinct bytes of values, and the texts that they say."""
 
@@ -128,7 +111,7 @@ class _Words:
             self._word_of = np.concatenate([self._word_of, np.array(new, np.int32)])
         seen, order = np.full(len(self._texts), -1, np.int32), np.zeros(len(self._texts), np.int32)
         out = np.empty(len(codes), np.int32)
-        count = _renumber(codes, self._word_of, seen, out, order)
+        count = renumber(codes, self._word_of, seen, out, order)
         return out, tuple(self._texts[i] for i in order[:count].tolist())
 
 
@@ -171,7 +154,8 @@ class Quick:
             return batch, dead
         if self._needs.open and any("\\" in c.name for c in others.features):
             return plainly(records)  # names that are not as they stand in the message: their order is not ours to tell
-        return weave(batch, others, self._needs.modes if self._needs.open else None), dead
+        derived = sum(map(len, self._needs.wanted.values()))
+        return weave(batch, others, self._needs.modes if self._needs.open else None, derived), dead
 
     def _found(self, n: int, slots: int) -> Found:
         wants = [*self._needs.wants, *([NUMBERS | TEXTS] * (slots - len(self._needs.wants)))]
@@ -295,6 +279,7 @@ class _Block:
         if needs.open:
             modes = {name: modes.get(name, "raw") for name in self._names()}
         features = tuple(self._column(safe(n), needs.slots[needs.feature_path(n)], m) for n, m in modes.items())
+        features += tuple(derived_columns(self._feature_values, self._plan, self._layout, self._take(times_ms)))
         prediction = self._column("prediction", roles["prediction"], "raw") if "prediction" in roles else None
         score, class_scores = None, None
         if "score" in roles:
@@ -331,6 +316,9 @@ class _Block:
     def _take(self, values: NDArray[Any]) -> Any:
         return values if self._all else values[self._rows]
 
+    def _feature_values(self, name: str) -> list[Any]:
+        return self._some(self._values[self._needs.slots[self._needs.feature_path(name)]])
+
     def _names(self) -> list[str]:
         """The keys that any event's feature object has."""
         at, kinds = self._needs.at, self._found.kinds
@@ -338,7 +326,10 @@ class _Block:
             {
                 path[-1]
                 for path, slot in self._needs.slots.items()
-                if path[:-1] == at and path and (self._take(kinds[slot]) != ABSENT).any()
+                if path[:-1] == at
+                and path
+                and path[-1] not in self._needs.unnamed
+                and (self._take(kinds[slot]) != ABSENT).any()
             }
         )
 

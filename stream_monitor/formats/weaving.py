@@ -13,14 +13,18 @@ from stream_monitor.columns import column
 from stream_monitor.formats.rows import named
 
 
-def weave(a: Batch, b: Batch, modes: Mapping[str, Mode] | None) -> Batch:
-    """The rows of both, by offset. `modes` not None: the batches may lack features of each other."""
+def weave(a: Batch, b: Batch, modes: Mapping[str, Mode] | None, derived: int = 0) -> Batch:
+    """The rows of both, by offset.
+
+    `modes` not None: the batches may lack features of each other, but for the last ones, `derived` in number.
+    """
     order = np.argsort(np.concatenate([a.offsets, b.offsets]), kind="stable")
     codes, versions = _codes(a.version_codes, a.versions, b.version_codes, b.versions, order)
     if modes is None:
         features = tuple(_column(x, y, order) for x, y in zip(a.features, b.features, strict=True))
     else:
-        of_a, of_b = {c.name: c for c in a.features}, {c.name: c for c in b.features}
+        own_a, own_b = len(a.features) - derived, len(b.features) - derived
+        of_a, of_b = {c.name: c for c in a.features[:own_a]}, {c.name: c for c in b.features[:own_b]}
         features = tuple(
             _column(
                 of_a.get(name) or column(name, [None] * len(a), modes.get(name, "raw")),
@@ -29,6 +33,7 @@ def weave(a: Batch, b: Batch, modes: Mapping[str, Mode] | None) -> Batch:
             )
             for name in named({*of_a, *of_b})
         )
+        features += tuple(_column(x, y, order) for x, y in zip(a.features[own_a:], b.features[own_b:], strict=True))
     return Batch(
         times_ms=np.concatenate([a.times_ms, b.times_ms])[order],
         offsets=np.concatenate([a.offsets, b.offsets])[order],

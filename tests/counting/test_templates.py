@@ -142,7 +142,7 @@ SHAPES: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("case", [0, 1, 6])
+@pytest.mark.parametrize("case", [0, 1, 8])
 def test_the_walk_reads_it(case: int, name: str) -> None:
     """Common variation stays on the quick way: without this the tests above could pass on the plain way alone."""
     event = {

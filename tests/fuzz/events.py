@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -36,6 +35,17 @@ _PATHS: Final = Layout(
     features={"features.f0": _NUMERIC, "features.note": _NUMERIC, "model": _WORDS, "prediction": _WORDS},
     predictions={"prediction": _WORDS},
 )
+_MADE: Final = dataclasses.replace(
+    _BINARY, columns={"note": "text", "at": "timestamp", "vector": "embedding", "f1": "list", "country": "boolean"}
+)
+_MADE_OF: Final = Layout(
+    pane_ms=1000,
+    features={
+        "note": _NUMERIC, "note.tokens": _NUMERIC, "note.script": _WORDS, "at.age": _NUMERIC, "vector.norm": _NUMERIC,
+        "f1.length": _NUMERIC, "country": _WORDS, "f0": _NUMERIC,
+    },
+    predictions={"prediction": _NUMERIC},
+)  # fmt: skip
 CASES: Final[list[tuple[Model, Layout | None]]] = [
     (_BINARY, _LAYOUT),
     (_BINARY, None),
@@ -43,6 +53,8 @@ CASES: Final[list[tuple[Model, Layout | None]]] = [
     (_LISTED, None),
     (_CLASSES, dataclasses.replace(_LAYOUT, predictions={"prediction": _WORDS, "score": _WORDS})),
     (_CLASSES, None),
+    (_MADE, _MADE_OF),
+    (_MADE, None),
     (dataclasses.replace(_BINARY, labels=None, columns={"country": "categorical", "note": "text"}), None),
 ]
 
@@ -57,12 +69,35 @@ _VALUES: Final = [
     '"2023-11-14T22:13:20"', "1700000000", "1700000000000", "1700000000000.5", "1700000000123456", "9e99", "tru", "nul",
     "1 2", "[1,]", '{"a":1,}', "[" * 70 + "]" * 70, '"' + "x" * 100 + '"', "1" * 40, "0." + "0" * 30 + "123456789" * 3,
 ]  # fmt: skip
-_KEYS: Final = ["id", "ts", "features", "f0", "f1", "country", "version", "x", "", "é", "a\\u0062", 'q\\"', "y" * 70]
+_KEYS: Final = [
+    "id",
+    "ts",
+    "features",
+    "f0",
+    "f1",
+    "country",
+    "version",
+    "at",
+    "vector",
+    "x",
+    "",
+    "é",
+    "a\\u0062",
+    'q\\"',
+    "y" * 70,
+]
 _EVENT: Final[dict[str, Any]] = {
     "id": '"p-1"',
     "ts": str(NOW),
     "model": {"name": '"m"', "version": '"v1"'},
-    "features": {"f0": "0.5", "f1": "-1.25", "country": '"de"', "note": '"hello"'},
+    "features": {
+        "f0": "0.5",
+        "f1": "-1.25",
+        "country": '"de"',
+        "note": '"hello"',
+        "vector": "[0.5, 1]",
+        "at": '"2023-11-14T22:13:20Z"',
+    },
     "prediction": "1",
     "score": "0.75",
     "label": "0",
@@ -147,10 +182,3 @@ def block(choices: Choices) -> list[bytes | None]:
 def plans(**kafka: Any) -> Sequence[tuple[Plan, Layout | None]]:
     """The plans of all cases."""
     return [(event_plan("m", Config(models={"m": model}, kafka=Kafka(**kafka))), of) for model, of in CASES]
-
-
-def ordinary(n: int) -> list[bytes]:
-    """Events that are all alike."""
-    return [
-        json.dumps({k: json.loads(_written(Choices(b""), {k: v}, (",", ":")))[k] for k, v in _EVENT.items()}).encode()
-    ] * n
