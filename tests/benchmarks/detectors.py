@@ -1,0 +1,74 @@
+"""`python -m tests.benchmarks.detectors`: updates/s of change detectors, on arrays and one by one, beside River's.
+
+JSON lines on stdout, as all benchmarks; `ratios` are to River's detector of the same name on the same values.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from river import drift
+
+from detectors import DETECTORS
+from detectors.change.machines import Machine
+
+UPDATES: Final = 200_000
+SINGLE: Final = 2_000
+RIVERS: Final[dict[str, tuple[Callable[[], Any], int]]] = {  # with so many updates: some are slow
+    "adwin": (drift.ADWIN, 200_000),
+    "kswin": (drift.KSWIN, 500),
+    "ddm": (drift.binary.DDM, 200_000),
+    "eddm": (drift.binary.EDDM, 200_000),
+    "hddm_a": (drift.binary.HDDMA, 50_000),
+    "hddm_w": (drift.binary.HDDMW, 50_000),
+}
+SLOW: Final = {"bocpd": 2_000, "glr": 20_000, "kswin": 5_000}
+
+
+def rate(run: Callable[[], Any], updates: int) -> tuple[float, float]:
+    """(updates a second, seconds); the better of two."""
+    best = float("inf")
+    for _ in range(2):
+        began = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - began)
+    return updates / best, best
+
+
+def rivers(make: Callable[[], Any], values: list[int]) -> None:
+    detector = make()
+    for value in values:
+        detector.update(value)
+
+
+def single(detector: Machine, values: list[float]) -> None:
+    state = detector.start()
+    for value in values:
+        state, _ = detector.update(state, value)
+
+
+def main() -> None:
+    errors = (np.random.default_rng(1).uniform(size=UPDATES) < 0.1).astype(np.float64)
+    for name, kind in DETECTORS.items():
+        if not issubclass(kind, Machine):
+            continue
+        detector: Machine = kind()
+        updates = SLOW.get(name, UPDATES)
+        detector.update_many(detector.start(), errors[:100])  # compiled before the clock starts
+        many, seconds = rate(lambda d=detector, n=updates: d.update_many(d.start(), errors[:n]), updates)  # type: ignore[misc]
+        one, _ = rate(lambda d=detector: single(d, errors[:SINGLE].tolist()), SINGLE)  # type: ignore[misc]
+        ratios = {}
+        if name in RIVERS:
+            make, n = RIVERS[name]
+            values = errors[:n].astype(int).tolist()
+            ratios["river"] = round(many / rate(lambda m=make, v=values: rivers(m, v), n)[0], 2)  # type: ignore[misc]
+        line = {"figure": f"detector_{name}", "value": round(many), "unit": "updates/s", "events": updates}
+        print(json.dumps({**line, "seconds": round(seconds, 4), "single": round(one), "ratios": ratios}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
