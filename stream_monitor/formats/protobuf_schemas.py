@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from stream_monitor.errors import InvalidRecord
+from stream_monitor.errors import InvalidRecord, Unreachable
 from stream_monitor.interfaces import Schema
 
 COMPILE_SECONDS: Final = 60.0
@@ -98,14 +98,17 @@ def _compiled(texts: dict[str, str], files: dict[str, Any], pb2: Any) -> dict[st
     """All files, those of the texts compiled."""
     with tempfile.TemporaryDirectory(prefix="schema-") as folder:
         root = Path(folder).resolve()
+        source = root / "source"
         for name, text in texts.items():
-            path = (root / PurePosixPath(name)).resolve()
-            if not path.is_relative_to(root) or path == root:
+            path = (source / PurePosixPath(name)).resolve()
+            # A name is a file's in this folder, and nothing that the compiler takes for an option.
+            if not path.is_relative_to(source) or path == source or name.startswith(("-", "@")):
                 raise refused(f"a reference is called {name!r}")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         out = root / "out.bin"
-        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{root}", "--include_imports"]
+        # -P: nothing is imported from a folder whose files somebody else has named and written.
+        command = [sys.executable, "-P", "-m", "grpc_tools.protoc", f"-I{source}", "--include_imports"]
         command += [f"--descriptor_set_out={out}", *texts]
         known = [f for name in _imported(texts.values()) if (f := _known(name, pb2)) is not None]
         deps = _with_known({f.name: f for f in (*known, *files.values())}, pb2)
@@ -114,12 +117,14 @@ def _compiled(texts: dict[str, str], files: dict[str, Any], pb2: Any) -> dict[st
             command.append(f"--descriptor_set_in={root / _DEPENDENCIES}")
         try:
             done = subprocess.run(  # noqa: S603 -- our own interpreter; the schema is only in files
-                command, cwd=root, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False
+                command, cwd=source, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False
             )
         except subprocess.TimeoutExpired:
-            raise refused(f"protoc did not end within {COMPILE_SECONDS:g} s") from None
+            raise Unreachable(f"protoc did not end within {COMPILE_SECONDS:g} s") from None
+        if done.returncode < 0:  # says nothing of the schema
+            raise Unreachable(f"protoc was ended by signal {-done.returncode}")
         if done.returncode or not out.exists():
-            raise refused(" ".join(done.stderr.replace(f"{root}/", "").replace(_MAIN, "line").split())[:500])
+            raise refused(" ".join(done.stderr.replace(f"{source}/", "").replace(_MAIN, "line").split())[:500])
         made = pb2.FileDescriptorSet.FromString(out.read_bytes())
     return {**deps, **{file.name: file for file in made.file}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from connectors.memory_schemas import MemorySchemas
 from stream_monitor.batches import MISSING, NESTED
 from stream_monitor.config import Fields
-from stream_monitor.errors import InvalidRecord
+from stream_monitor.errors import InvalidRecord, Unreachable
 from stream_monitor.formats import decode, decode_labels
 from stream_monitor.formats.protobuf import compile_schema
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
@@ -211,6 +212,9 @@ def test_common_types_that_nobody_registers() -> None:
         (proto('syntax = "proto3"; import "nowhere.proto"; message A { int32 a = 1; }'), "nowhere.proto"),
         (proto("message {"), "line"),
         (proto(MAIN, ("../../pair.proto", PAIR)), "../../pair.proto"),
+        (proto(MAIN, ("--python_out=.", PAIR)), "--python_out=."),
+        (proto(MAIN, ("@pair.proto", PAIR)), "@pair.proto"),
+        (proto(MAIN, ("grpc_tools/__init__.py", "raise SystemExit(3)")), "grpc_tools/__init__.py"),
         (proto(base64.b64encode(b"\x0a\x01x\x12").decode()), ""),
     ],
 )
@@ -280,3 +284,20 @@ def test_a_message_as_deep_as_the_stack_is_a_dead_letter() -> None:
     batch, dead = decode(records([frame(id, b"\x00\x0a\x02\x10\x05"), frame(id, b"\x00" + body)]), its, None, NOW)
     assert shown(batch.features[0]) == [5.0]
     assert [(d.index, d.reason) for d in dead] == [(1, "unknown_schema")]
+
+
+def test_a_compiler_that_was_killed_says_nothing_of_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    schemas = MemorySchemas()
+    schema = proto('syntax = "proto3"; message Killed { int32 x = 1; }')
+    value = frame(schemas.register(schema), b"\x00\x08\x05")
+    its = plan("protobuf", schemas, Fields(features=("x",)))
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", _killed)
+        with pytest.raises(Unreachable, match="signal 9"):
+            decode(records([value]), its, None, NOW)
+    batch, dead = decode(records([value]), its, None, NOW)
+    assert (shown(batch.features[0]), dead) == ([5.0], [])
+
+
+def _killed(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess(command, -9, "", "")
