@@ -95,6 +95,11 @@ class KafkaGroup:
         with asking("joining the group"):
             self._consumer.subscribe(self._subscription[0], **self._subscription[1])
 
+    def follow(self, topics: Sequence[str]) -> None:
+        self._subscription = (list(topics), self._subscription[1])
+        with asking("following topics"):
+            self._consumer.subscribe(self._subscription[0], **self._subscription[1])
+
     def _forget(self, partitions: Sequence[Partition]) -> None:
         self._mine.difference_update(partitions)
         self._held = frozenset()
@@ -187,6 +192,9 @@ class KafkaGroup:
 
     def identify(self, names: Sequence[str]) -> Mapping[str, tuple[str, int]]:
         return self._topics.identify(names)
+
+    def names(self) -> set[str]:
+        return self._topics.names()
 
     def at(self, partition: Partition, time_ms: int) -> int | None:
         with asking("looking up a time"):

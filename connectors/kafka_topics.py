@@ -79,6 +79,11 @@ class Topics:
                 out[name] = (str(found.topic_id), len(found.partitions))
         return out
 
+    def names(self) -> set[str]:
+        """All topics. Raises Unreachable."""
+        with asking("listing topics"):
+            return set(self._admin.list_topics(timeout=ANSWER_SECONDS).topics)
+
     def create(self, specs: Iterable[TopicSpec], replication: int = 1) -> None:
         """Create those that do not exist, and wait until all are known. Raises Unreachable or StateError."""
         specs = list(specs)

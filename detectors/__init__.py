@@ -85,6 +85,7 @@ _DATA: Final = (
     Watch("invalid_rate", "all", "threshold"),
     Watch("unseen_rate", "all", "threshold"),
     Watch("row_volume", "", "threshold"),
+    Watch("latency_p95", "", "threshold"),
 )
 
 DEFAULT_SUITE: Final[dict[str, tuple[Watch, ...]]] = {

@@ -12,7 +12,8 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 Group = Literal["drift", "performance", "quality", "stream", "fairness"]
-Needs = Literal["column", "outcome", "window", "segments", "scan"]
+Needs = Literal["column", "outcome", "window", "segments", "scan", "stream"]
+Counted = Literal["", "order", "ids", "keys", "schemas", "gaps", "delays", "latencies"]
 
 
 class Level(IntEnum):
@@ -39,13 +40,18 @@ class Metric:
 
     `function` takes, by `needs`: column -> (window: ColumnCounts, reference: ColumnCounts); outcome ->
     (OutcomeCounts,); window -> (rows in the window, mean rows of a reference window); segments -> (a sequence of
-    OutcomeCounts, one per segment of a dimension,). It returns nan where the value is undefined.
+    OutcomeCounts, one per segment of a dimension,); stream -> (window: StreamCounts, reference: StreamCounts). It
+    returns nan where the value is undefined.
 
     `p_value` takes what `function` takes. `noise(reference, rows, p)` is the interval that the metric of a window of
     `rows` independent events (outcome: labelled events) of the reference's own distribution leaves with probability p
     at each end; -inf or inf where it has no end. `interval(what function takes, p)` is where the true value lies but
     for probability p at each end, as far as the window alone tells. `limits` are the least and greatest possible
     values.
+
+    `otherwise` is the threshold where neither the configuration states one nor the reference knows one; without `noise`
+    the reference is not asked. `counted`: which stream cells are counted only because a monitor asks for them.
+    `empty_tells`: windows without events have a value, too.
     """
 
     name: str
@@ -55,12 +61,15 @@ class Metric:
     worse: Literal["above", "below", "both"]
     function: Callable[..., float]
     tasks: tuple[str, ...] = ()  # outcome metrics: the tasks they are defined for
-    reference_free: bool = False  # column metrics that ignore the reference
+    reference_free: bool = False  # column and stream metrics that ignore the reference
     only: tuple[str, ...] = ()  # column metrics: the columns they are about; () for all
     p_value: Callable[..., float] | None = None
     noise: Callable[..., tuple[float, float]] | None = None
     interval: Callable[..., tuple[float, float]] | None = None
     limits: tuple[float, float] = (float("-inf"), float("inf"))
+    otherwise: float | None = None
+    counted: Counted = ""
+    empty_tells: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

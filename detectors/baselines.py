@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from detectors.arrivals import StreamCounts, together_streams, without
 from detectors.base import Metric
 from detectors.calibration import Bounds, calibrate, exceedance
 from detectors.counts import ColumnCounts, OutcomeCounts
-from detectors.layouts import LABELS, OUTCOME_CELLS
+from detectors.layouts import LABEL_CELLS, LABELS
 
-Windows = Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[float]
+Windows = Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[StreamCounts] | Sequence[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,7 +29,7 @@ class Baseline:
     metric: Metric
     values: tuple[float, ...]
     rows: float
-    total: ColumnCounts | OutcomeCounts | float | None
+    total: ColumnCounts | OutcomeCounts | StreamCounts | float | None
     bounds: Bounds
     p: float
 
@@ -80,7 +81,7 @@ def baseline(
     p = exceedance(metric.worse, windows_between_false_alarms, share)
     enough = [w for w in windows if size(w) >= min_rows]
     rows = float(np.median([size(w) for w in enough])) if enough else 0.0
-    total: ColumnCounts | OutcomeCounts | float | None
+    total: ColumnCounts | OutcomeCounts | StreamCounts | float | None
     if metric.needs == "window":
         numbers = [float(w) for w in enough if isinstance(w, int | float)]
         total = math.fsum(numbers) / len(numbers) if numbers else 0.0
@@ -89,6 +90,11 @@ def baseline(
         outcomes = [w for w in enough if isinstance(w, OutcomeCounts)]
         total = together_outcomes(outcomes)
         values = [metric.function(w) for w in outcomes]
+    elif metric.needs == "stream":
+        streams = [w for w in enough if isinstance(w, StreamCounts)]
+        total = together_streams(streams)
+        found = [metric.function(w, w if metric.reference_free else without(total, w)) for w in streams]
+        values = [v for v in found if math.isfinite(v)]
     else:
         columns = [w for w in enough if isinstance(w, ColumnCounts)]
         total = together(columns) if columns else None
@@ -96,7 +102,8 @@ def baseline(
         if total is not None:
             others = columns if metric.reference_free else rests(columns, total)
             values = [metric.function(w, rest) for w, rest in zip(columns, others, strict=True)]
-    floor = metric.noise(total, rows, p) if metric.noise is not None and enough else None
+    known = enough and not (metric.needs == "stream" and not values)
+    floor = metric.noise(total, rows, p) if metric.noise is not None and known else None
     bounds = calibrate(
         values,
         worse=metric.worse,
@@ -108,9 +115,9 @@ def baseline(
     return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=bounds, p=p)
 
 
-def size(window: ColumnCounts | OutcomeCounts | float) -> float:
+def size(window: ColumnCounts | OutcomeCounts | StreamCounts | float) -> float:
     """Rows of a window; of an outcome, its labels."""
-    if isinstance(window, ColumnCounts):
+    if isinstance(window, ColumnCounts | StreamCounts):
         return window.rows
     return int(window.cells[LABELS]) if isinstance(window, OutcomeCounts) else window
 
@@ -135,7 +142,7 @@ def together(windows: Sequence[ColumnCounts]) -> ColumnCounts:
 
 def together_outcomes(windows: Sequence[OutcomeCounts]) -> OutcomeCounts:
     """Outcomes of several windows that do not overlap, added up."""
-    cells = np.sum([w.cells for w in windows], axis=0) if windows else np.zeros(OUTCOME_CELLS, np.int64)
+    cells = np.sum([w.cells for w in windows], axis=0) if windows else np.zeros(LABEL_CELLS, np.int64)
     return OutcomeCounts(rows=sum(w.rows for w in windows), cells=cells)
 
 

@@ -14,7 +14,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.layouts import HEAD, LIMBS, OUTCOME_CELLS, RAW_STRIDE, CategoricalLayout, Layout, NumericLayout
+from detectors.layouts import (
+    HEAD,
+    LABEL_CELLS,
+    LIMBS,
+    OUTCOME_CELLS,
+    RAW_STRIDE,
+    CategoricalLayout,
+    Layout,
+    NumericLayout,
+)
 
 Cells = NDArray[np.int32]
 Integers = NDArray[np.int64]
@@ -159,7 +168,8 @@ def float_to_limbs(values: Iterable[float]) -> Integers:
 class ColumnCounts:
     """One column of a window, dense: what column metrics read.
 
-    rows = counts.sum() + other.sum() + missing + nonfinite + unparseable.
+    rows = counts.sum() + other.sum() + missing + nonfinite + unparseable: where features come in a stream of their own,
+    that are its rows and not those of the predictions.
     """
 
     layout: NumericLayout | CategoricalLayout
@@ -185,7 +195,7 @@ class ColumnCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OutcomeCounts:
-    """What the labelled predictions of a window say of the model: `cells` are the outcome cells of layouts.py."""
+    """What the labelled predictions of a window say of the model: `cells` are the first LABEL_CELLS of layouts.py."""
 
     rows: int
     cells: Integers
@@ -196,9 +206,9 @@ class OutcomeCounts:
 
 
 def outcome(counts: Counts) -> OutcomeCounts:
-    """The outcome part of `counts`, dense."""
-    cells = np.zeros(OUTCOME_CELLS, np.int64)
-    stop = int(np.searchsorted(counts.cells, OUTCOME_CELLS))
+    """What labels say in `counts`, dense."""
+    cells = np.zeros(LABEL_CELLS, np.int64)
+    stop = int(np.searchsorted(counts.cells, LABEL_CELLS))
     cells[counts.cells[:stop]] = counts.values[:stop]
     return OutcomeCounts(rows=counts.rows, cells=cells)
 
@@ -218,9 +228,10 @@ def columns(counts: Counts, layout: Layout) -> dict[tuple[str, str], ColumnCount
         body = at + HEAD
         stop = body + column_layout.bins
         numeric = isinstance(column_layout, NumericLayout)
+        counted = dense[at:stop] if numeric else dense[at : at + column_layout.size]
         out[place, name] = ColumnCounts(
             layout=column_layout,
-            rows=counts.rows,
+            rows=int(counted.sum()),
             counts=dense[body:stop],
             other=_NO_VALUES if numeric else dense[stop : at + column_layout.size],
             missing=int(dense[at]),

@@ -3,7 +3,7 @@
 A layout is immutable and its id is the hash of its content, so two processes that hold the same id count alike.
 Its cells are the addresses of one flat vector of integers per pane (see counts.py):
 
-    [outcome cells, the same for every layout | column 0 | column 1 | ... | joint cells | residual cells]
+    [label and stream cells, the same for every layout | column 0 | column 1 | ... | joint cells | residual cells]
     a numeric column:     missing, nonfinite, unparseable, counts (len(edges) + 1), LIMBS digits of the exact sum
     a categorical column: missing, nonfinite, unparseable, counts (one per category), BUCKETS hash buckets of others
     a raw column (layout 0, which needs no data): missing, nonfinite, unparseable, RAW_BINS (the sign, exponent and
@@ -74,7 +74,24 @@ ERROR = SQUARED_SCORE_ERROR + LIMBS  # prediction - label, regression
 ABSOLUTE_ERROR = ERROR + LIMBS
 SQUARED_ERROR = ABSOLUTE_ERROR + LIMBS
 LABEL_DELAY = SQUARED_ERROR + LIMBS  # label time - prediction time, seconds
-OUTCOME_CELLS: Final = LABEL_DELAY + LIMBS
+LABEL_CELLS: Final = LABEL_DELAY + LIMBS
+
+# Stream cells: how the events came, counted for the segment `all` where a monitor asks. Fixed, too.
+LOG_BUCKETS: Final = 165  # of a duration, see log_buckets.py
+KEY_CELLS: Final = 64
+SCHEMA_CELLS: Final = 16
+ID_LEVELS: Final = 16  # see ids.py
+ID_CELLS: Final = 128  # of a level
+FEATURE_ROWS = LABEL_CELLS  # events of a feature stream, which are no rows
+OUT_OF_ORDER = FEATURE_ROWS + 1  # events before the greatest earlier event time of their partition
+HOLES = OUT_OF_ORDER + 1  # offsets without a record before the events
+DELAYS = HOLES + 1  # LOG_BUCKETS cells: Kafka timestamp - event time
+LATENCIES = DELAYS + LOG_BUCKETS  # LOG_BUCKETS cells: what the events say the prediction took
+KEYS = LATENCIES + LOG_BUCKETS  # KEY_CELLS cells: events by the hash of their Kafka key
+SCHEMAS = KEYS + KEY_CELLS  # SCHEMA_CELLS cells: events by the hash of their schema
+ID_COUNTS = SCHEMAS + SCHEMA_CELLS  # ID_LEVELS * ID_CELLS cells: events by the hash of their id
+ID_SUMS = ID_COUNTS + ID_LEVELS * ID_CELLS  # and the sums of the fingerprints of these ids
+OUTCOME_CELLS: Final = ID_SUMS + ID_LEVELS * ID_CELLS  # all cells before the first column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,7 @@ from detectors.quality.out_of_range import out_of_range, out_of_range_noise
 from detectors.quality.row_volume import row_volume, row_volume_noise
 from detectors.quality.type_error_rate import type_error_rate, type_error_rate_noise
 from detectors.quality.unseen_rate import unseen_rate, unseen_rate_noise
+from detectors.stream.metrics import STREAM_METRICS
 
 _BOTH: Final = ("numeric", "categorical")
 _NUMERIC: Final = ("numeric",)
@@ -248,4 +249,5 @@ METRICS: Final[dict[str, Metric]] = {
     "false_positive_rate_difference": _fairness(_BINARY, false_positive_rate_difference),
     "accuracy_difference": _fairness(_CLASSES, accuracy_difference),
     "calibration_difference": _fairness(_BINARY, calibration_difference, most=2.0),
+    **STREAM_METRICS,
 }

@@ -128,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", required=True, metavar="NAME", help="a model of the configuration")
     p.add_argument("--events", required=True, metavar="FILE", help="Parquet, CSV or JSONL; file order is offset order")
     p.add_argument("--labels", metavar="FILE", help="labels that came in a topic of their own")
+    p.add_argument("--features", metavar="FILE", help="features that came in a topic of their own")
     p.add_argument(
         "--output",
         metavar="DIR",
@@ -219,7 +220,8 @@ def _role(args: argparse.Namespace, formatter: logs.Formatter) -> None:
 def _replay(args: argparse.Namespace, formatter: logs.Formatter) -> None:
     from stream_monitor import app
 
-    app.replay(args.config, args.model, args.events, args.labels, args.output or f"replay-{args.model}", formatter)
+    output = args.output or f"replay-{args.model}"
+    app.replay(args.config, args.model, args.events, args.labels, output, formatter, args.features)
 
 
 def _calibrate(args: argparse.Namespace, formatter: logs.Formatter) -> None:

@@ -198,7 +198,15 @@ def _outside(config: Config) -> Outside:
     return Outside(topics=all_topics, store=asking(status_store(config)), targets=made)
 
 
-def replay(file: str, model: str, events: str, labels: str | None, output: str, formatter: logs.Formatter) -> None:
+def replay(
+    file: str,
+    model: str,
+    events: str,
+    labels: str | None,
+    output: str,
+    formatter: logs.Formatter,
+    features: str | None = None,
+) -> None:
     """Run the pipeline over files and write what it gives into the folder `output`."""
     from stream_monitor import replay as replaying
     from stream_monitor.progress import progress
@@ -213,6 +221,9 @@ def replay(file: str, model: str, events: str, labels: str | None, output: str, 
     told = config.models[model].labels
     if labels and (told is None or not told.fields.time):
         raise found.error(f"models.{model}.labels.fields.time", "missing: rows of a file have no Kafka timestamp")
+    apart = config.models[model].features
+    if features and (apart is None or not apart.fields.time):
+        raise found.error(f"models.{model}.features.fields.time", "missing: rows of a file have no Kafka timestamp")
     catalog = MemoryCatalog()
     try:
         start = read_references(config, catalog)
@@ -225,10 +236,10 @@ def replay(file: str, model: str, events: str, labels: str | None, output: str, 
     run = replaying.Run(config, model, catalog=catalog, store=store, put=files.put)
     try:
         run.configure(start.command(config, 0, "replay"))
-        sources = replaying.feeds(config, model, events, labels)
-        total = replaying.count_rows(events) + (replaying.count_rows(labels) if labels else 0)
+        sources = replaying.feeds(config, model, events, labels, features)
+        total = sum(replaying.count_rows(f) for f in (events, features, labels) if f)
         with progress("replaying", total) as steps:
-            replaying.play(run, *sources, steps)
+            replaying.play(run, sources, steps)
     finally:
         files.close()
     console = Console(stderr=True)
@@ -282,6 +293,9 @@ class Wires:
 
     def identify(self, topic: str) -> tuple[str, int] | None:
         return self.topics.identify([topic]).get(topic)
+
+    def names(self) -> set[str]:
+        return self.topics.names()
 
     def catalog(self) -> KafkaCatalog:
         return KafkaCatalog(self._connection, self.config.kafka.prefix)

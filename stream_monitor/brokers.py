@@ -6,7 +6,7 @@ Implemented by connectors/kafka.py, and by a twin in memory that passes the same
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +50,9 @@ class Group(Protocol):
     ) -> None:
         """Become a member. `assigned` says from where each partition is read; both are called inside `poll` only."""
 
+    def follow(self, topics: Sequence[str]) -> None:
+        """Read these topics from now on, no others; what is new in them comes as an assignment. Only after `join`."""
+
     def poll(self, records: int, seconds: float) -> Polled:
         """At most so many records, after at most so many seconds; also keeps the membership alive."""
 
@@ -73,6 +76,9 @@ class Logs(Protocol):
 
     def identify(self, names: Sequence[str]) -> Mapping[str, tuple[str, int]]:
         """(id, number of partitions) of each topic that exists."""
+
+    def names(self) -> Collection[str]:
+        """All topics."""
 
     def at(self, partition: Partition, time_ms: int) -> int | None:
         """The first offset whose timestamp is not before the time; None if there is none."""

@@ -12,6 +12,7 @@ from stream_monitor.config_files import ConfigFile
 from stream_monitor.config_values import choices
 from stream_monitor.errors import ConfigError, Mistake, Unreachable
 from stream_monitor.references import unpack_reference
+from stream_monitor.roles import is_pattern, resolved
 from stream_monitor.starts import read_references
 
 PING_SECONDS: Final = 10.0
@@ -59,6 +60,8 @@ def check_outside(read: ConfigFile, outside: Outside) -> list[str]:
     else:
         mistakes += _topics(read, topics)
         said.append(f"kafka: {len(topics)} topics")
+        for name, found in resolved(read.config, topics).items():
+            said.append(f"{name}: its patterns stand for {', '.join(found) or 'no topic yet'}")
     said_too, silent_too = asyncio.run(_ping({"store": outside.store, **outside.targets}))
     silent += silent_too
     if mistakes:
@@ -83,7 +86,9 @@ def summary(read: ConfigFile, said: Sequence[str]) -> str:
 def _topics(read: ConfigFile, topics: Mapping[str, int]) -> list[Mistake]:
     mistakes: list[Mistake] = []
     for name, model in read.config.models.items():
-        wanted = [(f"models.{name}.topic", t) for t in model.topic]
+        wanted = [(f"models.{name}.topic", t) for t in model.topic if not is_pattern(t)]
+        if model.features:
+            wanted.append((f"models.{name}.features.topic", model.features.topic))
         if model.labels:
             wanted.append((f"models.{name}.labels.topic", model.labels.topic))
         for path, topic in wanted:

@@ -7,9 +7,12 @@ follow from a prefix of the log like everything else.
 
 from __future__ import annotations
 
+import math
+
 from stream_monitor.entries import partition_of
 from stream_monitor.roles import is_pattern, matches, stated_topics, takes
 from stream_monitor.states import State
+from stream_monitor.watermarks import partitions_of
 
 
 def configured_models(state: State) -> list[str]:
@@ -26,6 +29,21 @@ def topics_of(state: State, name: str) -> list[str]:
     """The topics of a model that must be heard of before its windows close."""
     found = state.configured.topics.get(name, []) if state.configured is not None else []
     return [*stated_topics(state.model(name)), *found]
+
+
+def silence_of(state: State, name: str, end_ms: int) -> float:
+    """Seconds from the last event of the most silent partition of a model's predictions to `end_ms`; nan if not known.
+
+    What a partition has reached is its watermark and the out-of-orderness that was taken off it.
+    """
+    assert state.config is not None
+    sources, model = state.head_state.sources, state.model(name)
+    topics = [t for t in topics_of(state, name) if matches(model.topic, t)]
+    marks = [s.watermark_ms for t in topics for s in partitions_of(sources, t)]
+    known = [m for m in marks if m is not None]
+    if not known:
+        return math.nan
+    return max(0, end_ms - min(known) - state.config.time.out_of_orderness) / 1000
 
 
 def concerned(state: State, topic: str) -> list[str]:

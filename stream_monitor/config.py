@@ -142,6 +142,7 @@ class Reference:
     """Where normal is learnt from: exactly one of a file, the first N events, or a span of event time."""
 
     file: str = ""
+    features_file: str = ""  # of features that come in a stream of their own; "": they are in `file`
     first: int = 0
     from_: str = field(default="", metadata={"name": "from"})
     to: str = ""

@@ -139,12 +139,14 @@ def _with_presets(config: Config, known: Known) -> Config:
 
 def _with_paths(config: Config, folder: Path) -> Config:
     """The same with the reference files' paths relative to where the process runs."""
-    models = {
-        name: replace(model, reference=replace(model.reference, file=os.path.normpath(folder / model.reference.file)))
-        if model.reference.file
-        else model
-        for name, model in config.models.items()
-    }
+
+    def here(file: str) -> str:
+        return os.path.normpath(folder / file) if file else ""
+
+    models = {}
+    for name, model in config.models.items():
+        r = model.reference
+        models[name] = replace(model, reference=replace(r, file=here(r.file), features_file=here(r.features_file)))
     return replace(config, models=models)
 
 

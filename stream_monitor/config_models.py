@@ -186,6 +186,8 @@ def _reference(path: str, model: Model) -> Iterator[Finding]:
     ways = [name for name, given in (("file", r.file), ("first", r.first), ("from", r.from_ or r.to)) if given]
     if len(ways) > 1:
         yield path, f"exactly one of file, first, or from and to; given are {' and '.join(ways)}"
+    if r.features_file and (model.features is None or not r.file):
+        yield f"{path}.features_file", "is for features that come in a topic of their own, beside a `file`"
     if r.first < 0:
         yield f"{path}.first", "must be a number of events above 0"
     if r.from_ or r.to:
@@ -241,6 +243,11 @@ def has_labels(model: Model) -> bool:
 
 def _monitor(path: str, monitor: MonitorSpec, model: Model, known: Known) -> Iterator[Finding]:
     metric = known.metrics.get(monitor.metric)
+    if metric is not None and metric.needs == "scan" and model.features is not None:
+        yield f"{path}.metric", "the scan needs features that come with the predictions, not in a topic of their own"
+    for part, name in (("ids", "id"), ("latencies", "latency_ms"), ("delays", "time")):
+        if metric is not None and metric.counted == part and not getattr(model.fields, name):
+            yield f"{path}.metric", f"{monitor.metric} needs fields.{name}"
     if metric is None:
         if known.metrics:
             yield f"{path}.metric", f"unknown metric {monitor.metric!r}{choices(monitor.metric, known.metrics)}"

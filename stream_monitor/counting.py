@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.layouts import RAW_ID, Layout
+from stream_monitor.arrivals import arrivals_of
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.blocks import Counted, is_idle
 from stream_monitor.brokers import Message, Partition
@@ -19,11 +20,12 @@ from stream_monitor.config import Config
 from stream_monitor.config_plain import config_id
 from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.errors import StateError
-from stream_monitor.fields import LabelPlan, Plan, event_plan, format_of, label_plan
+from stream_monitor.fields import LabelPlan, Plan, event_plan, feature_plan, format_of, label_plan
 from stream_monitor.formats import FORMATS, decode, decode_labels
 from stream_monitor.intents import Intent
 from stream_monitor.interfaces import Catalog, LabelStore, Schemas
 from stream_monitor.labels import join, remember
+from stream_monitor.monitors import counted_for
 from stream_monitor.panes import count_block
 from stream_monitor.publications import config_of
 from stream_monitor.roles import Role, roles, roles_of
@@ -100,7 +102,7 @@ class BlockCounting:
             if isinstance(part.batch, LabelBatch):
                 self._count_labels(made, under, part, part.batch, before)
             else:
-                self._count_events(made, under, part, part.batch, before)
+                self._count_events(made, under, part, part.batch, before, records, messages)
         time, greatest = under.config.time, made.max_event_ms
         return Counted(
             panes=made.panes,
@@ -122,15 +124,33 @@ class BlockCounting:
         if holds == "labels":
             labels, dead = decode_labels(records, under.label_plan(name), intent.at_ms)
             return _Part(role, layout, labels, dead)
-        batch, dead = decode(records, under.plan(name), layout, intent.at_ms)
+        batch, dead = decode(records, under.plan(role), layout, intent.at_ms)
         return _Part(role, layout, batch, dead)
 
-    def _count_events(self, made: _Made, under: _Under, part: _Part, batch: Batch, others: Integers | None) -> None:
-        name, time, layout = part.role[0], under.config.time, part.layout
-        model = under.config.models[name]
-        block = count_block(batch, layout, name, model, time, made.intent.max_event_ms, others)
+    def _count_events(
+        self,
+        made: _Made,
+        under: _Under,
+        part: _Part,
+        batch: Batch,
+        others: Integers | None,
+        records: Records,
+        messages: Sequence[Message],
+    ) -> None:
+        (name, holds), time, layout, intent = part.role, under.config.time, part.layout, made.intent
+        model, apart = under.config.models[name], holds == "features"
+        came = None
+        if not apart:
+            before, timed = intent.from_ - intent.hole - 1, bool(model.fields.time)
+            came = arrivals_of(batch, records, messages, counted_for(model), before=before, timed=timed)
+        block = count_block(
+            batch, layout, name, model, time, intent.max_event_ms, others, came=came, feature_stream=apart
+        )  # fmt: skip
         made.panes += block.panes
-        made.panes += remember(self._label_store, batch, made.source, layout, name, model)
+        if apart:
+            made.tell(name, {"features": block.rows, "features_late": block.late})
+        else:
+            made.panes += remember(self._label_store, batch, made.source, layout, name, model)
         made.add(name, len(batch), block.late, block.max_time_ms)
 
     def _count_labels(
@@ -184,7 +204,7 @@ class _Under:
         self._roles = roles(config)
         self._selections: dict[str, Selection] = {}
         self._headers: dict[str, bool] = {}
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[Role, Plan] = {}
         self._label_plans: dict[str, LabelPlan] = {}
 
     def roles(self, topic: str) -> list[Role]:
@@ -208,11 +228,12 @@ class _Under:
             )
         return self._headers[topic]
 
-    def plan(self, name: str) -> Plan:
-        """Of a model's events."""
-        if name not in self._plans:
-            self._plans[name] = event_plan(name, self.config, flat=self._flat, schemas=self._schemas)
-        return self._plans[name]
+    def plan(self, role: Role) -> Plan:
+        """Of a model's predictions or of its feature stream."""
+        if role not in self._plans:
+            made = feature_plan if role[1] == "features" else event_plan
+            self._plans[role] = made(role[0], self.config, flat=self._flat, schemas=self._schemas)
+        return self._plans[role]
 
     def label_plan(self, name: str) -> LabelPlan:
         """Of a model's labels."""

@@ -7,7 +7,7 @@ event that cannot be read becomes a dead letter with the first reason that appli
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Protocol
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.batches import MISSING, Batch, Column, DeadLetter, Integers, LabelBatch, Mode
 from stream_monitor.columns import column, encode_words, json_text, name_of, safe
-from stream_monitor.config import Config, Format, Model
+from stream_monitor.config import Config, Fields, Format, Model
 from stream_monitor.derivations import derive
 from stream_monitor.interfaces import Schemas
 from stream_monitor.kinds import DERIVED, MODES, derived_from
+from stream_monitor.monitors import counted_for
 from stream_monitor.times import parse_times
 
 Path = tuple[str, ...]
@@ -45,16 +46,21 @@ class Plan:
     flat: bool = False
     outside: frozenset[str] = frozenset()
     schemas: Schemas | None = None  # for formats whose events name a schema
+    hashes_ids: bool = False  # how often ids are repeated is to be counted
     cache: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def features(self) -> str | tuple[str, ...]:
         """The feature object's path, or the paths of single features: without either, the columns that are declared."""
+        if self.model.features is not None:  # they come in a stream of their own
+            return ()
         return self.model.fields.features or tuple(self.model.columns)
 
     def modes(self, layout: Layout | None) -> dict[str, Mode]:
         """How each feature must be decoded; under the raw layout only what the configuration knows of it."""
         declared = self.model.columns
+        if self.model.features is not None:
+            return {}
         if layout is None:
             features = self.features
             names = declared if isinstance(features, str) else features
@@ -72,7 +78,7 @@ class Plan:
     @cached_property
     def derived(self) -> Mapping[str, str]:
         """Columns that are made of others -> what they are made of."""
-        return derived_from(self.model.columns)
+        return derived_from(self.model.columns) if self.model.features is None else {}
 
     def wanted(self, layout: Layout | None) -> dict[str, list[str]]:
         """Features that others are made of -> which suffixes of those are counted."""
@@ -85,7 +91,7 @@ class Plan:
 
     def read(self, layout: Layout) -> set[str]:
         """The features that must be read for the columns of a layout."""
-        return {self.derived.get(name, name) for name in layout.features}
+        return {self.derived.get(name, name) for name in layout.features} if self.model.features is None else set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,7 +125,19 @@ def event_plan(name: str, config: Config, *, flat: bool = False, schemas: Schema
         flat=flat,
         outside=_outside(model),
         schemas=schemas,
+        hashes_ids="ids" in counted_for(model),
     )
+
+
+def feature_plan(name: str, config: Config, *, flat: bool = False, schemas: Schemas | None = None) -> Plan:
+    """The plan of the feature stream of model `name`: its messages, as events that have features only."""
+    model = config.models[name]
+    assert model.features is not None
+    of = model.features.fields
+    fields = Fields(id=of.id, time=of.time, version=of.version, features=of.features)
+    apart = replace(model, format=model.features.format, task="none", fields=fields, features=None, labels=None)
+    plan = event_plan(name, replace(config, models={name: apart}), flat=flat, schemas=schemas)
+    return replace(plan, outside=plan.outside | _outside(model))
 
 
 def _outside(model: Model) -> frozenset[str]:
@@ -333,7 +351,7 @@ def _batch(
     if "version" in values:
         codes, versions = encode_words(_texts(values["version"]), name_of)
     ids = None
-    if model.labels is not None and "id" in values:
+    if (model.labels is not None or plan.hashes_ids) and "id" in values:
         ids = _texts(values["id"])
         if not "".join(ids).isascii():
             ids = [safe(v) for v in ids]

@@ -10,11 +10,13 @@ and the configuration; it is kept in memory and found again after a restart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
 from detectors import Baseline, baseline
+from detectors.arrivals import StreamCounts, stream_counts
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome
 from detectors.layouts import Layout
 from stream_monitor.config import Model
@@ -37,6 +39,7 @@ class Judge:
         self.model, self.reference, self.layout, self.segment = model, reference, layout, segment
         self.reference_id = reference_id
         self._panes = tuple(reference.series.get(segment, ()))
+        self._whole = True  # whether the reference's windows are as long as those that are judged
         self._baselines: dict[tuple[str, Place | None], Baseline] = {}
 
     @property
@@ -64,11 +67,13 @@ class Judge:
         known = self._baselines.get((monitor.name, place))
         if known is None:
             metric = monitor.metric
-            windows: Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[float]
+            windows: Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[StreamCounts] | Sequence[float]
             if metric.needs == "window":
                 windows = self._volumes
             elif metric.needs == "outcome":
                 windows = [outcome(c) for c in self._windows]
+            elif metric.needs == "stream":
+                windows = [stream_counts([c], seconds=self._seconds) for c in self._windows]
             else:
                 assert place is not None
                 windows = [w[place] for w in self._columns]
@@ -80,6 +85,18 @@ class Judge:
                 min_rows=0 if metric.needs == "window" else self.model.min_rows,
             )
         return known
+
+    @cached_property
+    def stream(self) -> StreamCounts:
+        """How the events of the reference came."""
+        return stream_counts([self.total])
+
+    @cached_property
+    def _seconds(self) -> float:
+        """Length of the windows; nan where they are of different lengths."""
+        of_time = not self.model.window.rows and self.reference.ordered_by == "time"
+        whole = of_time and len(self._windows) > 0 and self._whole
+        return self.model.window.size / 1000 if whole else math.nan
 
     @cached_property
     def _columns(self) -> list[dict[Place, ColumnCounts]]:
@@ -94,10 +111,12 @@ class Judge:
             whole = [c for c in cut_by_time(self._panes, size) if c.rows >= self.model.min_rows]
         else:
             whole = []
-        if len(whole) >= LEAST:
+        self._whole = len(whole) >= LEAST
+        if self._whole:
             return whole
         shorter = cut_by_rows(self._panes, max(self.model.min_rows, -(-self.total.rows // SHORTER)))
-        return shorter if len(shorter) > len(whole) else whole
+        self._whole = len(shorter) <= len(whole)
+        return whole if self._whole else shorter
 
     @cached_property
     def _volumes(self) -> list[float]:

@@ -108,11 +108,18 @@ def _raw_panes(state: State, name: str) -> list[Pane]:
 
 
 def _raw_rows(state: State, name: str) -> int:
-    return sum(p.rows_under(RAW_ID) for p in _raw_panes(state, name))
+    return sum(_rows_of(p, state.model(name), RAW_ID)[0] for p in _raw_panes(state, name))
+
+
+def _rows_of(pane: Pane, model: Model, layout: str) -> tuple[int, int]:
+    """(rows, those that features are known of): one number where features come with the predictions."""
+    rows = pane.rows_under(layout)
+    return rows, rows if model.features is None else pane.features_under(layout)
 
 
 def _learn_layout(state: State, name: str, model: Model, known: ModelState, catalog: Catalog) -> list[Output]:
-    if _raw_rows(state, name) < _layout_rows(model):
+    seen = [_rows_of(p, model, RAW_ID) for p in _raw_panes(state, name)]
+    if min(sum(rows for rows, _ in seen), sum(features for _, features in seen)) < _layout_rows(model):
         return []
     raw = merge(p.counts()[RAW_ID] for p in _raw_panes(state, name))
     known.layout = catalog.add_layout(layout_from_raw(model, raw))
@@ -144,10 +151,11 @@ def _learn_reference(state: State, name: str, model: Model, known: ModelState, c
         if known.watermark_ms is not None and known.watermark_ms >= to and any(p.rows for _, p in panes):
             end = to
     else:
-        rows = 0
+        rows = features = 0
         for start, pane in panes:
-            rows += pane.rows
-            if rows >= (model.reference.first or FIRST):
+            more, with_features = _rows_of(pane, model, known.layout)
+            rows, features = rows + more, features + with_features
+            if min(rows, features) >= (model.reference.first or FIRST):
                 end = start + known.learning_pane_ms
                 break
     if end is None:

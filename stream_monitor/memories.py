@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from detectors.arrivals import feature_rows
 from detectors.counts import Counts, merge
 from stream_monitor.entries import PaneRecord, Source, pack_counts, unpack_counts
 
@@ -205,6 +206,10 @@ class Pane:
     def rows_under(self, layout: str) -> int:
         """Those under one layout."""
         return sum(c.rows for c in self._parts.get(layout, ()))
+
+    def features_under(self, layout: str) -> int:
+        """Events of a feature stream counted in under one layout."""
+        return sum(feature_rows(c) for c in self._parts.get(layout, ()))
 
     @property
     def layouts(self) -> list[str]:

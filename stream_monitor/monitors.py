@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from detectors import DEFAULT_SUITE, DETECTORS, METRICS, Detector, Metric, Threshold
+from detectors.base import Counted
 from stream_monitor.config import Model, MonitorSpec
 
 
@@ -26,6 +28,8 @@ class Monitor:
 
     def watches(self, segment: str) -> bool:
         """Whether it looks at a segment; `segments` names segments, dimensions, or with the word `all` everything."""
+        if self.metric.needs == "stream":  # how events came is counted for all of them together
+            return segment == "all"
         wanted = self.spec.segments
         return wanted == "all" or segment in wanted or segment.partition("=")[0] in wanted
 
@@ -36,14 +40,9 @@ def monitors_of(model: Model) -> tuple[Monitor, ...]:
     >>> [m.name for m in monitors_of(Model(topic=("t",), monitors=(MonitorSpec(metric="psi", threshold=0.2),)))]
     ['psi']
     """
-    specs = model.monitors or tuple(
-        MonitorSpec(metric=w.metric, columns=w.columns or "all", detector=w.detector)
-        for w in DEFAULT_SUITE[model.task]
-        if METRICS[w.metric].needs != "outcome" or model.labels is not None or model.fields.label
-    )
     seen: Counter[str] = Counter()
     found = []
-    for spec in specs:
+    for spec in specs_of(model):
         name = spec.metric if spec.detector == "threshold" else f"{spec.metric}:{spec.detector}"
         seen[name] += 1
         found.append(
@@ -57,6 +56,40 @@ def monitors_of(model: Model) -> tuple[Monitor, ...]:
     return tuple(found)
 
 
+def specs_of(model: Model) -> tuple[MonitorSpec, ...]:
+    """What is watched, as configured or by default."""
+    return model.monitors or tuple(
+        MonitorSpec(metric=_instead(model, w.metric), columns=w.columns or "all", detector=w.detector)
+        for w in DEFAULT_SUITE[model.task]
+        if _has_what_it_needs(model, METRICS[w.metric])
+    )
+
+
+def _instead(model: Model, metric: str) -> str:
+    """The scan reads columns event by event with the predictions: of features that come apart each is watched alone."""
+    return "jensen_shannon" if metric == "scan" and model.features is not None else metric
+
+
+def _has_what_it_needs(model: Model, metric: Metric) -> bool:
+    if metric.needs == "outcome":
+        return model.labels is not None or bool(model.fields.label)
+    return metric.counted != "latencies" or bool(model.fields.latency_ms)
+
+
+@lru_cache(maxsize=4096)
+def _counted(model_monitors: tuple[str, ...]) -> frozenset[Counted]:
+    return frozenset(METRICS[name].counted for name in model_monitors if name in METRICS) - {""}
+
+
+def counted_for(model: Model) -> frozenset[Counted]:
+    """Which stream cells a tap counts for the model's monitors, of those that are counted on demand only.
+
+    >>> counted_for(Model(topic=("t",), monitors=(MonitorSpec(metric="duplicate_rate"),)))
+    frozenset({'ids'})
+    """
+    return _counted(tuple(spec.metric for spec in specs_of(model)))
+
+
 def _detector(spec: MonitorSpec) -> Detector | None:
     if spec.detector != "threshold":
         kind = DETECTORS[spec.detector]
@@ -66,6 +99,9 @@ def _detector(spec: MonitorSpec) -> Detector | None:
         made: Detector = kind(**parameters)
         return made
     above, below = stated(spec)
+    metric = METRICS[spec.metric]
+    if above is None and below is None and metric.noise is None:
+        above = metric.otherwise
     return None if above is None and below is None else Threshold(above=above, below=below, **warning_bounds(spec))
 
 

@@ -19,16 +19,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.counts import ZERO
+from detectors.counts import ZERO, Counts
 from detectors.kernels import Groups, hash_bytes
-from detectors.layouts import OUTCOME_CELLS, RAW_ID, CategoricalLayout, Layout
+from detectors.layouts import LABEL_CELLS, OUTCOME_CELLS, RAW_ID, CategoricalLayout, Layout
 from detectors.partitions import partition
+from stream_monitor.arrivals import Arrivals, add_arrivals, as_features
 from stream_monitor.batches import NESTED, Batch, Column
 from stream_monitor.columns import column, name_of
 from stream_monitor.config import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Model, Time
 from stream_monitor.entries import PaneRecord, pack_counts
 from stream_monitor.fields import score_columns
 from stream_monitor.interfaces import Joined
+from stream_monitor.monitors import counted_for
 from stream_monitor.outcomes import add_outcomes
 from stream_monitor.tallies import Grouped, take, tally
 
@@ -194,13 +196,17 @@ def count_block(
     time: Time,
     max_time_ms: int | None,
     others: Integers | None = None,
+    came: Arrivals | None = None,
+    feature_stream: bool = False,
 ) -> BlockCounts:
     """Counts of the valid events of one block of one source, in offset order; `layout` None is the raw layout.
 
-    `max_time_ms` and `others`: see `reached`.
+    `max_time_ms` and `others`: see `reached`. `came`: what the records tell of how the events came. `feature_stream`:
+    they are features without their predictions, which are counted in the columns and are no rows.
     """
     if not len(batch):
         return BlockCounts(panes=[], max_time_ms=max_time_ms, rows=0, late=0)
+    before = reached(batch.times_ms, max_time_ms, others)
     is_late = batch.times_ms < late_bounds(batch.times_ms, max_time_ms, time, others)
     pane_ms, layout_id = pane_ms_of(layout, model), RAW_ID if layout is None else layout.id
     starts_ms = batch.times_ms // pane_ms * pane_ms
@@ -209,13 +215,19 @@ def count_block(
     if len(on_time):
         found = grouping(on_time, starts_ms[~is_late], layout, model)
         counts = tally(on_time, layout, model, found.groups)
+        if model.features is not None:
+            counts = [of_one_stream(c, layout, feature_stream=feature_stream) for c in counts]
+        if not feature_stream:
+            some, whole = (came or Arrivals()).take(~is_late), found.groups.parts[0].group
+            disordered = (batch.times_ms < before)[~is_late]
+            add_arrivals(counts, whole, on_time, some, disordered, counted_for(model))
         spans = found.spans(on_time.offsets)
         for i in sorted(range(len(found.keys)), key=found.keys.__getitem__):
             version, segment, start = found.keys[i]
             packed = pack_counts(counts[i])
             panes.append(PaneRecord(name, version, segment, start, layout_id, spans[i], 0, packed))
     late = take(batch, is_late)
-    if len(late):
+    if len(late) and not feature_stream:
         found = grouping(late, starts_ms[is_late], layout, model)
         spans, sizes = found.spans(late.offsets), found.sizes()
         for i in sorted(range(len(found.keys)), key=found.keys.__getitem__):
@@ -228,6 +240,19 @@ def count_block(
         rows=len(on_time),
         late=len(late),
     )
+
+
+def of_one_stream(counts: Counts, layout: Layout | None, *, feature_stream: bool) -> Counts:
+    """Counts of a model whose features come in a stream of their own, without what its other stream counts.
+
+    Events of one stream would be counted as missing in the columns of the other.
+    """
+    if layout is not None:
+        border = OUTCOME_CELLS + sum(of.size for of in layout.features.values())
+        ours = (counts.cells < OUTCOME_CELLS) | (counts.cells >= layout.joint_offset)
+        ours |= (counts.cells < border) == feature_stream
+        counts = replace(counts, cells=counts.cells[ours], values=counts.values[ours])
+    return as_features(counts, counts.rows) if feature_stream else counts
 
 
 def count_joined(
@@ -254,7 +279,7 @@ def count_joined(
         start = pair.label.time_ms // pane_ms * pane_ms
         for k, segment in enumerate((ALL, *pair.prediction.segments)):
             groups[k, i] = keys.setdefault((tardy, (pair.prediction.version, segment, start)), len(keys))
-    cells = np.zeros((len(keys), OUTCOME_CELLS), np.int64)
+    cells = np.zeros((len(keys), LABEL_CELLS), np.int64)
     score, class_scores = score_columns(model, [pair.prediction.score for pair in joined])
     add_outcomes(
         cells,

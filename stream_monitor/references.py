@@ -17,15 +17,18 @@ import msgspec
 import numpy as np
 
 from detectors import learning
-from detectors.counts import Counts
+from detectors.counts import Counts, merge
 from detectors.layouts import CategoricalLayout, ColumnLayout, Layout, NumericLayout, Residual
+from stream_monitor.arrivals import Arrivals, add_arrivals
 from stream_monitor.batches import NUMBER, Batch, Column, DeadLetter
-from stream_monitor.config import Config, Model
+from stream_monitor.config import Config, Model, Select
 from stream_monitor.errors import ConfigError, Mistake
-from stream_monitor.fields import FUTURE_FREE, Plan, assemble, event_plan
+from stream_monitor.fields import FUTURE_FREE, Plan, assemble, event_plan, feature_plan
 from stream_monitor.formats.files import Piece, everything
 from stream_monitor.kinds import counted_as, derived_from, needs_time
-from stream_monitor.panes import PANE_ROWS, choose_pane, grouping, raw_pane_ms
+from stream_monitor.monitors import counted_for
+from stream_monitor.panes import PANE_ROWS, choose_pane, grouping, of_one_stream, raw_pane_ms
+from stream_monitor.selections import selected
 from stream_monitor.tallies import tally
 
 PSEUDO_PANES: Final = 400  # panes of a reference that has no times, if it has rows enough
@@ -137,67 +140,104 @@ def reference_id(data: bytes) -> str:
 
 def watched(model: Model, feature: str) -> bool:
     """Whether a key of the feature object is counted: all are, unless `columns` says which."""
-    return not model.columns or isinstance(model.fields.features, tuple) or feature in counted_as(model.columns)
+    return not model.columns or isinstance(model.feature_paths, tuple) or feature in counted_as(model.columns)
 
 
 def prepare(name: str, model: Model, base_dir: Path, layout: Layout | None = None) -> Prepared:
     """Layout and reference from `model.reference.file`, relative to `base_dir`; ConfigError when it cannot be used.
 
-    With a `layout` nothing is learnt: the file is counted as that says.
+    With a `layout` nothing is learnt: the file is counted as that says. Features that come in a stream of their own are
+    read from `features_file`, or from the same file.
     """
     if not model.reference.file:
         return Prepared(layout=None, reference=None)
-    path = base_dir / model.reference.file
-    plan = event_plan(name, Config(models={name: model}), flat=True)
-    piece = everything(path, plan)
-    plan = replace(plan, model=_as_far_as_there(model, piece))
-    rows = piece.rows.planned(plan)
-    timed = bool(plan.model.fields.time)
-    batch, dead = _events(rows, piece, plan, None)
-    dead += piece.dead
-    if not len(batch) or len(dead) > len(batch):
-        raise _unusable(name, path, len(batch), dead)
-    if not batch.features and not batch.predictions:
-        raise _error(name, path, f"has no column of the model's fields; it has: {_columns(rows)}")
+    config, path = Config(models={name: model}), base_dir / model.reference.file
+    parts = [_Part.of(path, event_plan(name, config, flat=True), "events", model.select)]
+    if model.features is not None:
+        apart = base_dir / (model.reference.features_file or model.reference.file)
+        plan = feature_plan(name, config, flat=True)
+        parts.append(_Part.of(apart, plan, "features", model.features.select))
+    timed = all(part.plan.model.fields.time for part in parts)
+    events, features = parts[0], parts[-1]
+    batch = events.batch(None)
     if layout is None:
+        others = features.batch(None) if features is not events else batch
+        named = {
+            c.name: _learn(c, features.rows, features.plan)
+            for c in others.features
+            if watched(model, c.name) and (timed or not needs_time(c.name, model.columns))
+        }
         layout = Layout(
             pane_ms=choose_pane(model, batch.times_ms) if timed else raw_pane_ms(model),
-            features=_in_order(
-                model,
-                {
-                    c.name: _learn(c, rows, plan)
-                    for c in batch.features
-                    if watched(model, c.name) and (timed or not needs_time(c.name, model.columns))
-                },
-            ),
+            features=_in_order(model, named),
             predictions=_predictions(model, batch),
             residual=residual_of(model),
         )
-    pane_ms = layout.pane_ms
-    batch, _ = _events(rows, piece, plan, layout)
-    n = len(batch)
-    if timed:
-        starts_ms = batch.times_ms // pane_ms * pane_ms
-    else:
-        starts_ms = np.arange(n) // max(PANE_ROWS, -(-n // PSEUDO_PANES)) * pane_ms
-    found = grouping(batch, starts_ms, layout, plan.model)
-    series: dict[str, list[tuple[int, Counts]]] = {}
-    counted = tally(batch, layout, plan.model, found.groups)
-    for (_, segment, start), counts in zip(found.keys, counted, strict=True):
-        series.setdefault(segment, []).append((start, counts))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    counted = [one for part in parts for one in part.counts(model, layout, timed=timed)]
+    series: dict[str, dict[int, list[Counts]]] = {}
+    for segment, start, counts in counted:
+        series.setdefault(segment, {}).setdefault(start, []).append(counts)
+    paths = list(dict.fromkeys(part.path for part in parts))
     reference = Reference(
         model=name,
         version="",
         layout=layout.id,
-        pane_ms=pane_ms,
-        rows=n,
-        series={s: tuple(sorted(panes, key=lambda p: p[0])) for s, panes in sorted(series.items())},
-        source=f"{path.name} sha256:{digest}",
+        pane_ms=layout.pane_ms,
+        rows=len(batch),
+        series={s: tuple((t, merge(panes[t])) for t in sorted(panes)) for s, panes in sorted(series.items())},
+        source=", ".join(f"{p.name} sha256:{hashlib.sha256(p.read_bytes()).hexdigest()}" for p in paths),
         ordered_by="time" if timed else "rows",
-        skipped=len(dead),
+        skipped=sum(len(part.dead) for part in parts),
     )
     return Prepared(layout=layout, reference=reference)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A file as one of a model's streams: with what it has of the stream's fields."""
+
+    role: str  # "events" or "features"
+    path: Path
+    piece: Piece
+    plan: Plan
+    rows: Any
+    dead: list[DeadLetter]
+
+    @classmethod
+    def of(cls, path: Path, plan: Plan, role: str, select: Select | None) -> _Part:
+        """Read it; ConfigError when most of its rows cannot be."""
+        piece = selected(everything(path, plan), select, plan.name)[0]
+        plan = replace(plan, model=_as_far_as_there(plan.model, piece))
+        rows = piece.rows.planned(plan)
+        batch, dead = _events(rows, piece, plan, None)
+        dead += piece.dead
+        if not len(batch) or len(dead) > len(batch):
+            raise _unusable(plan.name, path, len(batch), dead)
+        if not batch.features and not batch.predictions:
+            raise _error(plan.name, path, f"has no column of the model's fields; it has: {_columns(rows)}")
+        return cls(role=role, path=path, piece=piece, plan=plan, rows=rows, dead=dead)
+
+    def batch(self, layout: Layout | None) -> Batch:
+        """Its events, decoded as the layout asks."""
+        return _events(self.rows, self.piece, self.plan, layout)[0]
+
+    def counts(self, model: Model, layout: Layout, *, timed: bool) -> list[tuple[str, int, Counts]]:
+        """(segment, pane start, counts) of its events; without times in panes of equal numbers of rows."""
+        batch, apart = self.batch(layout), self.role == "features"
+        n, pane_ms = len(batch), layout.pane_ms
+        if timed:
+            starts_ms = batch.times_ms // pane_ms * pane_ms
+        else:
+            starts_ms = np.arange(n) // max(PANE_ROWS, -(-n // PSEUDO_PANES)) * pane_ms
+        found = grouping(batch, starts_ms, layout, self.plan.model)
+        counts = tally(batch, layout, self.plan.model, found.groups)
+        if model.features is not None:
+            counts = [of_one_stream(c, layout, feature_stream=apart) for c in counts]
+        if not apart:
+            wanted = counted_for(model) & {"latencies"}  # what a file can tell
+            nothing = np.zeros(n, np.bool_)
+            add_arrivals(counts, found.groups.parts[0].group, batch, Arrivals(), nothing, wanted)
+        return [(segment, start, c) for (_, segment, start), c in zip(found.keys, counts, strict=True)]
 
 
 def _events(rows: Any, piece: Piece, plan: Plan, layout: Layout | None) -> tuple[Batch, list[DeadLetter]]:
@@ -228,7 +268,7 @@ def _as_far_as_there(model: Model, piece: Piece) -> Model:
             fields,
             id="",
             version="",
-            latency_ms="",
+            latency_ms=there(fields.latency_ms),
             time=there(fields.time),
             prediction=there(fields.prediction),
             score=there(fields.score),
@@ -279,7 +319,7 @@ def _learn(of: Column, rows: Any, plan: Plan) -> ColumnLayout:
 
 def _in_order(model: Model, features: dict[str, ColumnLayout]) -> dict[str, ColumnLayout]:
     """Features as the configuration lists them, else by name."""
-    listed = model.fields.features if isinstance(model.fields.features, tuple) else ()
+    listed = model.feature_paths if isinstance(model.feature_paths, tuple) else ()
     made = derived_from(model.columns)
     listed = tuple(n for base in listed for n in (base, *(d for d, of in made.items() if of == base)))
     order = [n for n in (listed or sorted(features)) if n in features]
@@ -330,7 +370,7 @@ def residual_of(model: Model) -> Residual:
 def layout_from_raw(model: Model, counts: Counts, *, pane_ms: int = 0) -> Layout:
     """The first layout of a model, from merged counts under the raw layout; `pane_ms` 0 keeps the raw pane."""
     seen = learning.raw_columns(counts)
-    features, declared = model.fields.features, counted_as(model.columns)
+    features, declared = model.feature_paths, counted_as(model.columns)
     names = {name[2:] for name in seen if name.startswith("f:") and watched(model, name[2:])} | set(declared)
     if isinstance(features, tuple):
         names |= set(features) - set(derived_from(model.columns).values()) | set(declared)

@@ -22,11 +22,11 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from detectors.layouts import Layout
-from stream_monitor.config import Config
+from stream_monitor.config import Config, Select
 from stream_monitor.config_plain import config_id
 from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source
 from stream_monitor.errors import StateError
-from stream_monitor.fields import LabelPlan, Plan, assemble, assemble_labels, event_plan, label_plan
+from stream_monitor.fields import LabelPlan, Plan, assemble, assemble_labels, event_plan, feature_plan, label_plan
 from stream_monitor.fold import State, finish, step
 from stream_monitor.formats.files import File, Piece, pieces, unreadable
 from stream_monitor.interfaces import Catalog, LabelStore
@@ -34,6 +34,8 @@ from stream_monitor.labels import join, remember
 from stream_monitor.outputs import Output
 from stream_monitor.panes import count_block
 from stream_monitor.progress import Steps
+from stream_monitor.roles import is_pattern
+from stream_monitor.selections import selected
 from stream_monitor.times import parse_times
 
 BLOCK_ROWS: Final = 10_000
@@ -119,7 +121,9 @@ class Tally:
     """What was read."""
 
     events: int = 0
+    features: int = 0
     labels: int = 0
+    others: int = 0  # rows of other models of the same topic
     late: int = 0
     dead: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)  # of the label join
@@ -137,6 +141,7 @@ class Run:
         self._layout: Layout | None = None
         self._state = State.empty(0, 1)
         self._plan: Plan = event_plan(name, config, flat=True)
+        self._feature_plan: Plan | None = feature_plan(name, config, flat=True) if self._model.features else None
         self._label_plan: LabelPlan | None = label_plan(name, config, flat=True) if self._model.labels else None
 
     def configure(self, command: Command) -> None:
@@ -147,7 +152,7 @@ class Run:
 
     def events(self, feed: Feed, block: Block) -> None:
         """Count a block of events and fold it."""
-        rows, numbers, dead = block.piece
+        rows, numbers, dead = self._mine(block.piece, self._model.select)
         batch, refused = assemble(
             rows, self._plan, self._layout, self.at_ms,
             index=numbers.tolist(), timestamps_ms=np.full(len(numbers), -1), offsets=numbers,
@@ -160,10 +165,33 @@ class Run:
         self.tally.events += len(numbers) + len(dead)
         self._fold(feed, block, panes, Counter(d.reason for d in [*dead, *refused]), counts.late)
 
+    def features(self, feed: Feed, block: Block) -> None:
+        """Count a block of the feature stream and fold it."""
+        assert self._feature_plan is not None
+        assert self._model.features is not None
+        rows, numbers, dead = self._mine(block.piece, self._model.features.select)
+        batch, refused = assemble(
+            rows, self._feature_plan, self._layout, self.at_ms,
+            index=numbers.tolist(), timestamps_ms=np.full(len(numbers), -1), offsets=numbers,
+        )  # fmt: skip
+        counts = count_block(
+            batch, self._layout, self._name, self._model, self._config.time, feed.max_time_ms, feature_stream=True
+        )
+        feed.max_time_ms = counts.max_time_ms
+        self.tally.features += len(numbers) + len(dead)
+        self._fold(feed, block, counts.panes, Counter(d.reason for d in [*dead, *refused]), counts.late)
+
+    def _mine(self, piece: Piece, by: Select | None) -> Piece:
+        """The rows that the model selects."""
+        mine, others = selected(piece, by, self._name)
+        self.tally.others += others
+        return mine
+
     def labels(self, feed: Feed, block: Block) -> None:
         """Join a block of labels, count the pairs and fold them."""
         assert self._label_plan is not None
-        rows, numbers, dead = block.piece
+        assert self._model.labels is not None
+        rows, numbers, dead = self._mine(block.piece, self._model.labels.select)
         batch, refused = assemble_labels(
             rows, self._label_plan, self.at_ms,
             index=numbers.tolist(), timestamps_ms=np.full(len(numbers), -1), offsets=numbers,
@@ -222,51 +250,72 @@ class Run:
         self._put(outputs)
 
 
+Count = Callable[[Feed, Block], None]
+
+
 def alone(config: Config, name: str) -> Config:
     """The configuration of one model, whose events all come from one topic: the file."""
     model = config.models[name]
-    return replace(config, models={name: replace(model, topic=model.topic[:1])})
+    topic = next((t for t in model.topic if not is_pattern(t)), "events")
+    return replace(config, models={name: replace(model, topic=(topic,))})
 
 
-def feeds(config: Config, name: str, events: str, labels: str | None) -> tuple[Feed, Feed | None]:
-    """The sources of a model's events and, if it has a topic for them, of its labels (without a file: a silent one)."""
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """The sources of a model; those without a file are silent, None where the model has no such topic."""
+
+    events: Feed
+    features: Feed | None
+    labels: Feed | None
+
+
+def feeds(config: Config, name: str, events: str, labels: str | None, features: str | None = None) -> Feeds:
+    """The sources of a model's events and, if it has topics for them, of its features and labels."""
     model, now = config.models[name], time.time_ns() // 1_000_000
 
-    def feed(topic: str, path: str, parts: Iterator[Piece]) -> Feed:
+    def feed(topic: str, file: str | None, plan: Plan | LabelPlan, path: str) -> Feed:
+        none: Iterator[Piece] = iter(())
+        parts = pieces(File(Path(file)), plan, None, BLOCK_ROWS) if file else none
         return Feed(Source(topic, TOPIC_ID, 0, 0), parts, path, now + config.time.max_future)
 
-    parts = pieces(File(Path(events)), event_plan(name, config, flat=True), None, BLOCK_ROWS)
-    first = feed(model.topic[0], model.fields.time, parts)
-    if model.labels is None:
-        return first, None
-    none: Iterator[Piece] = iter(())
-    told = pieces(File(Path(labels)), label_plan(name, config, flat=True), None, BLOCK_ROWS) if labels else none
-    return first, feed(model.labels.topic, model.labels.fields.time, told)
+    apart, told = model.features, model.labels
+    return Feeds(
+        feed(model.topic[0], events, event_plan(name, config, flat=True), model.fields.time),
+        feed(apart.topic, features, feature_plan(name, config, flat=True), apart.fields.time) if apart else None,
+        feed(told.topic, labels, label_plan(name, config, flat=True), told.fields.time) if told else None,
+    )
 
 
-def play(run: Run, events: Feed, labels: Feed | None, steps: Steps) -> None:
-    """Fold both files to their ends, in the order of event time."""
-    now = time.time_ns() // 1_000_000
-    while (block := events.block()) is not None:
-        run.at_ms = max(run.at_ms, min(block.reached_ms, now))
-        run.events(events, block)
-        steps.advance(block.to - block.from_, _day(run.at_ms))
-        if labels is not None:
-            _follow(run, labels, block.reached_ms, steps)
-    while labels is not None and (block := labels.block()) is not None:
-        run.at_ms = max(run.at_ms, min(block.reached_ms, now))
-        run.labels(labels, block)
-        steps.advance(block.to - block.from_, _day(run.at_ms))
+def play(run: Run, sources: Feeds, steps: Steps) -> None:
+    """Fold all files to their ends, in the order of event time."""
+    followers = [
+        (feed, count)
+        for feed, count in ((sources.features, run.features), (sources.labels, run.labels))
+        if feed is not None
+    ]
+    while (block := sources.events.block()) is not None:
+        _count(run, sources.events, run.events, block, steps, _day(block.reached_ms))
+        for feed, count in followers:
+            _follow(run, feed, count, block.reached_ms, steps)
+    for feed, count in followers:
+        while (block := feed.block()) is not None:
+            _count(run, feed, count, block, steps, _day(block.reached_ms))
     run.end()
 
 
-def _follow(run: Run, labels: Feed, until_ms: int, steps: Steps) -> None:
-    """The labels that have come by now; of a file that is at its end, that nothing comes."""
-    while (block := labels.block(until_ms)) is not None:
-        run.labels(labels, block)
+def _count(run: Run, feed: Feed, count: Count, block: Block, steps: Steps, day: str) -> None:
+    run.at_ms = max(run.at_ms, min(block.reached_ms, time.time_ns() // 1_000_000))
+    count(feed, block)
+    steps.advance(block.to - block.from_, day)
+
+
+def _follow(run: Run, feed: Feed, count: Count, until_ms: int, steps: Steps) -> None:
+    """What has come by now; of a file that is at its end, that nothing comes."""
+    while (block := feed.block(until_ms)) is not None:
+        count(feed, block)
         steps.advance(block.to - block.from_)
-    if labels.ended:
-        run.silence(labels)
+    if feed.ended:
+        run.silence(feed)
 
 
 def _day(at_ms: int) -> str:

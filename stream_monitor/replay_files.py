@@ -64,7 +64,10 @@ class Files:
             table.add_row(group, *(f"{by_group[group][level]:,}" for level in LEVELS))
         dead = ", ".join(f"{reason} {n:,}" for reason, n in sorted(tally.dead.items())) or "none"
         return Group(
-            f"{tally.events:,} events, {tally.labels:,} labels in {seconds:.1f} s",
+            f"{tally.events:,} events, {tally.labels:,} labels"
+            + (f", {tally.features:,} feature events" if tally.features else "")
+            + (f", {tally.others:,} rows of other models" if tally.others else "")
+            + f" in {seconds:.1f} s",
             f"late: {tally.late:,}; dead letters: {dead}",
             f"{len(self._windows):,} windows; alerts fired {self.transitions['firing']:,}, resolved "
             f"{self.transitions['resolved']:,}; retrain requests {self.requests:,}",

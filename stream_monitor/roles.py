@@ -56,6 +56,20 @@ def patterns(config: Config) -> list[str]:
     return sorted({t for model in config.models.values() for t in model.topic if is_pattern(t)})
 
 
+def resolved(config: Config, topics: Iterable[str]) -> dict[str, list[str]]:
+    """model -> those of `topics` that its patterns stand for.
+
+    >>> resolved(Config(models={"a": Model(topic=("^t.*",)), "b": Model(topic=("u",))}), ["t2", "u", "t1"])
+    {'a': ['t1', 't2']}
+    """
+    known, found = sorted(topics), {}
+    for name, model in sorted(config.models.items()):
+        wanted = [t for t in model.topic if is_pattern(t)]
+        if wanted:
+            found[name] = [t for t in known if matches(wanted, t) and t not in model.topic]
+    return found
+
+
 def takes(model: Model, topic: str) -> bool:
     """Whether anything of the model is in the topic."""
     return matches(model.topic, topic) or topic in other_topics(model)

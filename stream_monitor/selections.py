@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from stream_monitor.batches import DeadLetter, Records
 from stream_monitor.brokers import Message
-from stream_monitor.columns import encode_words, name_of, safe
+from stream_monitor.columns import encode_words, json_text, name_of, safe
 from stream_monitor.config import Config, Fields, Format, Model, Select
 from stream_monitor.fields import Plan, event_plan
 from stream_monitor.formats import decode
+from stream_monitor.formats.files import Piece
 from stream_monitor.interfaces import Schemas
 from stream_monitor.roles import Role
 
@@ -192,6 +193,19 @@ def _plan(config: Config, source: Read, path: str, schemas: Schemas | None) -> P
     """A plan that reads nothing but the selecting field, in the place of a version: any scalar, as text."""
     alone = Model(topic=(), format=source.format, fields=Fields(version=path))
     return event_plan("", replace(config, models={"": alone}), schemas=schemas)
+
+
+def selected(piece: Piece, select: Select | None, name: str) -> tuple[Piece, int]:
+    """The rows of a file that model `name` selects, and how many others there are.
+
+    All rows of a file that lacks the field, as every file lacks headers.
+    """
+    if select is None or not select.field or not piece.rows.has(select.field):
+        return piece, 0
+    names = {name_of(v) for v in select.value or (name,)}
+    values = piece.rows.values(select.field)
+    mine = np.array([isinstance(v, str | int | float) and name_of(json_text(v)) in names for v in values], np.bool_)
+    return Piece(piece.rows.take(mine), piece.numbers[mine], piece.dead), int((~mine).sum())
 
 
 def _header(message: Message, name: str) -> str | None:

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Sc
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
 from stream_monitor.processes import Part, every, in_thread, now_ms, run_parts
 from stream_monitor.references import pack_reference, prepare
-from stream_monitor.roles import roles
+from stream_monitor.roles import patterns, resolved
 from stream_monitor.starts import Shared, Start, make_known
 from stream_monitor.statuses import heartbeat
 from stream_monitor.summaries import counters_output
@@ -115,6 +115,9 @@ class Ports(Protocol):
         """Those of the contract, and compacted ones with as many partitions as the panes topic."""
 
     def identify(self, topic: str) -> tuple[str, int] | None: ...
+    def names(self) -> Collection[str]:
+        """All topics."""
+
     def catalog(self) -> FollowedCatalog: ...
     def commands(self, partitions: int) -> ClosingCommands: ...
     def group(self) -> Membership: ...
@@ -239,12 +242,7 @@ class Process:
             if thing is not None:
                 self._later(thing.close)
         tap = Tap(
-            rules=Rules(
-                topics=tuple(roles(config)),
-                prefix=config.kafka.prefix,
-                start=config.kafka.start,
-                idle_after_ms=config.time.idle_after,
-            ),
+            rules=Rules.of(config),
             group=group,
             logs=group,
             publisher=publisher,
@@ -293,7 +291,8 @@ class Process:
             watching=self._telemetry,
             embedded=ports.embedded,
         )
-        await self._commands.append("", self._start.command(config, now_ms(), f"start of {self._id}"))
+        found = resolved(config, await asyncio.to_thread(ports.names)) if patterns(config) else {}
+        await self._commands.append("", self._start.command(config, now_ms(), f"start of {self._id}", found))
         self._alive["worker"] = Alive(status=worker.status, families=lambda: worker_families(self._counted))
         self._counters = lambda: [counters_output(h.owner.state).body for h in worker.worker.holds.values()]
         undeliverable = self._undeliverable()

@@ -7,9 +7,10 @@ of its content for a name, so it does not matter who was first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from stream_monitor.catalogs import MemoryCatalog
@@ -49,9 +50,12 @@ class Start:
     layouts: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
 
-    def command(self, config: Config, at_ms: int, by: str) -> Command:
-        """The entry that tells the fold of the configuration."""
+    def command(
+        self, config: Config, at_ms: int, by: str, topics: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> Command:
+        """The entry that tells the fold of the configuration; `topics` are those that its patterns stand for now."""
         body = {"config": plain_config(config), "layouts": dict(self.layouts), "references": dict(self.references)}
+        body |= {"topics": {name: list(found) for name, found in topics.items()}} if topics else {}
         return Command(id=f"config:{config_id(config)}", kind="config", at_ms=at_ms, by=by, body=body)
 
 

@@ -29,7 +29,7 @@ from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
 from stream_monitor.failpoints import reach
 from stream_monitor.intents import BEYOND_END, Look, Opening, came_later, from_metadata, take_up, to_metadata
 from stream_monitor.reports import Report
-from stream_monitor.roles import roles
+from stream_monitor.roles import matches, patterns, roles
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Limits:
     backoff_seconds: float = 0.5  # before what failed is tried again
     patience_seconds: float = 5.0  # before a log that ends too early is believed
     silence_seconds: float = 2.0  # how often a silent partition sends an empty block
+    discovery_seconds: float = 10.0  # how often new topics are looked for that a pattern stands for
     part_bytes: int = PART_BYTES
 
 
@@ -57,6 +58,7 @@ class Rules:
     """What a tap is told by the configuration."""
 
     topics: tuple[str, ...]
+    patterns: tuple[str, ...] = ()  # of further topics, as far as there are any
     prefix: str = "stream-monitor."
     start: str = "earliest"  # earliest | latest | RFC 3339 time: where a group without commits begins
     idle_after_ms: int = 30_000
@@ -66,6 +68,7 @@ class Rules:
         """As configured: all topics of all models."""
         return cls(
             topics=tuple(sorted(roles(config))),
+            patterns=tuple(patterns(config)),
             prefix=config.kafka.prefix,
             start=config.kafka.start,
             idle_after_ms=config.time.idle_after,
@@ -99,6 +102,9 @@ class Tap:
         self._assigned: dict[Partition, Assigned] = {}
         self._ids: dict[str, str] = {}  # topic -> the id it has had
         self._joined = False
+        self._topics = tuple(self._rules.topics)
+        self._newer: set[str] = set()  # topics that were not there yet when the group was joined
+        self._discover_at = clock()
         self._flushed = clock()
         self._interval = self._limits.flush_seconds[0]
         self._held: frozenset[Partition] = frozenset()
@@ -142,14 +148,39 @@ class Tap:
     # -- reading
 
     def _poll(self, seconds: float) -> None:
+        self._discover()
         if not self._joined:
-            self._group.join(self._rules.topics, self._on_assigned, self._on_revoked)
+            if not self._topics:
+                self._report.fails("group", "no topic yet that a pattern stands for")
+                self._stop.wait(seconds)
+                return
+            self._group.join(self._topics, self._on_assigned, self._on_revoked)
             self._joined = True
         self._hold()
         polled = self._group.poll(POLL_RECORDS, seconds)
         why = self._take(polled)
         if why:
             self._rejoin(why)
+
+    def _discover(self) -> None:
+        """Find the topics that the patterns stand for, now and again.
+
+        Why from their very beginning, when they came up after this process: nobody could have read them before.
+        """
+        if not self._rules.patterns or self._clock() < self._discover_at:
+            return
+        self._discover_at = self._clock() + self._limits.discovery_seconds
+        found = {t for t in self._logs.names() if matches(self._rules.patterns, t)}
+        topics = tuple(sorted({*self._rules.topics, *found}))
+        if topics == self._topics:
+            return
+        for gone in set(self._topics) - set(topics):
+            self._report.works(f"topic {gone}")
+        if self._joined:
+            self._newer |= set(topics) - set(self._topics)
+            log.info("reading %s", ", ".join(topics))
+            self._group.follow(topics)
+        self._topics = topics
 
     def _take(self, polled: Polled) -> str:
         """Keep what was read; why the group must be joined anew, or ""."""
@@ -217,11 +248,21 @@ class Tap:
         topic, number = partition
         siblings = self._logs.look([(topic, p) for p in range(look.partitions) if p != number])
         later = any(came_later(number, look.topic_id, from_metadata(s.metadata)) for s in siblings.values())
-        if later or self._rules.start == "earliest":
+        if later or topic in self._newer or self._rules.start == "earliest":
             return look.low
         if self._rules.start == "latest":
-            return look.high
+            return look.high if topic in self._rules.topics else self._since_the_group_began(partition, look)
         found = self._logs.at(partition, int(datetime.fromisoformat(self._rules.start).timestamp() * 1000))
+        return look.high if found is None else found
+
+    def _since_the_group_began(self, partition: Partition, look: Look) -> int:
+        """Where to begin with a topic that a pattern stands for and that may have come up while no tap was there.
+
+        The oldest epoch is the clock of when the group began.
+        """
+        looks = self._logs.look([(topic, 0) for topic in self._topics])
+        epochs = [i.epoch for of in looks.values() if (i := from_metadata(of.metadata)) is not None]
+        found = self._logs.at(partition, min(epochs)) if epochs else None
         return look.high if found is None else found
 
     def _on_revoked(self, partitions: Sequence[Partition]) -> None:
@@ -258,8 +299,8 @@ class Tap:
     def _announce(self, ready: Sequence[Assigned], now_ms: int) -> bool:
         """Commit the intents of their next blocks; whether they are committed."""
         # Asked after reading: an id changes only once, so what was read so far is of the topic with this id.
-        facts = self._logs.identify(self._rules.topics)
-        for topic in self._rules.topics:
+        facts = self._logs.identify(self._topics)
+        for topic in self._topics:
             if topic in facts:
                 self._ids.setdefault(topic, facts[topic][0])
                 self._report.works(f"topic {topic}")

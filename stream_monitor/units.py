@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from detectors.arrivals import feature_rows
 from detectors.counts import Counts
 from detectors.layouts import LABELS, RAW_ID
 from stream_monitor.config import Model
@@ -44,14 +45,14 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
     length = unit_ms(model) or pane_ms
     unit = record.start_ms // length * length if unit_ms(model) else record.start_ms
     panes = state.panes.setdefault(key, {})
-    if counts is None or not len(counts.cells):
+    if counts is None or not (rows or len(counts.cells)):
         if record.late and unit in panes:
             panes[unit].late += record.late
             state.touch("p", *key, unit)
         return set()
     lateness = state.config.time.allowed_lateness if state.config is not None else 0
     if known.watermark_ms is not None and unit + length <= known.watermark_ms - lateness:
-        _gone(state, name, rows or labels_in(counts))
+        _gone(state, name, rows or feature_rows(counts) or labels_in(counts))
         return set()
     own = state.keys.get(key)
     if own is None:
@@ -63,7 +64,7 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
         else _place_by_rows(own, unit)
     )  # fmt: skip
     if again is None:
-        _gone(state, name, rows or labels_in(counts))
+        _gone(state, name, rows or feature_rows(counts) or labels_in(counts))
         return set()
     _put(state, key, unit, source, record, counts)
     state.touch("k", *key)

@@ -21,6 +21,7 @@ import msgspec
 
 from detectors import Judgement, Level, Metric, Threshold
 from detectors.counts import ColumnCounts
+from stream_monitor.concerns import silence_of
 from stream_monitor.fairness import outcomes_of
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judges import Judge, Place, places_of
@@ -161,6 +162,8 @@ def _measure(
     if metric.needs == "segments":
         assert place is not None
         return _measure_segments(state, metric, place[1], window)
+    if metric.needs == "stream":
+        return _measure_stream(state, monitor, judge, window, learning)
     if metric.needs == "outcome":
         enough = window.rows if metric.group == "stream" else window.labels
         if enough < least:
@@ -176,11 +179,12 @@ def _measure(
         return _Measured(
             value, "" if math.isfinite(value) else "undefined here", None, effect, judge.total.rows, interval
         )
-    if window.rows < least:
-        return _Measured(why=f"{window.rows} rows, at least {least} needed" if window.rows else "no data")
+    assert place is not None
+    rows = _rows_of(monitor, place, window)
+    if rows < least:
+        return _Measured(why=f"{rows} rows, at least {least} needed" if rows else "no data")
     if window.layout is None:
         return _Measured(why="counted under several layouts, or under none yet")
-    assert place is not None
     return _measure_column(monitor, window.columns[place], place, judge, window, learning)
 
 
@@ -190,6 +194,31 @@ def _interval(metric: Metric, value: float, *counts: Any) -> tuple[float, float]
         return None
     low, high = metric.interval(*counts, CONFIDENCE)
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+def _rows_of(monitor: Monitor, place: Place | None, window: Window) -> int:
+    """How many events a value of the window is of."""
+    if monitor.metric.needs in ("outcome", "segments"):
+        return window.labels
+    column = window.columns.get(place) if place is not None else None
+    return window.rows if column is None else column.rows
+
+
+def _measure_stream(state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str) -> _Measured:
+    metric, least = monitor.metric, state.model(window.key[0]).min_rows
+    if window.key[1] not in state.models[window.key[0]].versions:
+        return _Measured(why="no predictions of this version")
+    if window.rows + window.late_rows < least and not metric.empty_tells:
+        return _Measured(why=f"{window.rows} rows, at least {least} needed" if window.rows else "no data")
+    now = replace(window.stream, silence=silence_of(state, window.key[0], window.end_ms))
+    usual = judge.stream if judge is not None and not judge.empty else None
+    if usual is None and not metric.reference_free:
+        return _Measured(why=learning if judge is None else "the reference has no events of this segment")
+    value = metric.function(now, usual or now)
+    effect = value - metric.function(usual, usual) if usual is not None else math.nan
+    why = "" if math.isfinite(value) else "not counted here, or not known"
+    rows = judge.total.rows if judge is not None else 0
+    return _Measured(value, why, None, effect if math.isfinite(effect) else None, rows)
 
 
 def _measure_column(
@@ -231,7 +260,9 @@ def _measure_segments(state: State, metric: Metric, dimension: str, window: Wind
 def _measure_volume(state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str) -> _Measured:
     if judge is None:
         return _Measured(why=learning)
-    name, _, segment = window.key
+    name, version, segment = window.key
+    if version not in state.models[name].versions and window.feature_rows:
+        return _Measured(why="no predictions of this version")
     began = min((v.first_ms for v in state.models[name].versions.values()), default=window.end_ms)
     if window.start_ms < began:
         return _Measured(why="the model's first events came within this window")
@@ -256,6 +287,9 @@ def _by_threshold(
         return Judgement(level=Level.UNKNOWN, reason=measured.why)
     if monitor.detector is not None:
         return monitor.detector.update({}, measured.value)[1]
+    otherwise = monitor.metric.otherwise
+    if otherwise is not None and (judge is None or judge.baseline(monitor, place).bounds.above is None):
+        return Threshold(above=otherwise, **warning_bounds(monitor.spec)).update({}, measured.value)[1]
     if judge is None:
         return Judgement(level=Level.UNKNOWN, reason=learning)
     if judge.empty:
@@ -264,8 +298,8 @@ def _by_threshold(
         return Judgement(level=Level.UNKNOWN, reason="the reference was counted under another layout")
     learnt = judge.baseline(monitor, place)
     bounds = learnt.bounds
-    if monitor.metric.group != "stream":
-        bounds = learnt.at(window.labels if monitor.metric.needs == "outcome" else window.rows)
+    if monitor.metric.group != "stream" or monitor.metric.needs == "stream":
+        bounds = learnt.at(_rows_of(monitor, place, window))
     if bounds.above is None and bounds.below is None:
         return Judgement(level=Level.UNKNOWN, reason=bounds.reason)
     above, below = bounds.above, bounds.below
@@ -353,7 +387,7 @@ def _verdict(
         "p_value": measured.p_value,
         "effect": measured.effect,
         "interval": list(measured.interval) if measured.interval is not None else None,
-        "rows": window.labels if monitor.metric.needs in ("outcome", "segments") else window.rows,
+        "rows": _rows_of(monitor, place, window),
         "reference_rows": measured.reference_rows,
         "reason": judgement.reason,
         **({} if onset_ms is None else {"onset": rfc3339(onset_ms)}),

@@ -12,6 +12,13 @@ from collections.abc import Iterable, Mapping
 from stream_monitor.memories import SourceState
 
 
+def partitions_of(sources: Mapping[str, SourceState], topic: str) -> list[SourceState]:
+    """The partitions of a topic that have been heard of, not those of one of that name that was deleted."""
+    mine = [s for s in sources.values() if s.source.topic == topic]
+    present = max(mine, key=lambda s: s.source.epoch).source.topic_id if mine else ""
+    return [s for s in mine if s.source.topic_id == present]
+
+
 def model_watermark(sources: Mapping[str, SourceState], topics: Iterable[str]) -> int | None:
     """Watermark over all partitions of `topics`, or None as long as one of them has not been heard of.
 
@@ -36,11 +43,9 @@ def model_watermark(sources: Mapping[str, SourceState], topics: Iterable[str]) -
     """
     heard: list[SourceState] = []
     for topic in topics:
-        mine = [s for s in sources.values() if s.source.topic == topic]
+        mine = partitions_of(sources, topic)
         if not mine:
             return None
-        present = max(mine, key=lambda s: s.source.epoch).source.topic_id  # not those of a topic that was deleted
-        mine = [s for s in mine if s.source.topic_id == present]
         if len(mine) < max(s.partitions for s in mine):
             return None
         heard += mine

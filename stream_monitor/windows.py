@@ -20,8 +20,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.arrivals import StreamCounts, feature_rows, stream_counts
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome
-from detectors.layouts import LABELS, OUTCOME_CELLS, RAW_ID, Layout, NumericLayout
+from detectors.layouts import FEATURE_ROWS, LABEL_CELLS, LABELS, RAW_ID, Layout, NumericLayout
 from stream_monitor.config import Model
 from stream_monitor.memories import Key, KeyState, Pane, VersionState
 from stream_monitor.moments import rfc3339
@@ -152,7 +153,7 @@ class Window:
     @cached_property
     def outcome(self) -> OutcomeCounts:
         """What labels say, over all layouts."""
-        cells: NDArray[np.int64] = np.zeros(OUTCOME_CELLS, np.int64)
+        cells: NDArray[np.int64] = np.zeros(LABEL_CELLS, np.int64)
         for counts in self.counts.values():
             cells += outcome(counts).cells
         return OutcomeCounts(rows=self.rows, cells=cells)
@@ -160,6 +161,16 @@ class Window:
     @property
     def labels(self) -> int:
         return int(self.outcome.cells[LABELS])
+
+    @property
+    def feature_rows(self) -> int:
+        """Events of the feature stream, where features come in one of their own: the rows of their columns."""
+        return self.stream.count(FEATURE_ROWS)
+
+    @cached_property
+    def stream(self) -> StreamCounts:
+        """How its events came, over all layouts."""
+        return stream_counts(self.counts.values(), late=self.late_rows, seconds=(self.end_ms - self.start_ms) / 1000)
 
     @cached_property
     def columns(self) -> dict[tuple[str, str], ColumnCounts]:
@@ -190,6 +201,7 @@ class Window:
             "rows": self.rows,
             "late_rows": self.late_rows,
             "labels": self.labels,
+            "feature_rows": self.feature_rows,
             "columns": served["features"],
             "predictions": served["predictions"],
         }
@@ -197,7 +209,7 @@ class Window:
 
 def layout_of(counts: ByLayout) -> str:
     """Id of the one layout that all rows were counted under, or ""; counts of labels alone need none."""
-    used = [layout for layout, c in counts.items() if c.rows]
+    used = [layout for layout, c in counts.items() if c.rows or feature_rows(c)]
     return used[0] if len(used) == 1 and used[0] != RAW_ID else ""
 
 

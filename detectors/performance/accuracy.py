@@ -12,8 +12,8 @@ def accuracy(outcome: OutcomeCounts) -> float:
     """Share of labelled predictions that were right, 0 to 1; nan without labels.
 
     >>> import numpy as np
-    >>> from detectors.layouts import OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[LABELS], cells[CORRECT] = 8, 6
     >>> accuracy(OutcomeCounts(rows=10, cells=cells))
     0.75

@@ -16,8 +16,8 @@ def bias(outcome: OutcomeCounts) -> float:
 
     >>> import numpy as np
     >>> from detectors.counts import float_to_limbs
-    >>> from detectors.layouts import LIMBS, OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LIMBS, LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[LABELS], cells[ERROR:ERROR + LIMBS] = 2, float_to_limbs([3.0, -5.0])
     >>> bias(OutcomeCounts(rows=2, cells=cells))
     -1.0

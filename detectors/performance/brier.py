@@ -18,8 +18,8 @@ def brier(outcome: OutcomeCounts) -> float:
 
     >>> import numpy as np
     >>> from detectors.counts import float_to_limbs
-    >>> from detectors.layouts import LIMBS, OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LIMBS, LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[SCORED] = 2
     >>> cells[SQUARED_SCORE_ERROR:SQUARED_SCORE_ERROR + LIMBS] = float_to_limbs([0.25, 0.75])
     >>> brier(OutcomeCounts(rows=2, cells=cells))

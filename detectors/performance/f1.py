@@ -12,8 +12,8 @@ def f1(outcome: OutcomeCounts) -> float:
     """Harmonic mean of precision and recall, 0 to 1; nan when there is no positive, neither predicted nor labelled.
 
     >>> import numpy as np
-    >>> from detectors.layouts import OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[TP], cells[FP], cells[FN] = 3, 1, 1
     >>> f1(OutcomeCounts(rows=10, cells=cells))
     0.75

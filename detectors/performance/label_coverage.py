@@ -12,8 +12,8 @@ def label_coverage(outcome: OutcomeCounts) -> float:
     A label counts in the window of its own time, so labels of earlier predictions can take it above 1.
 
     >>> import numpy as np
-    >>> from detectors.layouts import OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[LABELS] = 6
     >>> label_coverage(OutcomeCounts(rows=8, cells=cells))
     0.75

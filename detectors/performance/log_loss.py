@@ -18,8 +18,8 @@ def log_loss(outcome: OutcomeCounts) -> float:
 
     >>> import numpy as np
     >>> from detectors.counts import float_to_limbs
-    >>> from detectors.layouts import LIMBS, OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LIMBS, LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[SCORED], cells[LOG_LOSS:LOG_LOSS + LIMBS] = 2, float_to_limbs([0.25, 0.5])
     >>> log_loss(OutcomeCounts(rows=2, cells=cells))
     0.375

@@ -14,8 +14,8 @@ def mae(outcome: OutcomeCounts) -> float:
 
     >>> import numpy as np
     >>> from detectors.counts import float_to_limbs
-    >>> from detectors.layouts import LIMBS, OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LIMBS, LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[LABELS], cells[ABSOLUTE_ERROR:ABSOLUTE_ERROR + LIMBS] = 2, float_to_limbs([3.0, 5.0])
     >>> mae(OutcomeCounts(rows=2, cells=cells))
     4.0

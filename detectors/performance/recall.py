@@ -12,8 +12,8 @@ def recall(outcome: OutcomeCounts) -> float:
     """Share of events labelled positive that were predicted so, 0 to 1; nan without positive labels.
 
     >>> import numpy as np
-    >>> from detectors.layouts import OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[TP], cells[FN] = 3, 1
     >>> recall(OutcomeCounts(rows=10, cells=cells))
     0.75

@@ -16,8 +16,8 @@ def rmse(outcome: OutcomeCounts) -> float:
 
     >>> import numpy as np
     >>> from detectors.counts import float_to_limbs
-    >>> from detectors.layouts import LIMBS, OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LIMBS, LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[LABELS], cells[SQUARED_ERROR:SQUARED_ERROR + LIMBS] = 2, float_to_limbs([1.0, 49.0])
     >>> rmse(OutcomeCounts(rows=2, cells=cells))
     5.0

@@ -18,8 +18,8 @@ def roc_auc(outcome: OutcomeCounts) -> float:
     Scores are known to 1/100 only: pairs in the same bin count as ties, so the error is at most half the share of such
     pairs. nan unless both classes have scores. Hanley and McNeil 1982, Radiology 143.
 
-    >>> from detectors.layouts import OUTCOME_CELLS
-    >>> cells = np.zeros(OUTCOME_CELLS, np.int64)
+    >>> from detectors.layouts import LABEL_CELLS
+    >>> cells = np.zeros(LABEL_CELLS, np.int64)
     >>> cells[POSITIVE_SCORES + 90] = cells[POSITIVE_SCORES + 10] = cells[NEGATIVE_SCORES + 10] = 1
     >>> roc_auc(OutcomeCounts(rows=3, cells=cells))
     0.75

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.counts import ColumnCounts, OutcomeCounts, float_to_limbs
+from detectors.arrivals import StreamCounts
+from detectors.counts import ZERO, ColumnCounts, OutcomeCounts, float_to_limbs
+from detectors.ids import hash_texts, id_cells
 from detectors.layouts import (
     ABSOLUTE_ERROR,
     BUCKETS,
     CORRECT,
+    DELAYS,
     ERROR,
     FN,
     FP,
+    HOLES,
+    ID_COUNTS,
+    ID_SUMS,
+    KEYS,
+    LABEL_CELLS,
     LABELS,
+    LATENCIES,
     LIMBS,
     LOG_LOSS,
     NEGATIVE_SCORES,
+    OUT_OF_ORDER,
     OUTCOME_CELLS,
     POSITIVE_SCORES,
+    SCHEMAS,
     SCORE_BINS,
     SCORED,
     SQUARED_ERROR,
@@ -32,6 +44,7 @@ from detectors.layouts import (
     CategoricalLayout,
     NumericLayout,
 )
+from detectors.log_buckets import log_bucket
 
 Floats = Sequence[float] | NDArray[np.float64]
 
@@ -76,7 +89,7 @@ def categorical(counts: Sequence[int], unknown: int = 0, missing: int = 0) -> Co
 def binary(labels: Any, scores: Any, cut: float = 0.5) -> OutcomeCounts:
     """The outcome of events with labels 0 or 1 and scores; predicted positive from `cut` on."""
     y, s = np.asarray(labels, np.int64), np.asarray(scores, np.float64)
-    cells = np.zeros(OUTCOME_CELLS, np.int64)
+    cells = np.zeros(LABEL_CELLS, np.int64)
     positive = s >= cut
     cells[LABELS] = cells[SCORED] = len(y)
     cells[TP], cells[FP] = np.sum(positive & (y == 1)), np.sum(positive & (y == 0))
@@ -93,13 +106,30 @@ def binary(labels: Any, scores: Any, cut: float = 0.5) -> OutcomeCounts:
 def regression(labels: Any, predictions: Any) -> OutcomeCounts:
     """The outcome of events with real labels and predictions."""
     error = np.asarray(predictions, np.float64) - np.asarray(labels, np.float64)
-    cells = np.zeros(OUTCOME_CELLS, np.int64)
+    cells = np.zeros(LABEL_CELLS, np.int64)
     cells[LABELS] = len(error)
     for first, values in ((ERROR, error), (ABSOLUTE_ERROR, np.abs(error)), (SQUARED_ERROR, error**2)):
         cells[first : first + LIMBS] = float_to_limbs(values.tolist())
     return OutcomeCounts(rows=len(error), cells=cells)
 
 
+def arrived(rows: int, spread: int = 1) -> StreamCounts:
+    """A stream of `rows` events: every tenth repeats an id, every fifth is out of order, delays grow with `spread`."""
+    i = np.arange(rows)
+    cells, marks = id_cells(hash_texts([f"id{k - k % 10 // 9}" for k in i.tolist()]))
+    durations = log_bucket(np.power(10.0 + i % 97, spread, dtype=np.float64))
+    keys = KEYS + i % 11
+    found = [(np.full(rows // 5, OUT_OF_ORDER), 1), (np.full(3, HOLES), 1), (DELAYS + durations, 1)]
+    found += [(LATENCIES + durations, 1), (keys, 1), (SCHEMAS + i % 3 % spread, 1), (ID_COUNTS + cells, 1)]
+    dense = np.zeros(OUTCOME_CELLS, np.int64)
+    for at, value in found:
+        np.add.at(dense, at, value)
+    np.add.at(dense, ID_SUMS + cells, marks)
+    at = np.flatnonzero(dense)
+    counts = replace(ZERO, rows=rows, cells=at.astype(np.int32), values=dense[at])
+    return StreamCounts(rows=rows, late=rows // 7, seconds=rows / 10, silence=3.0, counts=counts)
+
+
 def nothing() -> OutcomeCounts:
     """No event at all."""
-    return OutcomeCounts(rows=0, cells=np.zeros(OUTCOME_CELLS, np.int64))
+    return OutcomeCounts(rows=0, cells=np.zeros(LABEL_CELLS, np.int64))

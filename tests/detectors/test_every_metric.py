@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from detectors import DEFAULT_SUITE, DETECTORS, METRICS, Metric, Watch
+from detectors.arrivals import StreamCounts, together_streams
 from detectors.baselines import together, together_outcomes
-from tests.detectors.build import binary, categorical, nothing, numeric, regression
+from tests.detectors.build import arrived, binary, categorical, nothing, numeric, regression
 
 RNG = np.random.default_rng(3)
 EDGES = np.unique(np.round(RNG.normal(0, 1, 200), 3))
@@ -58,6 +59,8 @@ def samples(metric: Metric) -> list[tuple[Any, ...]]:
         return [([binary(RNG.integers(0, 2, 60), RNG.uniform(0, 1, 60)) for _ in range(3)],)]
     if metric.needs == "scan":
         return [(1e-9,), (1.0,)]
+    if metric.needs == "stream":
+        return [(arrived(300), arrived(20_000)), (arrived(300, spread=3), arrived(20_000))]
     if metric.needs == "column":
         if metric.only:  # scores
             return [tuple(numeric(RNG.beta(2, 3, n), np.linspace(0.05, 0.95, 50)) for n in (300, 3_000))]
@@ -94,7 +97,9 @@ def test_value_is_a_number_within_the_limits(metric: Metric) -> None:
 
 @EVERY
 def test_undefined_is_nan(metric: Metric) -> None:
-    if metric.needs == "outcome":
+    if metric.needs == "stream":
+        assert math.isnan(metric.function(StreamCounts(rows=0), arrived(100)))
+    elif metric.needs == "outcome":
         assert math.isnan(metric.function(nothing()))
     elif metric.needs == "segments":
         one = binary(RNG.integers(0, 2, 60), RNG.uniform(0, 1, 60))
@@ -160,6 +165,10 @@ def test_order_of_merging_does_not_show(metric: Metric) -> None:
             one, other = together([a, b, c]), together([c, together([b, a])])
             found, expected = (metric.function(c, reference) for c in (one, other))
             assert found == pytest.approx(expected, rel=1e-12, nan_ok=True)
+    elif metric.needs == "stream":
+        some = [arrived(50), arrived(70), arrived(90)]
+        whole, turned = together_streams(some), together_streams(some[::-1])
+        assert metric.function(whole, whole) == metric.function(turned, turned) or metric.name == "silence"
     elif metric.needs == "outcome":
         parts = [samples(metric)[0][0] for _ in range(3)]
         assert metric.function(together_outcomes(parts)) == metric.function(together_outcomes(parts[::-1]))

@@ -222,6 +222,7 @@ def test_a_window_has_the_shape_of_the_contract() -> None:
         "rows": 4,
         "late_rows": 0,
         "labels": 0,
+        "feature_rows": 0,
         "columns": {
             "x": {
                 "type": "numeric",

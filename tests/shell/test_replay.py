@@ -203,3 +203,39 @@ def test_what_cannot_be_replayed_ends_with_2(
 def test_a_reference_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"monitor\.yaml:9: models\.m\.reference\.file: cannot be read"):
         replay(tmp_path, write(tmp_path / "e.csv", stream(10, 1)), reference="gone.csv")
+
+
+def test_features_in_a_file_of_their_own_and_events_of_other_models(tmp_path: Path) -> None:
+    """A file of predictions of two models, one of features: columns have the rows of theirs."""
+    start = 1_760_000_040
+    events = [
+        {"id": i, "ts": start + i, "model": {"name": ("m", "other")[i % 3 == 0]}, "score": i % 10 / 10, "y": i % 2}
+        for i in range(300)
+    ]
+    features = [{"ts": start + i, "features": {"x": i % 7, "c": "ab"[i % 2]}} for i in range(0, 300, 2)]
+    for name, rows in (("events", events), ("features", features)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "monitor.yaml").write_text(
+        """
+models:
+  m:
+    topic: predictions
+    select: {field: model.name}
+    task: binary
+    fields: {id: id, time: ts, score: score, label: y}
+    features: {topic: features, fields: {time: ts, features: features}}
+    reference: {file: events.jsonl, features_file: features.jsonl}
+    window: {size: 1m}
+    min_rows: 5
+"""
+    )
+    arguments = ["replay", str(tmp_path / "monitor.yaml"), "--model", "m", "--events", str(tmp_path / "events.jsonl")]
+    arguments += ["--features", str(tmp_path / "features.jsonl"), "--output", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    windows = [json.loads(line) for line in (tmp_path / "out" / "windows.jsonl").read_text().splitlines()]
+    assert [(w["rows"], w["feature_rows"]) for w in windows if w["segment"] == "all"] == [(40, 30)] * 5
+    for w in windows:
+        for place, rows in (("columns", w["feature_rows"]), ("predictions", w["rows"])):
+            assert set(w[place]) == ({"x", "c"} if place == "columns" else {"score"})
+            for of in w[place].values():
+                assert sum(of["counts"]) + of["missing"] + of["invalid"] + of["other"] == rows

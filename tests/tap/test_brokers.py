@@ -257,3 +257,16 @@ def test_a_time_is_looked_up(kind: Real) -> None:
     producer.flush(20)
     member = kind.member("g")
     assert [member.at((topic, 0), t) for t in (0, 1_500_000, 3_000_000)] == [0, 1, None]
+
+
+@of(TWIN, EMBEDDED, KAFKA)
+def test_topics_that_come_up_later_are_followed(kind: Kind) -> None:
+    first = fresh(kind)
+    reader = Reader(kind, first)
+    reader.until(lambda: len(reader.assigned) == 4, "the first topic")
+    second = fresh(kind)
+    assert {first, second} <= set(reader.member.names())
+    reader.member.follow([first, second])
+    reader.until(lambda: len(reader.assigned) == 8, "both topics")
+    write(kind.post(), second, 2, b"new")
+    reader.until(lambda: (2, 0, b"new") in reader.values, "the new topic's event")

@@ -11,6 +11,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,10 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 class World:
     """Taps over one cluster, a clock that moves with every call, and faults."""
 
-    def __init__(self, seed: int, *, faults: float, taps: int = 3) -> None:
+    def __init__(self, seed: int, *, faults: float, taps: int = 3, growing: bool = False) -> None:
+        """`growing`: the second topic and more that come up in between are found by a pattern."""
+        self.growing = growing
+        self.topics = list(TOPICS)
         self.random = random.Random(seed)
         self.faults = faults
         self.now = 1_000_000
@@ -65,7 +69,12 @@ class World:
         self.members[i] = member
         counting = TinyCounting(self.layout, f"c{self.layout}")
         return Tap(
-            rules=Rules(topics=TOPICS, prefix=PREFIX, idle_after_ms=4_000),
+            rules=Rules(
+                topics=TOPICS[:1] if self.growing else TOPICS,
+                patterns=("^b",) if self.growing else (),
+                prefix=PREFIX,
+                idle_after_ms=4_000,
+            ),
             group=member,
             logs=member,
             publisher=Post(self.cluster, self.hook(i)),
@@ -118,7 +127,10 @@ class World:
     def happen(self) -> None:
         """Events, holes, a new layout or silence."""
         what = self.random.random()
-        topic, number = self.random.choice(TOPICS), self.random.randrange(2)
+        if self.growing and self.random.random() < 0.03:
+            self.topics.append(f"b{len(self.topics)}")
+            self.cluster.create(self.topics[-1], 2)
+        topic, number = self.random.choice(self.topics), self.random.randrange(2)
         log = self.cluster.log((topic, number))
         if what < 0.6:
             for _ in range(self.random.randrange(1, 8)):
@@ -142,7 +154,11 @@ class World:
             self.happen()
             self.move(self.random.randrange(len(self.taps)))
         self.faults = 0.0
-        for _ in range(200):
+        self.run(200)
+
+    def run(self, rounds: int) -> None:
+        """Every tap in turn, and nothing happens."""
+        for _ in range(rounds):
             self.now += 150
             for i in range(len(self.taps)):
                 self.move(i)
@@ -180,6 +196,39 @@ def fold(bundles: list[Bundle]) -> tuple[list[Bundle], int]:
 def test_no_event_is_lost_or_doubled(seed: int) -> None:
     world = World(seed, faults=(0.01, 0.03)[seed % 2])
     world.play(rounds=80)
+    nothing_lost_or_doubled(world)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_topics_that_come_up_are_read_from_their_beginning(seed: int) -> None:
+    world = World(seed, faults=0.02 * (seed % 2), growing=True)
+    world.play(rounds=80)
+    nothing_lost_or_doubled(world)
+
+
+def test_a_group_that_starts_with_the_latest_reads_topics_that_come_up_whole() -> None:
+    """Also when they came up while no tap was there: they are read from when the group began."""
+    world = World(0, faults=0.0, taps=1, growing=True)
+    rules = replace(world.taps[0]._rules, start="latest")
+    world.cluster.log(("b", 0)).append(b"%d" % world.now, time_ms=world.now - 60_000)  # before the group began
+    for created in ("b1", "b2"):
+        world.taps[0] = world.born(0)
+        world.taps[0]._rules = rules
+        world.run(20)
+        world.cluster.create(created, 2)
+        world.cluster.log((created, 1)).append(b"%d" % world.now, time_ms=world.now)
+        if created == "b1":
+            world.run(100)
+        world.cluster.expel(world.members[0])
+    world.taps[0] = world.born(0)
+    world.taps[0]._rules = rules
+    world.run(100)
+    once, _ = fold(world.bundles(0))
+    seen = {(b.source.topic, b.source.partition): b.to for b in once if b.to > b.from_}
+    assert seen == {("b1", 1): 1, ("b2", 1): 1}
+
+
+def nothing_lost_or_doubled(world: World) -> None:
     counted: Counter[tuple[str, int]] = Counter()
     dead: Counter[str] = Counter()
     contents: dict[tuple[Source, int, int, int], Bundle] = {}

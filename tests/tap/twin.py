@@ -138,6 +138,14 @@ class Member:
         self.cluster.members.append(self)
         self.cluster.rebalance()
 
+    def follow(self, topics: Sequence[str]) -> None:
+        self.topics = tuple(topics)
+        self.cluster.rebalance()
+
+    def names(self) -> set[str]:
+        self.hook("names")
+        return set(self.cluster.logs)
+
     def poll(self, records: int, seconds: float) -> Polled:
         self.hook("poll")
         if self.generation != self.cluster.generation or self not in self.cluster.members:

@@ -1,0 +1,1 @@
+"""Metrics of how events came, from the stream cells of a window: one function a file."""
