@@ -50,6 +50,11 @@ class Plan:
     cache: dict[Any, Any] = field(default_factory=dict)
 
     @property
+    def keeps_ids(self) -> bool:
+        """Whether the ids of events are needed: labels are joined by them, or repeated ones are counted."""
+        return self.model.labels is not None or self.hashes_ids
+
+    @property
     def features(self) -> str | tuple[str, ...]:
         """The feature object's path, or the paths of single features: without either, the columns that are declared."""
         if self.model.features is not None:  # they come in a stream of their own
@@ -351,7 +356,7 @@ def _batch(
     if "version" in values:
         codes, versions = encode_words(_texts(values["version"]), name_of)
     ids = None
-    if (model.labels is not None or plan.hashes_ids) and "id" in values:
+    if plan.keeps_ids and "id" in values:
         ids = _texts(values["id"])
         if not "".join(ids).isascii():
             ids = [safe(v) for v in ids]

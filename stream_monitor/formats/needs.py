@@ -62,7 +62,7 @@ class Needs:
     def _role_wants(role: str, plan: Plan, layout: Layout | None) -> int:
         model = plan.model
         if role == "id":
-            return SPANS if model.labels is not None else 0
+            return SPANS if plan.keeps_ids else 0
         if role == "score" and model.task == "multiclass":
             return SPANS
         if role in ("prediction", "score", "label"):

@@ -292,7 +292,7 @@ class _Block:
         if "version" in roles:
             version_codes, versions = self._versions(roles["version"])
         ids = None
-        if model.labels is not None and "id" in roles:
+        if self._plan.keeps_ids and "id" in roles:
             ids = [safe(json_text(v)) for v in self._some(self._values[roles["id"]])]
         return Batch(
             times_ms=self._take(times_ms),
