@@ -31,7 +31,7 @@ test: services  ## install what is missing and run every test
 test-alibi:  ## the adapters of alibi-detect, in an environment of their own (numpy < 2)
 	test -x .alibi/bin/python || $(PYTHON) -m venv .alibi
 	.alibi/bin/python -m pip install --quiet 'alibi-detect>=0.13' scipy numba pytest pytest-timeout
-	.alibi/bin/python -m pytest tests/detectors/test_adapters.py -p no:cacheprovider
+	.alibi/bin/python -m pytest tests/detectors/test_adapters.py --noconftest -W default
 
 check: install  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

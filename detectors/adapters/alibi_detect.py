@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -77,7 +78,7 @@ class AlibiDetector:
         before = np.random.get_state()
         try:
             np.random.seed(self.seed)
-            made = _made(self.kind, tuple(reference), tuple(sorted(self.options.items())), self.seed)
+            made = _made(self.kind, tuple(reference), json.dumps(dict(self.options), sort_keys=True), self.seed)
             if not self.online:
                 data = made.predict(np.array(window, np.float32)[:, None])["data"]
                 p_value = float(np.min(data["p_val"]))
@@ -94,10 +95,10 @@ class AlibiDetector:
 
 
 @lru_cache(maxsize=64)
-def _made(kind: str, reference: tuple[float, ...], options: tuple[tuple[str, Any], ...], seed: int) -> Any:
-    """alibi-detect's own object; `seed` is part of what it depends on."""
+def _made(kind: str, reference: tuple[float, ...], options: str, seed: int) -> Any:
+    """alibi-detect's own object; `options` as JSON, `seed` is part of what it depends on."""
     module = importlib.import_module("alibi_detect.cd")
-    return getattr(module, kind)(np.array(reference, np.float32)[:, None], **dict(options))
+    return getattr(module, kind)(np.array(reference, np.float32)[:, None], **json.loads(options))
 
 
 def _adapted(kind: str, summary: str, online: bool = False, backend: bool = False) -> type:
