@@ -132,7 +132,7 @@ class Features:
     """Features in a topic of their own, counted there without a join."""
 
     topic: str
-    fields: FeatureFields
+    fields: FeatureFields = field(default_factory=FeatureFields)
     format: str | Format = "json"
     select: Select | None = None
 

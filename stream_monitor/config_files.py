@@ -127,12 +127,12 @@ def _with_presets(config: Config, known: Known) -> Config:
 
     models = {}
     for name, model in config.models.items():
-        apart = ("features",) if model.features is not None else ()
+        apart = ("features", "version") if model.features is not None else ()  # a request does not know the version
         said = model.fields.prediction or model.fields.score or model.task == "none"  # one without the other is meant
         answer = ("prediction", "score") if said else ("score",) if model.task == "regression" else ()
         models[name] = replace(model, fields=filled(model.fields, model.format, apart + answer))
         if model.features is not None:
-            own = replace(model.features, fields=filled(model.features.fields, model.features.format))
+            own = replace(model.features, fields=filled(model.features.fields, model.features.format, ("version",)))
             models[name] = replace(models[name], features=own)
     return replace(config, models=models)
 

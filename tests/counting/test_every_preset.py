@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.memory import MemoryLabelStore
+from detectors.counts import merge
 from stream_monitor import app, logs
 from stream_monitor.batches import Headers, Records
 from stream_monitor.config import Config, Format, Model, Task
@@ -466,3 +467,36 @@ def test_never_an_exception(message: Any, name: str) -> None:
     for function in (asked, answered):
         with suppress(InvalidRecord):
             assert isinstance(function(message), list)
+
+
+PAIR = """\
+models:
+  m:
+    topic: kserve
+    task: binary
+    format: kserve_v2
+    select: {header: ce_type, value: org.kubeflow.serving.inference.response}
+    features:
+      topic: kserve
+      format: kserve_v2
+      select: {header: ce_type, value: org.kubeflow.serving.inference.request}
+    pane: 10s
+"""
+
+
+def test_requests_and_responses_of_one_topic_are_two_streams(tmp_path: Path) -> None:
+    """As the manual says: features are counted from the ones, predictions from the others, and nothing is dead."""
+    (tmp_path / "m.yaml").write_text(PAIR)
+    config = read_config(str(tmp_path / "m.yaml"), known_tables()).config
+    counting = BlockCounting(config, catalog=Publications(), label_store=MemoryLabelStore())
+
+    def half(offset: int, kind: str, payload: Any) -> Record:
+        heads = (("ce_id", b"r1"), ("ce_time", WHEN.encode()), ("ce_type", f"{SERVER}.{kind}".encode()))
+        return Record(offset, json.dumps(payload).encode(), heads=heads)
+
+    records = [half(0, "request", V2_IN), half(1, "response", V2_OUT)]
+    counted = counting.count(intent(config=config_id(config)), ("kserve", 0), records)
+    assert not counted.dead
+    found = merge(unpack_counts(p.counts) for p in counted.panes if p.segment == "all")
+    assert found.names == ("f:a", "f:b", "p:prediction", "p:score")
+    assert {p.version for p in counted.panes} == {""}
