@@ -60,7 +60,8 @@ def main() -> int:
         import atexit
 
         atexit.register(said)
-        options = [f"-max_total_time={arguments.seconds:.0f}", f"-seed={arguments.seed}", "-max_len=400", "-len_control=0"]
+        sizes = ["-max_len=400", "-len_control=0"]  # long ones from the beginning
+        options = [f"-max_total_time={arguments.seconds:.0f}", f"-seed={arguments.seed}", *sizes]
         atheris.Setup([sys.argv[0], *options], try_one)
         atheris.Fuzz()
         return 0
