@@ -77,7 +77,7 @@ def test_without_alibi_detect_the_extra_is_named(name: str) -> None:
 def test_alibi_detects_see_the_change(name: str) -> None:
     options: dict[str, Any] = {"p_val": 0.001}
     if "Online" in name:
-        options = {"ert": 500, "window_sizes": [20], "n_bootstraps": 500, "verbose": False}
+        options = {"ert": 500, "window_sizes": [20], "n_bootstraps": 2_000, "verbose": False}
     if "FET" in name:
         options |= {"alternative": "greater"}
     values = VALUES
