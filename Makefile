@@ -55,7 +55,7 @@ kafka: install  ## one Apache Kafka node (KRaft) on a free port, until interrupt
 	@$(BIN)/python -m deploy.kafka run
 
 lock:  ## resolve the lock files anew
-	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header --extra registry pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header --extra dev pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove the environment and the caches
