@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connectors.kafka_clients import ANSWER_SECONDS, HOPELESS, Connection, asking, in_our_words
+from connectors.kafka_clients import ANSWER_SECONDS, HOPELESS, Connection
 from connectors.kafka_topics import Topics
 from stream_monitor.brokers import Partition, Polled
 from stream_monitor.errors import CommitUnknown, Fenced, StateError, Unreachable
@@ -49,7 +49,7 @@ class KafkaGroup:
     """
 
     def __init__(self, connection: Connection, group: str) -> None:
-        incremental = connection.options.get("group.protocol") == "consumer"
+        incremental = connection.incremental
         defaults = {"fetch.wait.max.ms": 100, "allow.auto.create.topics": connection.embedded}
         self._settings = ({**FIXED, "group.id": group}, defaults if incremental else {**defaults, **CLASSIC})
         self._incremental = incremental or "cooperative" in str(
@@ -92,12 +92,12 @@ class KafkaGroup:
                 revoked([(p.topic, p.partition) for p in partitions])
 
         self._subscription = (list(topics), {"on_assign": take, "on_revoke": drop, "on_lost": drop})
-        with asking("joining the group"):
+        with self._connection.asking("joining the group"):
             self._consumer.subscribe(self._subscription[0], **self._subscription[1])
 
     def follow(self, topics: Sequence[str]) -> None:
         self._subscription = (list(topics), self._subscription[1])
-        with asking("following topics"):
+        with self._connection.asking("following topics"):
             self._consumer.subscribe(self._subscription[0], **self._subscription[1])
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
@@ -107,12 +107,12 @@ class KafkaGroup:
     def rejoin(self) -> None:
         self.close()
         self._forget(list(self._mine))
-        with asking("joining the group"):
+        with self._connection.asking("joining the group"):
             self._consumer = self._connection.consumer(*self._settings)
             self._consumer.subscribe(self._subscription[0], **self._subscription[1])
 
     def poll(self, records: int, seconds: float) -> Polled:
-        with asking("reading"):
+        with self._connection.asking("reading"):
             messages = self._consumer.consume(records, seconds)
         found: dict[Partition, list[Any]] = {}
         ends: dict[Partition, int] = {}
@@ -133,12 +133,12 @@ class KafkaGroup:
             elif error.code() != KafkaError._MAX_POLL_EXCEEDED:
                 trouble = error
         if trouble is not None and not found:
-            raise in_our_words(trouble, "reading")
+            raise self._connection.in_our_words(trouble, "reading")
         return Polled(found, ends, frozenset(lost))
 
     def hold(self, partitions: frozenset[Partition]) -> None:
         held = partitions & self._mine
-        with asking("pausing"):
+        with self._connection.asking("pausing"):
             if held - self._held:
                 self._consumer.pause([TopicPartition(*p) for p in held - self._held])
             if self._held - held:
@@ -171,7 +171,7 @@ class KafkaGroup:
         if not some:
             return {}
         out = {}
-        with asking("reading commits"):
+        with self._connection.asking("reading commits"):
             for c in self._consumer.committed([TopicPartition(*p) for p in some], timeout=ANSWER_SECONDS):
                 if c.error is not None:
                     raise KafkaException(c.error)
@@ -197,7 +197,7 @@ class KafkaGroup:
         return self._topics.names()
 
     def at(self, partition: Partition, time_ms: int) -> int | None:
-        with asking("looking up a time"):
+        with self._connection.asking("looking up a time"):
             found = self._consumer.offsets_for_times([TopicPartition(*partition, time_ms)], timeout=ANSWER_SECONDS)
         return found[0].offset if found[0].offset >= 0 else None
 
@@ -244,8 +244,9 @@ class KafkaPublisher:
     """Publisher with an idempotent producer: in order per partition, acknowledged by all replicas."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._producer = connection.producer()
-        self._failed: list[KafkaError] = []
+        self._failed: list[tuple[KafkaError, str]] = []  # and the topic
 
     def send(
         self,
@@ -263,11 +264,11 @@ class KafkaPublisher:
             except BufferError:
                 self._producer.poll(0.1)  # until there is room
             except KafkaException as error:
-                raise in_our_words(error.args[0], f"writing to {topic}") from None
+                raise self._connection.in_our_words(error.args[0], f"writing to {topic}") from None
 
-    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._failed.append(error)
+            self._failed.append((error, str(message.topic())))
 
     def settle(self, seconds: float, stop: threading.Event) -> None:
         end = time.monotonic() + seconds
@@ -279,8 +280,9 @@ class KafkaPublisher:
                 raise Unreachable(f"{waiting} messages are not acknowledged")
         if self._failed:
             failed, self._failed = self._failed, []
-            hopeless = [e for e in failed if e.fatal() or e.code() in HOPELESS]
-            raise in_our_words((hopeless or failed)[0], "writing")
+            hopeless = [(e, topic) for e, topic in failed if e.fatal() or e.code() in HOPELESS]
+            error, topic = (hopeless or failed)[0]
+            raise self._connection.in_our_words(error, f"writing to {topic}")
 
     def close(self, seconds: float = 1.0) -> None:
         """Let go of it; what is not acknowledged by then may or may not be written."""

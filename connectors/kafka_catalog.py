@@ -11,7 +11,7 @@ from typing import Final
 from confluent_kafka import KafkaError, TopicPartition
 
 from connectors.kafka import KafkaPublisher
-from connectors.kafka_clients import ANSWER_SECONDS, Connection, asking, in_our_words
+from connectors.kafka_clients import ANSWER_SECONDS, Connection
 from stream_monitor.config import Config
 from stream_monitor.entries import Command, pack, partition_of
 from stream_monitor.errors import StateError, Unreachable
@@ -19,12 +19,6 @@ from stream_monitor.publications import TOPICS, Publications, Topic, blob_messag
 
 LOAD_SECONDS: Final = 60.0
 SETTLING_SECONDS: Final = 5.0  # a topic just created may have no leader yet
-FIXED: Final = {
-    "group.id": "none",  # a consumer must name one; nothing is committed
-    "enable.auto.commit": False,
-    "auto.offset.reset": "earliest",
-    "enable.partition.eof": True,
-}
 
 
 class KafkaCatalog(Publications):
@@ -36,8 +30,8 @@ class KafkaCatalog(Publications):
     def __init__(self, connection: Connection, prefix: str) -> None:
         super().__init__()
         self._names: dict[str, Topic] = {prefix + topic: topic for topic in TOPICS}
-        self._prefix = prefix
-        self._consumer = connection.consumer(FIXED, {"fetch.wait.max.ms": 50})
+        self._prefix, self._connection = prefix, connection
+        self._consumer = connection.reader({"fetch.wait.max.ms": 50, "enable.partition.eof": True})
         self._publisher = KafkaPublisher(connection)
         self._positions: dict[tuple[str, int], int] = {}
         self._reading = threading.Lock()
@@ -71,7 +65,7 @@ class KafkaCatalog(Publications):
             try:
                 if not self._positions:
                     self._assign()
-                with asking("reading the catalog"):
+                with self._connection.asking("reading the catalog"):
                     return {
                         p: self._consumer.get_watermark_offsets(TopicPartition(*p), timeout=ANSWER_SECONDS)[1]
                         for p in self._positions
@@ -82,17 +76,17 @@ class KafkaCatalog(Publications):
                 time.sleep(0.2)
 
     def _assign(self) -> None:
-        with asking("reading the catalog"):
+        with self._connection.asking("reading the catalog"):
             for name in self._names:
                 found = self._consumer.list_topics(name, timeout=ANSWER_SECONDS).topics[name]
                 if found.error is not None:
-                    raise in_our_words(found.error, f"topic {name}")
+                    raise self._connection.in_our_words(found.error, f"topic {name}")
                 for number in found.partitions:
                     self._positions[name, number] = 0
             self._consumer.assign([TopicPartition(*p, 0) for p in self._positions])
 
     def _read(self, seconds: float) -> None:
-        with asking("reading the catalog"):
+        with self._connection.asking("reading the catalog"):
             messages = self._consumer.consume(500, seconds)
         for message in messages:
             error = message.error()
@@ -100,6 +94,8 @@ class KafkaCatalog(Publications):
             if error is not None:
                 if error.fatal():
                     raise StateError(f"reading the catalog: {error.str()}")
+                if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    raise self._connection.in_our_words(error, "reading the catalog")
                 if error.code() == KafkaError._PARTITION_EOF:  # the log may end in holes
                     self._positions[topic, number] = message.offset()
                 continue

@@ -10,7 +10,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import NewTopic
 
-from connectors.kafka_clients import ANSWER_SECONDS, Connection, asking, in_our_words
+from connectors.kafka_clients import ANSWER_SECONDS, Connection
 from stream_monitor.config import DAY_MS, Kafka
 from stream_monitor.errors import StreamMonitorError, Unreachable
 
@@ -57,14 +57,14 @@ class Topics:
     """What the broker says of topics. The embedded broker has no controller: a topic's id is its name there."""
 
     def __init__(self, connection: Connection) -> None:
-        self._embedded = connection.embedded
+        self._connection, self._embedded = connection, connection.embedded
         self._admin = connection.admin()
 
     def identify(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
         """(id, number of partitions) of each topic that exists. Raises Unreachable."""
         if self._embedded:
             return {name: (name, n) for name in names if (n := self._count(name))}
-        with asking("identifying topics"):
+        with self._connection.asking("identifying topics", self._admin):
             futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=ANSWER_SECONDS)
             out = {}
             for name, future in futures.items():
@@ -97,7 +97,7 @@ class Topics:
         new = [s for s in specs if s.name not in known]
         if not new:
             return
-        with asking("creating topics"):
+        with self._connection.asking("creating topics", self._admin):
             futures = self._admin.create_topics(
                 [NewTopic(s.name, s.partitions, replication, config=dict(s.config)) for s in new],
                 request_timeout=ANSWER_SECONDS,
@@ -115,9 +115,9 @@ class Topics:
             time.sleep(0.1)
 
     def _refused(self, name: str, error: KafkaError) -> StreamMonitorError:
-        return in_our_words(error, f"creating topic {name}")
+        return self._connection.in_our_words(error, f"creating topic {name}")
 
     def _count(self, name: str) -> int:
-        with asking("identifying topics"):
+        with self._connection.asking("identifying topics", self._admin):
             found = self._admin.list_topics(name, timeout=ANSWER_SECONDS).topics.get(name)
         return len(found.partitions) if found is not None and found.error is None else 0

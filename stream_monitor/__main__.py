@@ -123,6 +123,16 @@ def parser() -> argparse.ArgumentParser:
                 "--http", type=_port, metavar="PORT", help="serve /metrics, /healthz and /readyz of it there"
             )
 
+    p = verb("acls", "print what each role must be allowed to do on a Kafka with ACLs, for Kafka's own tool", _acls)
+    p.add_argument("config", metavar="monitor.yaml")
+    p.add_argument("--role", choices=(*ROLES, "run"), action="append", help="default: tap, worker and api, each apart")
+    p.add_argument(
+        "--principal",
+        default="User:stream-monitor-{role}",
+        metavar="TYPE:NAME",
+        help="whom to allow it; {role} stands for the role (default: User:stream-monitor-{role})",
+    )
+
     p = verb("replay", "run the same pipeline over a file, without Kafka", _replay)
     p.add_argument("config", metavar="monitor.yaml")
     p.add_argument("--model", required=True, metavar="NAME", help="a model of the configuration")
@@ -207,6 +217,12 @@ def _check(args: argparse.Namespace, formatter: logs.Formatter) -> None:
     from stream_monitor import app
 
     print(app.check(args.config, args.connect, formatter))
+
+
+def _acls(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import acls, app
+
+    print(acls.script(app.read(args.config, formatter).config, args.role or acls.ROLES, args.principal))
 
 
 def _role(args: argparse.Namespace, formatter: logs.Formatter) -> None:

@@ -10,19 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic
 
 import faust
 import mode
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.auth import OAuthCredentials
 from faust.exceptions import ProducerSendError
 from faust.types import TP
 from mode.threads import WorkerThread
 
+from stream_monitor import security
 from stream_monitor.buses import (
     TABLE,
     Announcing,
@@ -42,6 +51,7 @@ from stream_monitor.handovers import Deliver, Handover
 from stream_monitor.interfaces import StatusStore
 from stream_monitor.owners import Fold, S, Span
 from stream_monitor.supervision import Supervision
+from stream_monitor.tokens import Tokens
 from stream_monitor.workers import Worker
 
 __all__ = ["FaustBus", "FaustWorker", "TopicInfo", "checkpoints_topic", "credentials", "settings"]
@@ -89,25 +99,32 @@ def settings(config: Config, brokers: str, *, embedded: bool) -> dict[str, Any]:
 
 def credentials(options: Mapping[str, Any]) -> Any:
     """librdkafka's security options as Faust's credentials; None for plaintext."""
-    protocol = str(options.get("security.protocol", "plaintext")).upper()
-    context = None
-    if protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=options.get("ssl.ca.location"))
-        if str(options.get("ssl.endpoint.identification.algorithm", "https")).lower() == "none":
-            context.check_hostname = False
-        if str(options.get("enable.ssl.certificate.verification", "true")).lower() == "false":
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if certificate := options.get("ssl.certificate.location"):
-            context.load_cert_chain(certificate, options.get("ssl.key.location"), options.get("ssl.key.password"))
-    if protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=options.get("sasl.username"),
-            password=options.get("sasl.password"),
-            mechanism=str(options.get("sasl.mechanism", options.get("sasl.mechanisms", "PLAIN"))),
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if context else None
+    context = security.ssl_context(options)
+    if not security.protocol(options).startswith("SASL"):
+        return faust.SSLCredentials(context) if context else None
+    kind = security.mechanism(options)
+    if kind == "OAUTHBEARER":
+        how = security.oidc(options)
+        return OAuthCredentials(oauth_cb=_TokenProvider(Tokens(how), how.extensions or {}), ssl_context=context)
+    return faust.SASLCredentials(
+        username=options.get("sasl.username"),
+        password=options.get("sasl.password"),
+        mechanism=kind,
+        ssl_context=context,
+    )
+
+
+class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
+    """Tokens as aiokafka asks for them."""
+
+    def __init__(self, tokens: Tokens, extensions: Mapping[str, str]) -> None:
+        self._tokens, self._extensions = tokens, dict(extensions)
+
+    async def token(self) -> str:
+        return await asyncio.to_thread(self._tokens.token)
+
+    def extensions(self) -> dict[str, str]:
+        return self._extensions
 
 
 class _App(faust.App):  # type: ignore[misc]
@@ -195,9 +212,12 @@ def _named(error: BaseException) -> Exception:
     """An error of aiokafka's by what is to be done: Unreachable try again, StateError do not."""
     hopeless = isinstance(error, KafkaError) and not error.retriable and type(error).__name__ not in _PASSING
     text = f"{type(error).__name__}: {error}"
+    if isinstance(error, _FORBIDDEN):
+        text += "; a right (ACL) is missing, `stream-monitor acls monitor.yaml` lists them all"
     return StateError(f"the broker refuses: {text}") if hopeless else Unreachable(text)
 
 
+_FORBIDDEN: Final = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
 # Not marked as retriable by aiokafka, yet gone when the broker is back.
 _PASSING: Final = frozenset({"KafkaTimeoutError", "KafkaConnectionError", "RequestTimedOutError", "NodeNotReadyError"})
 
@@ -241,7 +261,10 @@ class FaustMember(Generic[S]):
 
     async def start(self) -> None:
         """Returns once the first table has been read."""
-        await self._app.start()
+        try:
+            await self._app.start()
+        except KafkaError as error:
+            raise _named(error) from error
 
     async def stop(self) -> bool:
         """Whether nothing of it is left. Faust can say that it has stopped while its thread lives on."""
@@ -256,7 +279,8 @@ class FaustMember(Generic[S]):
     def failure(self) -> BaseException | None:
         """Why it can go no further, if it cannot."""
         if self._failure is None and self._app.crashed:
-            return self._app.crash_reason or RuntimeError("Faust crashed")
+            reason = self._app.crash_reason or RuntimeError("Faust crashed")
+            return _named(reason) if isinstance(reason, KafkaError) else reason
         return self._failure
 
     @property

@@ -252,13 +252,19 @@ def replay(
 
 def serve(file: str, role: str, formatter: logs.Formatter, *, embedded: bool, http: int | None) -> None:
     """Be a process of the service until told to stop. ConfigError, or StateError when it cannot go on."""
-    found = read(file, formatter)
-    if embedded:
-        kafka = replace(found.config.kafka, brokers="embedded")
-        found = replace(found, config=replace(found.config, kafka=kafka, store="memory"))
-    check_role(found, role)
+
+    def read_now() -> ConfigFile:
+        found = read(file, formatter)
+        if embedded:
+            kafka = replace(found.config.kafka, brokers="embedded")
+            found = replace(found, config=replace(found.config, kafka=kafka, store="memory"))
+        check_role(found, role)
+        return found
+
+    found = read_now()
+    process = Process(found.config, role, Wires, http, Path(file).parent, lambda: read_now().config)
     try:
-        main(lambda stop: Process(found.config, role, Wires, http, Path(file).parent).run(stop))
+        main(process.run, process.reload)
     except ConfigError as error:
         raise found.located(error) from None
 
@@ -318,8 +324,8 @@ class Wires:
     def outbox(self) -> memory.MemoryOutbox | RedisOutbox:
         return outbox_of(self.config)
 
-    def targets(self) -> Mapping[str, Sink | Trigger]:
-        return targets(self.config)
+    def targets(self, config: Config) -> Mapping[str, Sink | Trigger]:
+        return targets(config)
 
     def close(self) -> None:
         if self._broker is not None:

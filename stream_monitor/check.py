@@ -95,7 +95,9 @@ def _topics(read: ConfigFile, topics: Mapping[str, int]) -> list[Mistake]:
             if topic not in topics:
                 own = read.config.kafka.prefix
                 known = sorted(t for t in topics if not t.startswith((own, "_")))[:20]
-                mistakes += read.error(path, f"the broker has no topic {topic!r}{choices(topic, known)}").mistakes
+                mistakes += read.error(
+                    path, f"the broker has no topic {topic!r} that we may see{choices(topic, known)}"
+                ).mistakes
     return mistakes
 
 

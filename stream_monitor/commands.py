@@ -16,6 +16,7 @@ from stream_monitor.lives import alert_output
 from stream_monitor.memories import Configured, GroupState, KeyState, ModelState, Silence
 from stream_monitor.moments import epoch_ms
 from stream_monitor.outputs import Output
+from stream_monitor.removals import forget_segments, remove
 from stream_monitor.retrainings import ask, causes_of
 from stream_monitor.states import State
 from stream_monitor.summaries import model_output
@@ -24,6 +25,8 @@ from stream_monitor.verdicts import monitors
 
 REMEMBERED: Final = 200  # commands of a model that act only once
 SILENCES: Final = 100  # silences kept of a model
+BEFORE: Final = 16  # ids of configurations kept that were in force before
+GONE: Final = "the model was removed from the configuration"
 
 
 def obey(state: State, command: Command, catalog: Catalog) -> list[Output]:
@@ -71,18 +74,25 @@ def _models(state: State, command: Command) -> list[str]:
 
 def _configure(state: State, command: Command, catalog: Catalog) -> list[Output]:
     before, told = state.config, state.configured
-    body = command.body
+    body, id = command.body, command.id.removeprefix("config:")
     topics = {name: sorted(found) for name, found in (body.get("topics") or {}).items()}
-    fresh = Configured(body["config"], dict(body["layouts"]), dict(body["references"]), topics)
+    fresh = Configured(body["config"], dict(body["layouts"]), dict(body["references"]), topics, id)
+    if told is not None:
+        fresh.before = [i for i in (*told.before, told.id) if i not in ("", id)][-BEFORE:]
     if told != fresh:
         state.configured, state.config = fresh, config_from_plain(body["config"])
         state.touch("c")
         state.derived.clear()
-    outputs = []
-    for name in configured_models(state):
-        known = state.models.setdefault(name, ModelState())
+    here = configured_models(state)
+    outputs = [o for name in sorted(state.models.keys() - set(here)) for o in remove(state, name, GONE)]
+    for name in here:
+        if name not in state.models:
+            # Its document's revisions go on from those of a model of this name that was removed.
+            state.models[name] = ModelState(documents=0 if before is None else state.head_state.now_ms)
+        known = state.models[name]
         state.touch("m", name)
         if before is not None and name in before.models and state.config is not None:
+            outputs += forget_segments(state, name, before.models[name])
             _windows_changed(state, name, before.models[name], state.config)
         # Only what is new in the configuration: every restart repeats it, and what was promoted since is to stay.
         layout, reference = fresh.layouts.get(name), fresh.references.get(name)

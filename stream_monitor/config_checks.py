@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from stream_monitor import security
 from stream_monitor.config import Api, Config, Kafka, SchemaRegistry, Target
 from stream_monitor.config_known import TOPIC_CHARACTERS, Finding, Known, instant
 from stream_monitor.config_models import model_findings
@@ -45,6 +46,8 @@ def findings(config: Config, known: Known, written: Collection[str]) -> Iterator
 
 def role_findings(config: Config, role: str) -> Iterator[Finding]:
     """What a role that runs as a process of its own cannot do with."""
+    if config.kafka.brokers != "embedded":
+        yield from security.missing(config.kafka.options)
     if role in ("tap", "worker", "api"):
         if config.store == "memory":
             yield "store", f"memory is seen by one process only: `{role}` needs a redis:// store, or use `run`"
@@ -70,6 +73,7 @@ def _kafka(kafka: Kafka) -> Iterator[Finding]:
     for name in ("bootstrap.servers", "group.id", "enable.auto.commit", "auto.offset.reset", "enable.idempotence"):
         if name in kafka.options:
             yield f"kafka.options.{name}", "is set by the service itself"
+    yield from security.findings(kafka.options)
 
 
 def _schema_registry(registry: SchemaRegistry, known: Known) -> Iterator[Finding]:

@@ -32,6 +32,7 @@ from stream_monitor.roles import Role, roles, roles_of
 from stream_monitor.selections import Selection, source_of
 
 Integers = NDArray[np.int64]
+KEPT: Final = 8  # configurations of before, for blocks that were announced under them
 
 
 LIST: Final = "*"  # stands for all models of a topic: its layout id is that of a list of layouts
@@ -64,6 +65,12 @@ class BlockCounting:
         self._layouts = layouts or dict
         self._publish = publish or catalog.add_blob
         self._listed: dict[str, str] = {}  # id of a list of layouts, by its text
+
+    def use(self, config: Config) -> None:
+        """Count new blocks as this configuration says. To be called between two blocks; it must be published."""
+        self._config_id = config_id(config)
+        kept = [id for id in self._under if id != self._config_id][-KEPT:]
+        self._under = {id: self._under[id] for id in kept} | {self._config_id: _Under(config, self._flat)}
 
     def learnt(self, model: str, layout: str) -> None:
         """The model's layout from the next block on."""

@@ -5,6 +5,7 @@ StreamMonitorError
 +-- InvalidRecord     dead-letter the event and count it by reason
 +-- DeliveryError     try again after `retry_after` seconds, or give up at once if `permanent`
 +-- Unreachable       try again soon: broker or store does not answer, nothing is decided
+|   +-- Refused       the same, but somebody must change a credential or a certificate first: do not start like this
 |   +-- CommitUnknown rejoin the group and read back: the commit may have been made or not
 +-- StateError        this process cannot go on: leave with exit code 1 and be started again
     +-- Fenced        the partition has another owner now: publish nothing, rejoin the group
@@ -62,6 +63,10 @@ class DeliveryError(StreamMonitorError):
 
 class Unreachable(StreamMonitorError):
     """An outside system does not answer; the same call may succeed later."""
+
+
+class Refused(Unreachable):
+    """An outside system lets us not in; only a change of credentials, here or there, can help."""
 
 
 class CommitUnknown(Unreachable):

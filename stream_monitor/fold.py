@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from detectors.layouts import RAW_ID
 from stream_monitor import alerts, traces
 from stream_monitor.commands import obey
 from stream_monitor.concerns import concerned, configured_models
@@ -17,6 +18,7 @@ from stream_monitor.learning import gather, progress
 from stream_monitor.lives import alert_output, go_on
 from stream_monitor.memories import Early, Key
 from stream_monitor.outputs import Output
+from stream_monitor.removals import is_watched
 from stream_monitor.sources import arrive
 from stream_monitor.states import State
 from stream_monitor.summaries import counters_output, model_output
@@ -78,7 +80,7 @@ def _bundle(state: State, bundle: Bundle, catalog: Catalog) -> list[Output]:
     for part in arrival.block:
         _count(state, part)
         for record in part.panes:
-            _take(state, part.source, record, catalog, again)
+            _take(state, part.source, record, catalog, again, counted_under=part.config)
     for name in here:
         outputs += go_on(state, name, again.get(name, set()), catalog)
     return outputs
@@ -103,18 +105,27 @@ def _add(counts: dict[str, dict[str, int]], first: str, second: str, events: int
     of[second] = of.get(second, 0) + events
 
 
-def _take(state: State, source: Source, record: PaneRecord, catalog: Catalog, again: Again) -> None:
+def _take(
+    state: State, source: Source, record: PaneRecord, catalog: Catalog, again: Again, counted_under: str = ""
+) -> None:
+    """Count a pane in, or keep it until its model is configured. What was configured once and is no more is gone."""
     head = state.head_state
     if partition_of(record.model, head.partitions) != head.partition:
         return
+    old = state.configured is not None and counted_under in state.configured.before
     if state.config is None or record.model not in state.config.models:
-        if record.model not in state.models and len(state.early) < EARLY:
+        if not old and len(state.early) < EARLY:
             i = max(state.early, default=-1) + 1
             state.early[i] = Early(source, record)
             state.touch("e", i)
         else:
             head.counters.dropped_panes += 1
         return
+    if old and not is_watched(state, record.model, record.segment):
+        return
+    known = state.models[record.model]
+    if not known.layout and record.layout != RAW_ID:  # of before it was removed, or its state was lost: taps go on
+        known.layout = record.layout
     again.setdefault(record.model, set()).update(apply(state, source, record, catalog, _kept))
 
 

@@ -74,6 +74,8 @@ class Configured(msgspec.Struct, array_like=True):
     layouts: dict[str, str]
     references: dict[str, str]
     topics: dict[str, list[str]] = {}  # model -> topics that its patterns stand for, as far as heard of
+    id: str = ""
+    before: list[str] = []  # ids of the last ones that were in force: taps may still send what they counted under them
 
 
 class Run(msgspec.Struct, array_like=True):

@@ -106,8 +106,10 @@ def every(seconds: float, what: str, do: Callable[[], Awaitable[None]]) -> Part:
     return part
 
 
-def main(start: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def main(start: Callable[[asyncio.Event], Awaitable[None]], again: Callable[[], None] | None = None) -> None:
     """Run `start` in an event loop until it ends; SIGTERM and SIGINT set its event, a second one ends the process.
+
+    SIGHUP calls `again` in the loop, where it is given.
 
     Why plain signal handlers with a timer: the event loop may be what hangs.
     """
@@ -125,6 +127,8 @@ def main(start: Callable[[asyncio.Event], Awaitable[None]]) -> None:
             loop.call_soon_threadsafe(stop.set)
 
         before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+        if again is not None:
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(again))
         try:
             await start(stop)
         finally:

@@ -208,13 +208,17 @@ async def latest(store: StatusStore, kind: str, scope: str, count: int, wanted: 
 
 
 async def model_names(store: StatusStore, config: Config) -> list[str]:
-    """Models that are configured or known from before."""
-    return sorted({*config.models, *await store.scopes("model")})
+    """Models that are configured or known from before, unless they were removed."""
+    others = [n for n in await store.scopes("model") if n not in config.models]
+    gone = {n for n in others if any("removed" in body for body in await latest(store, "model", n, 1))}
+    return sorted({*config.models, *others} - gone)
 
 
 async def read_model(store: StatusStore, config: Config, name: str) -> Body | None:
     """What is known of a model, its firing alerts in short; None if it is neither configured nor known from before."""
     found = await latest(store, "model", name, 1)
+    if found and "removed" in found[0]:
+        found = []
     if not found and name not in config.models:
         return None
     body = {**EMPTY_MODEL, **found[0]} if found else {**EMPTY_MODEL, "note": "no event has been counted yet"}

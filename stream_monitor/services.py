@@ -21,12 +21,13 @@ from detectors import joints, kernels, numerics, partitions
 from stream_monitor.brokers import Group, Logs, Publisher
 from stream_monitor.config import Config
 from stream_monitor.counting import BlockCounting
-from stream_monitor.errors import StateError, Unreachable
+from stream_monitor.errors import ConfigError, Refused, StateError, Unreachable
 from stream_monitor.formats import templates
 from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Schemas, Sink, StatusStore, Trigger
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
 from stream_monitor.processes import Part, every, in_thread, now_ms, run_parts
 from stream_monitor.references import pack_reference, prepare
+from stream_monitor.reloads import needing_restart, taken_over, told
 from stream_monitor.roles import patterns, resolved
 from stream_monitor.starts import Shared, Start, make_known
 from stream_monitor.statuses import heartbeat
@@ -36,6 +37,7 @@ from stream_monitor.telemetry import ProcessServer, Telemetry, tap_families, wor
 
 HEARTBEAT_SECONDS: Final = 2.0
 START_SECONDS: Final = 60.0  # for the broker to answer before a process gives up
+AGAIN_SECONDS: Final = 2.0  # before a new configuration that could not be made known is tried again
 UNDELIVERABLE_SECONDS: Final = 30.0
 
 log = logging.getLogger(__name__)
@@ -125,7 +127,7 @@ class Ports(Protocol):
     def labels(self) -> ClosingLabels: ...
     def schemas(self) -> ClosingSchemas | None: ...
     def outbox(self) -> ClosingOutbox: ...
-    def targets(self) -> Mapping[str, Sink | Trigger]: ...
+    def targets(self, config: Config) -> Mapping[str, Sink | Trigger]: ...
     def close(self) -> None: ...
 
 
@@ -141,9 +143,21 @@ class Process:
     """One process with one or all roles, and what they share."""
 
     def __init__(
-        self, config: Config, role: str, ports: Callable[[Config], Ports], http_port: int | None, folder: Path
+        self,
+        config: Config,
+        role: str,
+        ports: Callable[[Config], Ports],
+        http_port: int | None,
+        folder: Path,
+        reread: Callable[[], Config] | None = None,
     ) -> None:
-        """`folder`: what paths of files are relative to, which are named while it runs."""
+        """`folder`: what paths of files are relative to, which are named while it runs.
+
+        `reread` gives the configuration as its file has it by now, or ConfigError.
+        """
+        self._as_read, self._reread = config, reread
+        self._asked = asyncio.Event()  # to read the file again
+        self._takers: list[Callable[[Config, Start], Awaitable[None]]] = []  # parts that take a new configuration over
         self._config, self._role, self._http_port, self._folder = config, role, http_port, folder
         self._make_ports = ports
         self._id = f"{socket.gethostname()}:{os.getpid()}"
@@ -174,11 +188,49 @@ class Process:
                 parts |= self._api()
             if self._alive:
                 parts["heartbeat"] = every(HEARTBEAT_SECONDS, "heartbeat", self._beat)
+            if self._reread is not None:
+                parts["reloads"] = self._reloads
             if self._http_port is not None:
                 self._serve_itself(self._http_port)
             log.info("%s %s has begun; brokers: %s", self._role, self._id, self._ports.brokers)
             await run_parts(parts, stop)
             log.info("stopped")
+
+    def reload(self) -> None:
+        """Read the file again, soon. To be called in the event loop."""
+        self._asked.set()
+
+    async def _reloads(self, stop: asyncio.Event) -> None:
+        """Take over what the file has by now whenever asked to, until `stop`. A mistake in it changes nothing."""
+        assert self._reread is not None
+        while await _either(self._asked, stop):
+            self._asked.clear()
+            try:
+                await self._reload_now(await asyncio.to_thread(self._reread))
+            except ConfigError as error:
+                for mistake in error.mistakes:
+                    log.error("%s", mistake)
+                log.error("the old configuration goes on: %d mistakes in the new one", len(error.mistakes))
+            except Unreachable as error:
+                log.warning("the old configuration goes on for now, trying again: %s", error)
+                if not await _within(stop, AGAIN_SECONDS):
+                    self._asked.set()
+
+    async def _reload_now(self, read: Config) -> None:
+        for path in needing_restart(self._as_read, read):
+            log.warning("%s has changed: that needs a restart, the old value goes on", path)
+        config = taken_over(self._config, read)
+        what = told(self._config, config)
+        if not what:
+            log.info("the configuration is read again: nothing changed that can without a restart")
+            return
+        start = Start()
+        if self._role != "api":
+            start = await asyncio.to_thread(make_known, config, self._catalog)
+        self._config = config
+        for take in self._takers:  # the fold first: it must know a model before its events come
+            await take(config, start)
+        log.info("the configuration is taken over: %s", what)
 
     def _later(self, close: Callable[[], None]) -> None:
         self._closing.push_async_callback(lambda: asyncio.to_thread(close))
@@ -190,6 +242,8 @@ class Process:
             try:
                 await self._prepare()
                 return True
+            except Refused:
+                raise  # nothing here will ever change that
             except Unreachable as error:
                 if time.monotonic() > end:
                     raise
@@ -241,21 +295,31 @@ class Process:
         for thing in (labels, publisher, group, schemas):
             if thing is not None:
                 self._later(thing.close)
+        counting = BlockCounting(
+            config,
+            catalog=self._catalog,
+            label_store=labels,
+            layouts=self._catalog.model_layouts,
+            schemas=schemas,
+            publish=self._catalog.publish_blob,
+        )
         tap = Tap(
             rules=Rules.of(config),
             group=group,
             logs=group,
             publisher=publisher,
-            counting=BlockCounting(
-                config,
-                catalog=self._catalog,
-                label_store=labels,
-                layouts=self._catalog.model_layouts,
-                schemas=schemas,
-                publish=self._catalog.publish_blob,
-            ),
+            counting=counting,
             worker_partitions=config.kafka.partitions,
         )
+
+        async def take(config: Config, _: Start) -> None:
+            rules = Rules.of(config)
+            if ports.embedded:  # brings up whatever it is asked for
+                for topic in rules.topics:
+                    await asyncio.to_thread(ports.identify, topic)
+            tap.turn(rules, lambda: counting.use(config))
+
+        self._takers.append(take)
         self._alive["tap"] = Alive(status=tap.status, families=lambda: tap_families(tap.status(), now_ms()))
         return {"tap": in_thread("tap", tap.run)}
 
@@ -268,7 +332,18 @@ class Process:
         config, ports = self._config, self._ports
         outbox = ports.outbox()
         self._closing.push_async_callback(outbox.close)
-        sinks, triggers = target_names(config.sinks), target_names(config.triggers, TRIGGER)
+        retarget = asyncio.Event()
+
+        async def stood_for(config: Config) -> Mapping[str, Sequence[str]]:
+            """The topics that the patterns of each model stand for now."""
+            return resolved(config, await asyncio.to_thread(ports.names)) if patterns(config) else {}
+
+        async def take(config: Config, start: Start) -> None:
+            by = f"reload of {self._id}"
+            await self._commands.append("", start.command(config, now_ms(), by, await stood_for(config)))
+            retarget.set()
+
+        self._takers.insert(0, take)
 
         async def describe(topic: str) -> TopicInfo | None:
             found = await asyncio.to_thread(ports.identify, topic)
@@ -276,8 +351,10 @@ class Process:
 
         async def deliver(kind: str, id: str, body: Mapping[str, Any], origin: tuple[str, int, int]) -> None:
             if kind == "alert":
+                sinks = target_names(self._config.sinks)
                 await outbox.add(alert_notices(id, body, sinks, now_ms(), origin))
             else:
+                triggers = target_names(self._config.triggers, TRIGGER)
                 await outbox.add(retrain_notices(id, body, triggers, now_ms(), origin))
 
         worker = FaustWorker(
@@ -291,22 +368,29 @@ class Process:
             watching=self._telemetry,
             embedded=ports.embedded,
         )
-        found = resolved(config, await asyncio.to_thread(ports.names)) if patterns(config) else {}
+        found = await stood_for(config)
         await self._commands.append("", self._start.command(config, now_ms(), f"start of {self._id}", found))
         self._alive["worker"] = Alive(status=worker.status, families=lambda: worker_families(self._counted))
         self._counters = lambda: [counters_output(h.owner.state).body for h in worker.worker.holds.values()]
         undeliverable = self._undeliverable()
 
         async def deliveries(stop: asyncio.Event) -> None:
-            await deliver_forever(
-                outbox,
-                ports.targets(),
-                ports.store,
-                clock=now_ms,
-                count=self._telemetry.delivered,
-                undeliverable=undeliverable,
-                stop=stop,
-            )
+            while not stop.is_set():  # once for every set of targets
+                retarget.clear()
+                end = asyncio.Event()
+                ending = asyncio.create_task(_set_after(end, retarget, stop))
+                try:
+                    await deliver_forever(
+                        outbox,
+                        ports.targets(self._config),
+                        ports.store,
+                        clock=now_ms,
+                        count=self._telemetry.delivered,
+                        undeliverable=undeliverable,
+                        stop=end,
+                    )
+                finally:
+                    ending.cancel()
 
         return {"worker": worker.run, "deliveries": deliveries}
 
@@ -335,6 +419,11 @@ class Process:
             prepare_file=self._prepare_file,
             catalog=self._catalog,
         )
+
+        async def take(config: Config, _: Start) -> None:
+            app.state.service.config = config
+
+        self._takers.append(take)
 
         def listening(port: int) -> None:
             host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
@@ -386,3 +475,27 @@ class Process:
             raise StateError(f"nothing can listen on port {port}: {error.strerror}") from error
         self._later(server.close)
         log.info("metrics on http://%s:%d/metrics", host, server.port)
+
+
+async def _either(asked: asyncio.Event, stop: asyncio.Event) -> bool:
+    """Wait for either; whether to go on."""
+    waiting = [asyncio.create_task(event.wait()) for event in (asked, stop)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    return not stop.is_set()
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether it is set within that time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _set_after(end: asyncio.Event, one: asyncio.Event, other: asyncio.Event) -> None:
+    await _either(one, other)
+    end.set()

@@ -110,6 +110,7 @@ class Tap:
         self._held: frozenset[Partition] = frozenset()
         self._refused_since: float | None = None
         self._retry_at = self._flushed
+        self._turn: tuple[Rules, Callable[[], None]] | None = None
         self._report = Report(trouble={"group": "not joined yet"})
         self._status: dict[str, Any] = {}
         self._note()
@@ -120,9 +121,35 @@ class Tap:
         while not stop.is_set():
             self.step(0.1)
 
+    def turn(self, rules: Rules, apply: Callable[[], None]) -> None:
+        """Go by these rules from now on, and call `apply` between two blocks, in the tap's own thread. From any thread.
+
+        Blocks announced before are finished as they were announced. Why the group only hears of other topics: a new
+        subscription takes all partitions away for a moment.
+        """
+        self._turn = (rules, apply)
+
+    def _take_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        self._rules, apply = turn
+        apply()
+        found = {topic for topic in self._topics if matches(self._rules.patterns, topic)}
+        topics = tuple(sorted({*self._rules.topics, *found}))
+        self._discover_at = self._clock()
+        if topics == tuple(sorted(self._topics)):
+            return
+        for gone in set(self._topics) - set(topics):
+            self._report.works(f"topic {gone}")
+        self._topics = topics
+        if self._joined:
+            self._group.follow(topics)
+
     def step(self, seconds: float) -> None:
         """One round: poll, finish announced blocks, cut new ones when it is time."""
         try:
+            self._take_turn()
             self._poll(seconds)
             self._report.works("broker")
         except _Stopping:

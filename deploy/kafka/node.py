@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,9 +20,9 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{listeners}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={logs}
@@ -75,9 +76,21 @@ def fetch() -> Path:
 
 
 class Node:
-    """A node that can be started, stopped, killed, frozen and started again on the same port and log."""
+    """A node that can be started, stopped, killed, frozen and started again on the same port and log.
 
-    def __init__(self, folder: Path, *, port: int = 0, properties: str = "", heap: str = "512m") -> None:
+    `listeners` are further ones, NAME -> security protocol; `ports` says where they are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        properties: str = "",
+        heap: str = "512m",
+        listeners: Mapping[str, str] | None = None,
+        system: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
@@ -85,13 +98,22 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "server.properties"
-        text = PROPERTIES.format(port=self.port, controller=free_port(), logs=folder / "logs")
+        listeners = listeners or {}
+        self.ports = {name: free_port() for name in listeners}
+        self._system = [f"-D{name}={value}" for name, value in (system or {}).items()]
+        text = PROPERTIES.format(
+            port=self.port,
+            controller=free_port(),
+            logs=folder / "logs",
+            listeners="".join(f",{name}://127.0.0.1:{port}" for name, port in self.ports.items()),
+            protocols="".join(f",{name}:{protocol}" for name, protocol in listeners.items()),
+        )
         self._file.write_text(text + properties)
         (folder / "log4j2.yaml").write_text(LOG4J)
 
     def _java(self, *arguments: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}"
-        return ["java", f"-Xmx{self._heap}", logging, "-cp", f"{LIBS}/*", *arguments]
+        return ["java", f"-Xmx{self._heap}", logging, *self._system, "-cp", f"{LIBS}/*", *arguments]
 
     def start(self) -> None:
         """Start (format the log first, if it is new) and wait until it listens."""

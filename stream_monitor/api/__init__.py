@@ -64,7 +64,9 @@ def create_api(
     if dashboard:
         from stream_monitor.dashboard import add_dashboard  # NiceGUI takes a second to import
 
-        add_dashboard(app, store, config, unready=service.unready, now_ms=service.now_ms, catalog=catalog)
+        add_dashboard(
+            app, store, lambda: service.config, unready=service.unready, now_ms=service.now_ms, catalog=catalog
+        )
     app.add_middleware(Gate, access=access)
     return app
 

@@ -29,7 +29,7 @@ ICON = (
 def add_dashboard(
     app: FastAPI,
     store: StatusStore,
-    config: Config,
+    config: Callable[[], Config],
     *,
     unready: Callable[[], Awaitable[list[str]]],
     now_ms: Callable[[], int],
@@ -37,7 +37,8 @@ def add_dashboard(
 ) -> None:
     """Serve the page at `/` of the application. Once per process: NiceGUI has one set of pages.
 
-    `unready` says why the service cannot work; `catalog` has the references to compare with, if there is one here.
+    `config` is asked each time, `unready` says why the service cannot work; `catalog` has the references to
+    compare with, if there is one here.
     """
     watcher = Watcher(store, config, unready, now_ms, catalog)
 

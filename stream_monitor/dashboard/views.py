@@ -73,7 +73,7 @@ class Watcher:
     def __init__(
         self,
         store: StatusStore,
-        config: Config,
+        config: Callable[[], Config],
         unready: Callable[[], Awaitable[list[str]]],
         now_ms: Callable[[], int],
         catalog: Catalog | None,
@@ -108,8 +108,8 @@ class Watcher:
             return self._view
 
     async def _read(self, now_ms: int) -> View:
-        names = await readings.model_names(self._store, self._config)
-        models = [await readings.read_model(self._store, self._config, name) for name in names[:MOST_MODELS]]
+        names = await readings.model_names(self._store, self._config())
+        models = [await readings.read_model(self._store, self._config(), name) for name in names[:MOST_MODELS]]
         alerts = [
             alert
             for scope in await self._store.scopes("alert")
@@ -125,7 +125,7 @@ class Watcher:
             unready=await self._unready(),
             models=sorted((m for m in models if m is not None), key=_urgency),
             alerts=[*active, *others][:MOST_ALERTS],
-            status=statuses.status(snapshot, self._config),
+            status=statuses.status(snapshot, self._config()),
         )
 
     async def detail(self, model: Body, column: str) -> Detail:

@@ -168,7 +168,7 @@ def test_a_store_that_goes_away_leaves_the_last_view_and_says_so() -> None:
         raise ConnectionError("redis: refused")
 
     async def check() -> None:
-        watcher = Watcher(store, scene.config(), unready, lambda: now[0], None)
+        watcher = Watcher(store, scene.config, unready, lambda: now[0], None)
         await store.put([bodies.model(), bodies.alert("a1")])
         assert [m["model"] for m in (await watcher.view()).models] == ["fraud"]
         store.scopes = gone  # type: ignore[method-assign]
