@@ -121,9 +121,12 @@ class KafkaCatalog(Publications):
         else:
             await asyncio.to_thread(self.publish_reference, id)
 
-    def publish_layout(self, id: str, model: str = "") -> None:
-        """The layout with that id; if a model is named, it is the model's layout from now on."""
-        messages = layout_messages(self.layout(id), model)
+    def publish_layout(self, id: str, model: str = "", instead_of: str = "") -> None:
+        """The layout with that id; if a model is named, it is the model's layout from now on.
+
+        `instead_of`: the layout of the model's reference file, whose place it takes for good.
+        """
+        messages = layout_messages(self.layout(id), model, instead_of)
         self._publish("layouts", messages)
         for key, value in messages:
             self.take("layouts", key, value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, TopicPartition
 
@@ -54,5 +55,42 @@ def sample(connection: Connection, topic: str, records: int = 2_000, seconds: fl
                     kind, stamp = message.timestamp()
                     stamps.append(stamp if kind else -1)
             return Sample(values=values, timestamps_ms=stamps)
+    finally:
+        consumer.close()
+
+
+def span(
+    connection: Connection, topics: Sequence[str], from_ms: int, to_ms: int, most: int
+) -> dict[tuple[str, int], list[Any]]:
+    """The records of topics whose Kafka timestamps are in [from_ms, to_ms), at most `most` in all; by partition.
+
+    Each partition gives its first ones. Nothing is committed. Raises Unreachable.
+    """
+    consumer = connection.reader({"enable.partition.eof": True})
+    found: dict[tuple[str, int], list[Any]] = {}
+    try:
+        with connection.asking("looking for a span of time"):
+            known = {t: list(consumer.list_topics(t, timeout=ANSWER_SECONDS).topics[t].partitions) for t in topics}
+            places = [TopicPartition(t, p, from_ms) for t, numbers in known.items() for p in numbers]
+            begins = consumer.offsets_for_times(places, timeout=ANSWER_SECONDS)
+            open_ = {(b.topic, b.partition) for b in begins if b.offset >= 0}
+            share = most // max(1, len(open_))
+            consumer.assign([b for b in begins if b.offset >= 0])
+            while open_:
+                for message in consumer.consume(1_000, 1.0):
+                    place = (message.topic(), message.partition())
+                    error = message.error()
+                    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                            continue
+                        raise connection.in_our_words(error, f"reading {place[0]}")
+                    if place not in open_:
+                        continue
+                    mine = found.setdefault(place, [])
+                    if error is not None or message.timestamp()[1] >= to_ms or len(mine) >= share:
+                        open_.discard(place)
+                    else:
+                        mine.append(message)
+        return found
     finally:
         consumer.close()

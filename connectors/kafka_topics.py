@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import NewTopic
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import ConfigResource, NewTopic
 
 from connectors.kafka_clients import ANSWER_SECONDS, Connection
 from stream_monitor.config import DAY_MS, Kafka
-from stream_monitor.errors import StreamMonitorError, Unreachable
+from stream_monitor.errors import StateError, StreamMonitorError, Unreachable
+
+log = logging.getLogger(__name__)
 
 CREATE_SECONDS: Final = 30.0
 MORE_THAN_EVENT: Final = 1 << 20  # for the key and headers of a dead letter
@@ -25,32 +28,69 @@ class TopicSpec:
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
 
     @classmethod
-    def compacted(cls, name: str, partitions: int) -> TopicSpec:
+    def compacted(cls, name: str, partitions: int, why: str = "") -> TopicSpec:
         """The last message of every key stays."""
-        return cls(name=name, partitions=partitions, config={"cleanup.policy": "compact"})
+        return cls(name=name, partitions=partitions, config={"cleanup.policy": "compact"}, why=why)
 
 
 def service_topics(kafka: Kafka) -> list[TopicSpec]:
     """All topics of the contract. Those kept by time are never compacted: their records are no last words of a key."""
 
-    def kept(name: str, days: int, most_bytes: int) -> TopicSpec:
+    def kept(name: str, days: int, most_bytes: int, why: str) -> TopicSpec:
         config = {
             "cleanup.policy": "delete",
             "retention.ms": str(days * DAY_MS),
             "max.message.bytes": str(most_bytes),
         }
-        return TopicSpec(name=kafka.prefix + name, partitions=kafka.partitions, config=config)
+        return TopicSpec(name=kafka.prefix + name, partitions=kafka.partitions, config=config, why=why)
+
+    def last(name: str, why: str) -> TopicSpec:
+        return TopicSpec.compacted(kafka.prefix + name, 1, why)
 
     return [
-        kept("panes", 14, 2 << 20),
-        kept("verdicts", 30, 2 << 20),
-        kept("alerts", 30, 2 << 20),
-        kept("retrain-requests", 30, 2 << 20),
-        kept("dead-letters", 30, kafka.max_event + MORE_THAN_EVENT),
-        *(TopicSpec.compacted(kafka.prefix + name, 1) for name in ("layouts", "references", "configs")),
+        kept("panes", 14, 2 << 20, "counts and commands; how far back the state can be rebuilt"),
+        kept("verdicts", 30, 2 << 20, "for whoever reads them"),
+        kept("alerts", 30, 2 << 20, "each transition; must outlast the 24 h of a delivery"),
+        kept("retrain-requests", 30, 2 << 20, "must outlast the 24 h of a delivery"),
+        kept("dead-letters", 30, kafka.max_event + MORE_THAN_EVENT, "to look at, mend and send again"),
+        last("layouts", "blocks and windows name layouts by id"),
+        last("references", "the state names references by id"),
+        last("configs", "blocks name the configuration that they are counted under"),
     ]
+
+
+def checkpoint_topic(name: str, partitions: int) -> TopicSpec:
+    """The topic of the fold's state."""
+    return TopicSpec.compacted(name, partitions, "the fold's state; old checkpoints are deleted by tombstones")
+
+
+def markdown() -> str:
+    """The table of the README."""
+    lines = ["| topic | cleanup | kept | why |", "|---|---|---|---|"]
+    specs = service_topics(Kafka(prefix="PREFIX"))
+    for spec in [*specs, checkpoint_topic("GROUP-worker-checkpoints-changelog", 1)]:
+        age = spec.config.get("retention.ms")
+        kept = f"{int(age) // DAY_MS} d" if age else "last of each key"
+        lines.append(f"| `{spec.name}` | {spec.config['cleanup.policy']} | {kept} | {spec.why} |")
+    return "\n".join(lines)
+
+
+def _compare(spec: TopicSpec, found: Mapping[str, str]) -> None:
+    policy, wanted = found.get("cleanup.policy", ""), spec.config["cleanup.policy"]
+    if policy and policy != wanted:
+        raise StateError(
+            f"topic {spec.name} has cleanup.policy={policy}, and must have {wanted} ({spec.why}): kafka-configs.sh "
+            f"--alter --topic {spec.name} --add-config cleanup.policy={wanted}"
+        )
+    for name in ("retention.ms", "max.message.bytes"):
+        if name in spec.config and 0 <= int(found.get(name) or -1) < int(spec.config[name]):
+            log.warning(
+                "topic %s has %s=%s, less than the %s it is made with (%s)",
+                spec.name, name, found[name], spec.config[name], spec.why,
+            )  # fmt: skip
 
 
 class Topics:
@@ -81,7 +121,7 @@ class Topics:
 
     def names(self) -> set[str]:
         """All topics. Raises Unreachable."""
-        with asking("listing topics"):
+        with self._connection.asking("listing topics", self._admin):
             return set(self._admin.list_topics(timeout=ANSWER_SECONDS).topics)
 
     def create(self, specs: Iterable[TopicSpec], replication: int = 1) -> None:
@@ -113,6 +153,32 @@ class Topics:
             if time.monotonic() > end:
                 raise Unreachable("topics were created and do not show")
             time.sleep(0.1)
+
+    def check(self, specs: Iterable[TopicSpec]) -> None:
+        """Look at how existing topics are kept: StateError if what must stay would go, a warning if too soon."""
+        if self._embedded:
+            return
+        wanted = {s.name: s for s in specs if s.config}
+        asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in wanted]
+        for resource, future in self._admin.describe_configs(asked, request_timeout=ANSWER_SECONDS).items():
+            try:
+                found = {name: entry.value for name, entry in future.result(ANSWER_SECONDS + 1).items()}
+            except (KafkaException, TimeoutError) as error:
+                log.info("how %s is kept is not known: %s", resource.name, error)
+                continue
+            _compare(wanted[resource.name], found)
+
+    def check_group(self, group: str) -> None:
+        """StateError if we may not ask for a group, as its members must. Raises Unreachable too."""
+        if self._embedded:
+            return
+        with self._connection.asking(f"group {group}", self._admin):
+            asked = [ConsumerGroupTopicPartitions(group)]
+            for future in self._admin.list_consumer_group_offsets(asked, request_timeout=ANSWER_SECONDS).values():
+                try:
+                    future.result(ANSWER_SECONDS + 1)
+                except TimeoutError:
+                    raise Unreachable(f"group {group}: no answer") from None
 
     def _refused(self, name: str, error: KafkaError) -> StreamMonitorError:
         return self._connection.in_our_words(error, f"creating topic {name}")

@@ -6,11 +6,13 @@ Each verb imports what it needs when it is asked for, so that `--help` and `chec
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import quote
 
 from rich.console import Console
 
@@ -123,6 +125,20 @@ def parser() -> argparse.ArgumentParser:
                 "--http", type=_port, metavar="PORT", help="serve /metrics, /healthz and /readyz of it there"
             )
 
+    p = verb("layout", "look at how a model's columns are counted, learn it, put another one in force", _layout)
+    p.add_argument("do", choices=("show", "learn", "promote"))
+    p.add_argument("subject", metavar="MODEL|monitor.yaml", help="the model; to learn, the configuration")
+    p.add_argument("--model", metavar="NAME", help="to learn: a model of the configuration")
+    p.add_argument("--version", dest="of_version", metavar="VERSION", help="to show: the one of its reference")
+    p.add_argument("--reference", metavar="FILE", help="to learn: from this file; else from --from and --to")
+    p.add_argument("--from", dest="from_", metavar="TIME", help="to learn: from the topic's records since then")
+    p.add_argument("--to", metavar="TIME", help="to learn: up to then (default: now)")
+    p.add_argument("--events", type=int, default=100_000, help="to learn: at most so many records (default: 100000)")
+    p.add_argument("--file", metavar="FILE", help="to promote: what `learn` printed")
+    p.add_argument("--url", default="http://127.0.0.1:8000", help="of the api (default: http://127.0.0.1:8000)")
+    p.add_argument("--key-env", default="STREAM_MONITOR_KEY", metavar="NAME", help="variable with the api key")
+    p.add_argument("--json", action="store_true", help="to show: for machines")
+
     p = verb("acls", "print what each role must be allowed to do on a Kafka with ACLs, for Kafka's own tool", _acls)
     p.add_argument("config", metavar="monitor.yaml")
     p.add_argument("--role", choices=(*ROLES, "run"), action="append", help="default: tap, worker and api, each apart")
@@ -217,6 +233,35 @@ def _check(args: argparse.Namespace, formatter: logs.Formatter) -> None:
     from stream_monitor import app
 
     print(app.check(args.config, args.connect, formatter))
+
+
+def _layout(args: argparse.Namespace, formatter: logs.Formatter) -> None:
+    from stream_monitor import app, layout_tools, status_tables
+
+    key = os.environ.get(args.key_env, "")
+    formatter.hide([key])
+    if args.do == "learn":
+        print(app.learn_layout(args.subject, args.model, args.reference, (args.from_, args.to), args.events, formatter))
+        return
+    path = f"/v1/models/{quote(args.subject, safe='')}/layout"
+    if args.do == "show":
+        query = f"?version={quote(args.of_version, safe='')}" if args.of_version is not None else ""
+        plain = status_tables.fetch(args.url, path + query, key)
+        if args.json:
+            print(json.dumps(plain))
+        else:
+            Console().print(layout_tools.table(layout_tools.from_document(plain)), highlight=False)
+        return
+    if not args.file:
+        raise _wrong("--file: missing: what `stream-monitor layout learn` printed")
+    try:
+        with open(args.file, encoding="utf-8") as file:
+            plain = json.load(file)
+        layout_tools.from_document(plain)
+    except (OSError, ValueError) as error:
+        raise _wrong(f"{args.file}: {error}") from error
+    told = status_tables.send(args.url, path + "s", plain, key)
+    print(f"layout {told['layout']} is {args.subject}'s from the next block on")
 
 
 def _acls(args: argparse.Namespace, formatter: logs.Formatter) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,8 @@ from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_catalog import KafkaCatalog, KafkaCommandLog
 from connectors.kafka_clients import Connection
 from connectors.kafka_samples import sample, topics
-from connectors.kafka_topics import Topics, TopicSpec, service_topics
+from connectors.kafka_samples import span as kafka_span
+from connectors.kafka_topics import Topics, TopicSpec, checkpoint_topic, service_topics
 from connectors.redis import RedisLabelStore, RedisOutbox, RedisStatusStore
 from connectors.sinks import SINKS
 from connectors.triggers import TRIGGERS
@@ -29,13 +32,14 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.check import Outside, check_outside, check_references, summary
 from stream_monitor.config import Config, Kafka, SchemaRegistry
 from stream_monitor.config_files import ConfigFile, check_role, known_tables, read_config
+from stream_monitor.config_known import instant
 from stream_monitor.config_values import choices, substitute
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.extras import missing_modules
 from stream_monitor.interfaces import Sink, Trigger
 from stream_monitor.notices import TRIGGER, target_names
-from stream_monitor.processes import main
-from stream_monitor.roles import roles
+from stream_monitor.processes import main, now_ms
+from stream_monitor.roles import roles, stated_topics
 from stream_monitor.services import Process
 from stream_monitor.starts import read_references
 
@@ -247,6 +251,36 @@ def replay(
     console.print(f"written to {output}/", highlight=False)
 
 
+def learn_layout(
+    file: str, model: str | None, reference: str | None, span: tuple[str | None, str | None], events: int,
+    formatter: logs.Formatter,
+) -> str:  # fmt: skip
+    """What `layout learn` prints: the layout that a file or a span of the topic gives a model."""
+    from stream_monitor import layout_tools
+
+    found = read(file, formatter)
+    if model is None or model not in found.config.models:
+        raise ConfigError([_wrong("--model", f"unknown model {model!r}{choices(str(model), found.config.models)}")])
+    if (reference is None) == (span[0] is None):
+        raise ConfigError([_wrong("--reference", "say either --reference FILE, or --from TIME and --to TIME")])
+    try:
+        if reference is not None:
+            layout = layout_tools.from_file(found.config, model, reference)
+        else:
+            ends = [instant(text) if text else datetime.now(UTC) for text in span]
+            if None in ends:
+                raise ConfigError([_wrong("--from, --to", "expected RFC 3339 times with an offset")])
+            begin, end = (int(at.timestamp() * 1000) for at in ends if at is not None)
+            connection = Connection.of(found.config.kafka)
+            wanted = stated_topics(replace(found.config.models[model], labels=None))
+            records = kafka_span(connection, wanted, begin, end, events)
+            layout, rows = layout_tools.from_messages(found.config, model, records, memory.MemoryLabelStore(), now_ms())
+            log.info("learnt from %d events", rows)
+    except ConfigError as error:
+        raise found.located(error) from None
+    return json.dumps(layout_tools.document(layout))
+
+
 # -- tap, worker, api
 
 
@@ -292,10 +326,14 @@ class Wires:
 
     def create_topics(self, compacted: Sequence[str]) -> None:
         kafka = self.config.kafka
-        specs = [*service_topics(kafka), *(TopicSpec.compacted(name, kafka.partitions) for name in compacted)]
+        specs = [*service_topics(kafka), *(checkpoint_topic(name, kafka.partitions) for name in compacted)]
         if self.embedded:  # brings up whatever it is asked for
             specs += [TopicSpec(name=topic, partitions=PARTITIONS) for topic in roles(self.config)]
         self.topics.create(specs, kafka.replication)
+        self.topics.check(specs)
+
+    def check_group(self, group: str) -> None:
+        self.topics.check_group(group)
 
     def identify(self, topic: str) -> tuple[str, int] | None:
         return self.topics.identify([topic]).get(topic)

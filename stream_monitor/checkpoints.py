@@ -19,10 +19,12 @@ from typing import Literal
 
 import msgspec
 
+from stream_monitor.errors import Newer
+
 MESSAGE_BYTES = 900_000  # under the default message limit of a broker, 1 MB, with its framing
 EVERY = 30  # every so many checkpoints one holds everything
 ID_BYTES = 12
-FORMAT = 1  # of head and segments; another one is not read but rebuilt
+FORMAT = 1  # of head and segments; an older one is not read but rebuilt, a newer one refused
 
 
 class Key(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -116,15 +118,26 @@ def by_partition(messages: Iterable[tuple[bytes, bytes]]) -> dict[int, dict[byte
 def found(messages: Mapping[bytes, bytes], topic_id: str) -> Iterator[Found]:
     """Every whole state of the panes topic with this id, the highest `at` first; `messages` are one partition's.
 
-    What is not ours, is torn or belongs to a panes topic that is no more is passed over.
+    What is not ours, is torn or belongs to a panes topic that is no more is passed over. Newer if a later release wrote
+    for this topic: what it knows must not be folded over.
     """
     for key in sorted(heads(messages), reverse=True):
         try:
             head = _HEAD.decode(messages[_encode(key)])
         except msgspec.DecodeError:
             continue
-        if head.format != FORMAT or head.topic_id != topic_id:
+        if head.topic_id != topic_id:
             continue
+        if head.format > FORMAT:
+            raise Newer(
+                f"checkpoint {head.at} of partition {key.partition}",
+                head.format,
+                FORMAT,
+                "start the newer release again, or delete the checkpoints topic to have the state rebuilt from the "
+                "panes topic as far back as it reaches",
+            )
+        if head.format != FORMAT:
+            continue  # rebuilt
         records = _records(messages, key.partition, head.segments)
         if records is not None:
             yield Found(at=head.at, state=head.state, records=records)

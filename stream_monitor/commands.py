@@ -11,7 +11,7 @@ from stream_monitor.config import Config, Model
 from stream_monitor.config_plain import config_from_plain
 from stream_monitor.entries import Command
 from stream_monitor.interfaces import Catalog
-from stream_monitor.learning import promote_span, set_reference
+from stream_monitor.learning import promote_span, put_in_force, set_reference
 from stream_monitor.lives import alert_output
 from stream_monitor.memories import Configured, GroupState, KeyState, ModelState, Silence
 from stream_monitor.moments import epoch_ms
@@ -43,7 +43,7 @@ def obey(state: State, command: Command, catalog: Catalog) -> list[Output]:
         state.touch("m", name)
         match command.kind:
             case "layout":
-                known.layout = catalog.layout(command.body["layout"]).id
+                put_in_force(state, name, command.body["layout"], command.body.get("reference", ""), catalog)
             case "reference":
                 set_reference(state, name, command.body.get("version") or "", command.body["reference"], catalog)
             case "promote":

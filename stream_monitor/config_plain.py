@@ -10,11 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from stream_monitor.config import SECRET, Config
+from stream_monitor.errors import Newer
+
+FORMAT: Final = 1  # written as the key `format` once it is more than 1
 
 
 def plain_config(config: Config) -> dict[str, Any]:
@@ -32,9 +35,13 @@ def plain_config(config: Config) -> dict[str, Any]:
 def config_from_plain(plain: Mapping[str, Any]) -> Config:
     """The configuration that `plain_config` was called on, secrets excepted; keys it does not know are ignored.
 
+    Newer if it was written by a release whose configurations must not be read with keys ignored.
+
     >>> config_from_plain(plain_config(Config())) == Config()
     True
     """
+    if (found := int(plain.get("format", 1))) > FORMAT:
+        raise Newer("a configuration in the log", found, FORMAT, "update all processes to the newer release")
     return msgspec.convert(plain, Config)
 
 

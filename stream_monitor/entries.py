@@ -7,12 +7,13 @@ function of a prefix of the log. Field order is the wire format: fields are adde
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 
 from detectors.counts import Counts
+from stream_monitor.errors import Newer
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -65,6 +66,7 @@ class Bundle(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     alarm: str = ""  # why this epoch began, when it is not the first: "topic recreated", "offset expired", ...
     holes: int = 0  # offsets of the block without a record: left by transactions, compaction, or lost
     told: dict[str, dict[str, int]] = {}  # model -> what its panes do not say, to its own partition (part 0 only)
+    format: int = 1
 
 
 CommandKind = Literal["config", "layout", "reference", "acknowledge", "silence", "promote", "retrain"]
@@ -85,9 +87,11 @@ class Command(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     at_ms: int
     by: str
     body: dict[str, Any]
+    format: int = 1
 
 
 Entry = Bundle | Command
+FORMAT: Final = 1  # of entries: raised when a field is added that an older worker must not ignore
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Entry)
@@ -99,8 +103,15 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(data: bytes) -> Entry:
-    """The entry that was packed."""
+    """The entry that was packed. Newer if a later release wrote what this one would misread."""
     entry: Entry = _DECODER.decode(data)
+    if entry.format > FORMAT:
+        raise Newer(
+            "an entry of the panes topic",
+            entry.format,
+            FORMAT,
+            "update all workers and the api before the taps, or start the newer release again",
+        )
     return entry
 
 

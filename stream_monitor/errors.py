@@ -8,6 +8,7 @@ StreamMonitorError
 |   +-- Refused       the same, but somebody must change a credential or a certificate first: do not start like this
 |   +-- CommitUnknown rejoin the group and read back: the commit may have been made or not
 +-- StateError        this process cannot go on: leave with exit code 1 and be started again
+    +-- Newer         state of a newer release: start that one again, or throw the state away
     +-- Fenced        the partition has another owner now: publish nothing, rejoin the group
 """
 
@@ -75,6 +76,13 @@ class CommitUnknown(Unreachable):
 
 class StateError(StreamMonitorError):
     """This process cannot go on truthfully."""
+
+
+class Newer(StateError):
+    """What was kept is of a newer release: this one would misread it."""
+
+    def __init__(self, what: str, found: object, known: object, way_out: str) -> None:
+        super().__init__(f"{what} is of format {found}, this release knows up to {known}: {way_out}")
 
 
 class Fenced(StateError):

@@ -13,11 +13,13 @@ from typing import Final
 import msgspec
 
 from stream_monitor.entries import Source
-from stream_monitor.errors import StateError
+from stream_monitor.errors import Newer, StateError
 
 METADATA_BYTES: Final = 4_095  # a broker refuses more (offset.metadata.max.bytes is 4096)
 FIRST_BLOCK: Final = 1
-_MARK: Final = "stream-monitor:1:"  # tells our metadata from anybody else's; the number is the version of the shape
+FORMAT: Final = 1
+_OURS: Final = "stream-monitor:"  # tells our metadata from anybody else's
+_MARK: Final = f"{_OURS}{FORMAT}:"
 
 RECREATED: Final = "topic recreated"
 EXPIRED: Final = "offset expired"
@@ -67,8 +69,21 @@ def to_metadata(intent: Intent) -> str:
 
 
 def from_metadata(text: str | None) -> Intent | None:
-    """The intent, or None if the text is not ours (an admin tool moved the offset, another program committed it)."""
-    if not text or not text.startswith(_MARK):
+    """The intent, or None if the text is not ours (an admin tool moved the offset, another program committed it).
+
+    Newer if a later release wrote it.
+    """
+    if not text or not text.startswith(_OURS):
+        return None
+    number = text[len(_OURS) :].partition(":")[0]
+    if number.isdigit() and int(number) > FORMAT:
+        raise Newer(
+            "the intent of a block in the group's commits",
+            number,
+            FORMAT,
+            "start the newer release again, or move the group's offsets with Kafka's tools: it counts from there anew",
+        )
+    if not text.startswith(_MARK):
         return None
     try:
         return msgspec.json.decode(text[len(_MARK) :], type=Intent)

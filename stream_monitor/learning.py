@@ -255,6 +255,25 @@ def set_reference(state: State, name: str, version: str, id: str, catalog: Catal
             state.touch("k", *key)
 
 
+def put_in_force(state: State, name: str, layout: str, reference: str, catalog: Catalog) -> None:
+    """Count a model by another layout from now on. References counted by the one before can be compared with no more:
+    `reference` takes their place, or without it one is learnt anew."""
+    known = state.models[name]
+    if known.layout == layout and not reference:
+        return
+    known.layout = catalog.layout(layout).id
+    known.reference, known.reference_facts, known.references = "", {}, {}
+    known.learning_pane_ms = 0
+    for key in [k for k in state.gathered if k[0] == name]:
+        for start in state.gathered.pop(key):
+            state.touch("l", *key, start)
+    for cached in [k for k in state.derived if k[0] in ("judge", "reference")]:
+        del state.derived[cached]
+    state.touch("m", name)
+    if reference:
+        set_reference(state, name, "", reference, catalog)
+
+
 def _facts(reference: Reference, *, provisional: bool) -> dict[str, Any]:
     series = reference.series.get("all", ())
     timed = reference.ordered_by == "time" and len(series) > 0

@@ -1,6 +1,8 @@
 """What stands in the compacted topics, as messages, and a catalog made of what was read from them.
 
 layouts      layout/ID -> the layout as JSON       model/NAME -> the id of the model's layout now
+             promoted/NAME -> the id of a layout put in force by a person, and of the one of the reference file, whose
+                              place it has: a restart reads that file again
 references   ID/I/PIECES -> a piece of a packed reference
 configs      ID/I/PIECES -> a piece of a configuration as JSON
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -17,17 +20,21 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config import Config
 from stream_monitor.config_plain import config_from_plain, plain_config
 
+log = logging.getLogger(__name__)
+
 Topic = Literal["layouts", "references", "configs"]
 TOPICS: Final[tuple[Topic, ...]] = ("layouts", "references", "configs")
 PIECE_BYTES: Final = 900_000  # under the default limit of a broker, 1 MiB
 
 
-def layout_messages(layout: Layout, model: str = "") -> list[tuple[bytes, bytes]]:
-    """(key, value) of a layout, and of its being the model's from now on."""
+def layout_messages(layout: Layout, model: str = "", instead_of: str = "") -> list[tuple[bytes, bytes]]:
+    """(key, value) of a layout, and of its being the model's from now on, in place of the reference file's."""
     text = json.dumps(layout.to_json(), separators=(",", ":"))
     out = [(f"layout/{layout.id}".encode(), text.encode())]
     if model:
         out.append((f"model/{model}".encode(), layout.id.encode()))
+    if model and instead_of:
+        out.append((f"promoted/{model}".encode(), f"{layout.id} {instead_of}".encode()))
     return out
 
 
@@ -56,7 +63,9 @@ class Publications(MemoryCatalog):
 
     def __init__(self) -> None:
         super().__init__()
+        self.counted_partitions: set[int] = set()  # of the panes topic, as all configurations so far had it
         self._models: dict[str, str] = {}
+        self._promoted: dict[str, tuple[str, str]] = {}
         self._pieces: dict[str, dict[int, bytes]] = {}
 
     def take(self, topic: Topic, key: bytes, value: bytes | None) -> None:
@@ -65,13 +74,20 @@ class Publications(MemoryCatalog):
             return
         kind, _, rest = key.decode().partition("/")
         if topic != "layouts":
-            self._piece(kind, rest, value)
+            self._piece(topic, kind, rest, value)
         elif kind == "layout":
-            self.add_layout(Layout.from_json(json.loads(value)))
+            layout = Layout.from_json(json.loads(value))
+            if layout.id == rest:
+                self.add_layout(layout)
+            else:  # whoever needs it will miss it by its id, and say so
+                log.warning("layout %s in the topic is of another release: here it would be %s", rest, layout.id)
         elif kind == "model":
             self._models[rest] = value.decode()
+        elif kind == "promoted":
+            layout_id, _, instead_of = value.decode().partition(" ")
+            self._promoted[rest] = (layout_id, instead_of)
 
-    def _piece(self, id: str, rest: str, value: bytes) -> None:
+    def _piece(self, topic: Topic, id: str, rest: str, value: bytes) -> None:
         i, _, pieces = rest.partition("/")
         have = self._pieces.setdefault(id, {})
         have[int(i)] = value
@@ -80,6 +96,12 @@ class Publications(MemoryCatalog):
             del self._pieces[id]
             if _id(data) == id:  # else the pieces were cut differently: the rest of them is on its way
                 self.add_blob(data)
+                if topic == "configs":
+                    self.counted_partitions.add(int(json.loads(data)["kafka"]["partitions"]))
+
+    def is_replaced(self, model: str, id: str) -> bool:
+        """Whether the layout of the model's reference file, with that id, has given way to the one in force now."""
+        return self._promoted.get(model) == (self._models.get(model), id)
 
     def model_layouts(self) -> Mapping[str, str]:
         """model -> id of the layout it was last given; only of layouts that are here."""

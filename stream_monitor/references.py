@@ -22,7 +22,7 @@ from detectors.layouts import CategoricalLayout, ColumnLayout, Layout, NumericLa
 from stream_monitor.arrivals import Arrivals, add_arrivals
 from stream_monitor.batches import NUMBER, Batch, Column, DeadLetter
 from stream_monitor.config import Config, Model, Select
-from stream_monitor.errors import ConfigError, Mistake
+from stream_monitor.errors import ConfigError, Mistake, Newer
 from stream_monitor.fields import FUTURE_FREE, Plan, assemble, event_plan, feature_plan
 from stream_monitor.formats.files import Piece, everything
 from stream_monitor.kinds import counted_as, derived_from, needs_time
@@ -77,7 +77,10 @@ class _PackedReference(msgspec.Struct, frozen=True, array_like=True):
     source: str
     ordered_by: str
     skipped: int
+    format: int = 1
 
+
+FORMAT: Final = 1  # of packed references
 
 _DECODER: Final = msgspec.msgpack.Decoder(_PackedReference)
 
@@ -120,6 +123,9 @@ def pack_reference(reference: Reference) -> bytes:
 def unpack_reference(data: bytes) -> Reference:
     """The reference that was packed."""
     p = _DECODER.decode(data)
+    if p.format > FORMAT:
+        way_out = "start the newer release again, or promote a reference anew with this one"
+        raise Newer(f"the reference of {p.model}", p.format, FORMAT, way_out)
     return Reference(
         model=p.model,
         version=p.version,

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from detectors import joints, kernels, numerics, partitions
+from stream_monitor import buses
 from stream_monitor.brokers import Group, Logs, Publisher
-from stream_monitor.config import Config
+from stream_monitor.config import Config, Kafka
 from stream_monitor.counting import BlockCounting
-from stream_monitor.errors import ConfigError, Refused, StateError, Unreachable
+from stream_monitor.errors import ConfigError, Mistake, Refused, StateError, Unreachable
 from stream_monitor.formats import templates
 from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Schemas, Sink, StatusStore, Trigger
+from stream_monitor.layout_tools import from_document
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
 from stream_monitor.processes import Part, every, in_thread, now_ms, run_parts
 from stream_monitor.references import pack_reference, prepare
@@ -39,6 +41,11 @@ HEARTBEAT_SECONDS: Final = 2.0
 START_SECONDS: Final = 60.0  # for the broker to answer before a process gives up
 AGAIN_SECONDS: Final = 2.0  # before a new configuration that could not be made known is tried again
 UNDELIVERABLE_SECONDS: Final = 30.0
+
+MIGRATE: Final = (
+    "every model has its partition by their number, so it cannot change in place; to have another number, give the "
+    "service a new kafka.prefix and kafka.group, and kafka.start, the time from which events are to be counted again"
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +93,8 @@ class ClosingStore(StatusStore, ClosesAsync, Protocol):
 class FollowedCatalog(Shared, Closes, Protocol):
     """A catalog that reads what others publish."""
 
+    counted_partitions: set[int]  # numbers of partitions of the panes topic that configurations so far were made with
+
     def load(self) -> None:
         """Read up to now. Raises Unreachable."""
 
@@ -115,6 +124,9 @@ class Ports(Protocol):
 
     def create_topics(self, compacted: Sequence[str]) -> None:
         """Those of the contract, and compacted ones with as many partitions as the panes topic."""
+
+    def check_group(self, group: str) -> None:
+        """StateError if we may not be a member of it."""
 
     def identify(self, topic: str) -> tuple[str, int] | None: ...
     def names(self) -> Collection[str]:
@@ -261,20 +273,24 @@ class Process:
         kafka = config.kafka
         own = []
         if self._role in ("worker", "run"):
-            from stream_monitor.agents import checkpoints_topic  # Faust takes a second to import
-
-            own.append(checkpoints_topic(config))
+            own.append(buses.checkpoints_topic(config))
+            # Faust waits without a word for a group that it may not join.
+            await asyncio.to_thread(ports.check_group, buses.group(config))
         await asyncio.to_thread(ports.create_topics, own)
         panes = f"{kafka.prefix}panes"
         found = await asyncio.to_thread(ports.identify, panes)
         if found is None:
             raise Unreachable(f"{panes} does not show")
-        if found[1] != kafka.partitions:
-            log.warning("%s has %d partitions, not %d: that stays", panes, found[1], kafka.partitions)
+        if kafka.partitions not in (found[1], Kafka().partitions) and not ports.embedded:
+            text = f"{panes} has {found[1]} partitions: {MIGRATE}"
+            raise ConfigError([Mistake(file="", line=0, path="kafka.partitions", message=text)])
         self._config = replace(config, kafka=replace(kafka, partitions=found[1]))
         catalog = ports.catalog()
         try:
             await asyncio.to_thread(catalog.load)
+            if catalog.counted_partitions and found[1] not in catalog.counted_partitions and not ports.embedded:
+                before = ", ".join(map(str, sorted(catalog.counted_partitions)))
+                raise StateError(f"{panes} has {found[1]} partitions, and had {before}: {MIGRATE}")
             self._start = Start()
             if self._role != "api":
                 self._start = await asyncio.to_thread(make_known, self._config, catalog)
@@ -418,6 +434,7 @@ class Process:
             probe=self._probe,
             prepare_file=self._prepare_file,
             catalog=self._catalog,
+            prepare_layout=self._prepare_layout,
         )
 
         async def take(config: Config, _: Start) -> None:
@@ -447,6 +464,24 @@ class Process:
         reference = self._catalog.add_blob(pack_reference(replace(prepared.reference, version=version)))
         await self._catalog.announce("reference", reference)
         return reference
+
+    async def _prepare_layout(self, name: str, plain: Mapping[str, Any]) -> tuple[str, str]:
+        """Publish a layout as the model's; its id, and that of the reference file's counts under it, if any."""
+        layout = from_document(plain)
+        model = self._config.models[name]
+        await self._catalog.catch_up()
+        before, reference = self._catalog.model_layouts().get(name, ""), ""
+        if model.reference.file:
+            mine = await asyncio.to_thread(prepare, name, model, Path())
+            counted = await asyncio.to_thread(prepare, name, model, Path(), layout)
+            assert mine.layout is not None
+            assert counted.reference is not None
+            before = mine.layout.id
+            reference = self._catalog.add_blob(pack_reference(counted.reference))
+            await self._catalog.announce("reference", reference)
+        self._catalog.add_layout(layout)
+        await asyncio.to_thread(self._catalog.publish_layout, layout.id, name, before)
+        return layout.id, reference
 
     # -- telling
 

@@ -27,8 +27,14 @@ log = logging.getLogger(__name__)
 class Shared(Catalog, Protocol):
     """A catalog that other processes read too."""
 
-    def publish_layout(self, id: str, model: str = "") -> None:
-        """The layout with that id; if a model is named, it is the model's layout from now on."""
+    def publish_layout(self, id: str, model: str = "", instead_of: str = "") -> None:
+        """The layout with that id; if a model is named, it is the model's layout from now on.
+
+        `instead_of`: the layout of the model's reference file, whose place it takes for good.
+        """
+
+    def is_replaced(self, model: str, id: str) -> bool:
+        """Whether the layout of the model's reference file, with that id, has given way to the one in force now."""
 
     def publish_reference(self, id: str) -> None:
         """The reference with that id."""
@@ -87,7 +93,7 @@ def make_known(config: Config, catalog: Shared) -> Start:
     for name, id in start.layouts.items():
         known = _has(catalog.layout, id)
         catalog.add_layout(here.layout(id))
-        if not known or catalog.model_layouts().get(name) != id:
+        if not known or (catalog.model_layouts().get(name) != id and not catalog.is_replaced(name, id)):
             catalog.publish_layout(id, name)
     for id in start.references.values():
         if not _has(catalog.blob, id):

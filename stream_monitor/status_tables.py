@@ -23,9 +23,20 @@ Body = Mapping[str, Any]
 
 def fetch(url: str, path: str, key: str = "") -> Any:
     """The JSON at `path`; Unreachable with the reason otherwise."""
+    return _asked("GET", url, path, key, None)
+
+
+def send(url: str, path: str, body: Any, key: str = "") -> Any:
+    """The JSON that comes back for it; Unreachable with the reason otherwise."""
+    return _asked("POST", url, path, key, body)
+
+
+def _asked(method: str, url: str, path: str, key: str, sent: Any) -> Any:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, timeout=10, trust_env=False)
+        answer = httpx.request(
+            method, f"{url.rstrip('/')}{path}", json=sent, headers=headers, timeout=20, trust_env=False
+        )
         body = answer.json()
     except httpx.InvalidURL as error:
         raise Unreachable(f"{url}: {error}") from error
@@ -33,7 +44,7 @@ def fetch(url: str, path: str, key: str = "") -> Any:
         raise Unreachable(f"{url} does not answer ({type(error).__name__}); is the api running?") from error
     except ValueError as error:
         raise Unreachable(f"{url}{path} does not speak JSON (HTTP {answer.status_code})") from error
-    if answer.status_code != 200:
+    if not answer.is_success:
         said = body.get("detail") or body.get("title") if isinstance(body, Mapping) else None
         raise Unreachable(f"{url}{path}: HTTP {answer.status_code}{': ' + str(said) if said else ''}")
     return body

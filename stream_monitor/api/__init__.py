@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
 
-from stream_monitor.api import reads, writes
+from stream_monitor.api import layouts, reads, writes
 from stream_monitor.api.gates import Gate
 from stream_monitor.api.manuals import manual_page
 from stream_monitor.api.problems import add_problems
-from stream_monitor.api.services import PrepareFile, Probe, Service
+from stream_monitor.api.services import PrepareFile, PrepareLayout, Probe, Service
 from stream_monitor.config import Config
 from stream_monitor.interfaces import Catalog, CommandLog, StatusStore
 from stream_monitor.keys import access_of
@@ -31,6 +31,7 @@ def create_api(
     probe: Probe,
     prepare_file: PrepareFile | None = None,
     catalog: Catalog | None = None,
+    prepare_layout: PrepareLayout | None = None,
     dashboard: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
@@ -55,10 +56,13 @@ def create_api(
         desk=Desk(store, commands),
         probe=probe,
         prepare_file=prepare_file,
+        prepare_layout=prepare_layout,
+        catalog=catalog,
         clock=clock,
     )
     app.include_router(reads.routes)
     app.include_router(writes.routes)
+    app.include_router(layouts.routes)
     app.add_route("/docs", _manual, include_in_schema=False)
     add_problems(app)
     if dashboard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -18,7 +18,7 @@ from stream_monitor import readings, statuses
 from stream_monitor.api.gates import presented_key
 from stream_monitor.config import Config
 from stream_monitor.entries import CommandKind
-from stream_monitor.interfaces import StatusStore
+from stream_monitor.interfaces import Catalog, StatusStore
 from stream_monitor.keys import Access, Scope, is_loopback
 from stream_monitor.moments import rfc3339
 from stream_monitor.orders import Desk, command_id
@@ -32,6 +32,8 @@ READY_FOR_SECONDS: Final = 1.0  # how long one look at readiness holds, so that 
 
 Probe = Callable[[], Awaitable[None]]  # raises if the broker cannot be reached
 PrepareFile = Callable[[str, str, str], Awaitable[str]]  # (model, version, file) -> id of the reference, published
+# (model, layout as JSON) -> ids of the layout and of the reference counted by it ("": none), both published
+PrepareLayout = Callable[[str, Mapping[str, Any]], Awaitable[tuple[str, str]]]
 
 
 @dataclass(kw_only=True)
@@ -44,6 +46,8 @@ class Service:
     desk: Desk
     probe: Probe
     prepare_file: PrepareFile | None
+    prepare_layout: PrepareLayout | None = None
+    catalog: Catalog | None = None
     clock: Callable[[], float]
     ledger: Ledger = field(default_factory=Ledger)
     _readiness: tuple[float, list[str]] | None = None

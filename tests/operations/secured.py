@@ -57,6 +57,10 @@ listener.name.oauth.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://{folde
 listener.name.oauth.oauthbearer.sasl.oauthbearer.expected.audience=kafka
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:root
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=500
+group.consumer.heartbeat.interval.ms=1000
 """
 OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 OAUTH_HANDLER = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"

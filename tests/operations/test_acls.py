@@ -13,7 +13,7 @@ import pytest
 from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_catalog import KafkaCatalog
 from connectors.kafka_clients import Connection
-from connectors.kafka_topics import Topics, TopicSpec
+from connectors.kafka_topics import Topics, TopicSpec, service_topics
 from stream_monitor.acls import ROLES, acls, commands, markdown
 from stream_monitor.config import Config, Kafka, LabelFields, Labels, Model
 from stream_monitor.errors import StateError
@@ -25,7 +25,7 @@ from tests.shell.test_service import get, levels, process, stop
 WAYS = {"tap": "SCRAM-SHA-512", "worker": "OAUTHBEARER", "api": "MTLS"}
 README = Path(__file__).parents[2] / "README.md"
 CONFIG = Config(
-    kafka=Kafka(prefix="sm.", group="g"),
+    kafka=Kafka(prefix="sm.", group="g", partitions=2),
     models={
         "a": Model(topic=("t", "u"), labels=Labels(topic="l", fields=LabelFields(id="i", label="y"))),
         "b": Model(topic=("t",)),
@@ -90,8 +90,9 @@ class Lacking:
 def lacking(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Lacking:
     stage = Stage(tmp_path_factory.mktemp("lacking"), secured, "lacking", "memory")
     root = Connection(brokers=secured.node.bootstrap)
-    own = ["panes", "layouts", "references", "configs"]
-    Topics(root).create([TopicSpec(name=f"lacking.{name}", partitions=2) for name in own])
+    left_out = ("verdicts",)  # to be made by those who may
+    own = service_topics(Kafka(prefix="lacking.", partitions=2))
+    Topics(root).create([spec for spec in own if not spec.name.endswith(left_out)])
     KafkaCatalog(root, "lacking.").publish_config(CONFIG)
     return Lacking(stage, "nobody")
 
@@ -152,12 +153,17 @@ def test_a_process_that_may_not_make_a_missing_topic(lacking: Lacking) -> None:
         Topics(lacking.connection).create([TopicSpec(name="lacking.verdicts", partitions=1)])
 
 
-@pytest.mark.parametrize(("resource", "operation"), [("lacking-worker", "Read"), ("lacking.panes", "Read")])
-def test_a_worker_that_may_not_fold(lacking: Lacking, redis_url: str, resource: str, operation: str) -> None:
+def test_a_worker_that_may_not_join_its_group(lacking: Lacking) -> None:
+    lacking.without("worker", "lacking-worker", "Read")
+    with pytest.raises(StateError, match=rf"^group lacking-worker: .*{MISSING}"):
+        Topics(lacking.connection).check_group("lacking-worker")
+
+
+def test_a_worker_that_may_not_fold(lacking: Lacking, redis_url: str) -> None:
     """It ends with what is missing, instead of standing still."""
     file = Path(lacking.file)
     file.write_text(file.read_text().replace('store: "memory"', f'store: "{redis_url}"'))
-    lacking.without("worker", resource, operation)
+    lacking.without("worker", "lacking.panes", "Read")
     told = command("worker", lacking.file)
     assert told.returncode == 1
     assert "AuthorizationFailed" in told.stderr

@@ -1,8 +1,13 @@
-"""A tap in a process of its own, to be killed and frozen: `python -m tests.tap.process BROKERS PREFIX TOPIC...`."""
+"""A tap in a process of its own, to be killed and frozen: `python -m tests.tap.process BROKERS PREFIX TOPIC...`.
+
+Further options for Kafka come as JSON in KAFKA_OPTIONS.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -21,7 +26,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    connection = Connection(brokers=brokers, options=OPTIONS)
+    options = {**OPTIONS, **json.loads(os.environ.get("KAFKA_OPTIONS", "{}"))}
+    connection = Connection(brokers=brokers, options=options)
     group, publisher = KafkaGroup(connection, prefix + "group"), KafkaPublisher(connection)
     tap = Tap(
         rules=Rules(topics=tuple(topics), prefix=prefix, idle_after_ms=IDLE_AFTER_MS),
