@@ -70,7 +70,9 @@ class BlockCounting:
         """Count new blocks as this configuration says. To be called between two blocks; it must be published."""
         self._config_id = config_id(config)
         kept = [id for id in self._under if id != self._config_id][-KEPT:]
-        self._under = {id: self._under[id] for id in kept} | {self._config_id: _Under(config, self._flat, self._schemas)}
+        self._under = {id: self._under[id] for id in kept} | {
+            self._config_id: _Under(config, self._flat, self._schemas)
+        }
 
     def learnt(self, model: str, layout: str) -> None:
         """The model's layout from the next block on."""

@@ -263,7 +263,7 @@ def put_in_force(state: State, name: str, layout: str, reference: str, catalog: 
         return
     known.layout = catalog.layout(layout).id
     known.reference, known.reference_facts, known.references = "", {}, {}
-    known.learning_pane_ms = 0
+    known.learning_pane_ms = known.trace_ms = 0
     for key in [k for k in state.gathered if k[0] == name]:
         for start in state.gathered.pop(key):
             state.touch("l", *key, start)

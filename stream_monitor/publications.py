@@ -97,7 +97,7 @@ class Publications(MemoryCatalog):
             if _id(data) == id:  # else the pieces were cut differently: the rest of them is on its way
                 self.add_blob(data)
                 if topic == "configs":
-                    self.counted_partitions.add(int(json.loads(data)["kafka"]["partitions"]))
+                    self.counted_partitions |= _partitions(data)
 
     def is_replaced(self, model: str, id: str) -> bool:
         """Whether the layout of the model's reference file, with that id, has given way to the one in force now."""
@@ -106,6 +106,14 @@ class Publications(MemoryCatalog):
     def model_layouts(self) -> Mapping[str, str]:
         """model -> id of the layout it was last given; only of layouts that are here."""
         return {model: id for model, id in list(self._models.items()) if id in self._layouts}
+
+
+def _partitions(data: bytes) -> set[int]:
+    """The partitions of the panes topic in a configuration; none in whatever else is kept beside them."""
+    try:
+        return {int(json.loads(data)["kafka"]["partitions"])}
+    except (ValueError, KeyError, TypeError):
+        return set()
 
 
 def _id(data: bytes) -> str:

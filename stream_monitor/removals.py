@@ -64,6 +64,8 @@ def _forget(state: State, key: Key) -> None:
     del state.keys[key]
     for unit in state.panes.pop(key, {}):
         state.touch("p", *key, unit)
+    for start in state.traces.pop(key, {}):
+        state.touch("f", *key, start)
     for what in ("sums", "pending"):
         state.derived.pop((what, key), None)
     state.derived.pop(("keys", key[0]), None)

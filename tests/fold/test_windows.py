@@ -47,6 +47,11 @@ def test_the_slowest_partition_decides() -> None:
 
 
 def test_a_partition_not_heard_of_holds_everything() -> None:
+    """
+    partition 0   1 ... 100
+    partition 1   (never)    empty, busy    idle at 99    idle at 100
+    closes                   nothing        nothing       [0, 10) ...
+    """
     run, a, b = Run(), Tap(partitions=2), Tap(partition=1, partitions=2)
     assert spans(run.feed(a.block(events(1, 100)))) == []
     # An empty block of a partition that never had an event, and is not idle yet, says nothing of its time.
@@ -57,6 +62,11 @@ def test_a_partition_not_heard_of_holds_everything() -> None:
 
 
 def test_labels_have_a_watermark_of_their_own() -> None:
+    """
+    predictions   1      30
+    labels                     11
+    closes                      [0, 10): the least of both
+    """
     labels = Labels(topic="labels", fields=LabelFields(id="id", label="y"))
     run, tap, told = Run(model=steady(labels=labels)), Tap(), Tap(topic="labels")
     assert spans(run.feed(tap.block(events(1, 30)))) == []
@@ -76,6 +86,12 @@ def test_when_all_are_idle_time_goes_on_at_the_pace_of_the_blocks() -> None:
 
 
 def test_silence_is_an_ordinary_verdict() -> None:
+    """
+    wall time    1            25, idle
+    events       1
+    windows    [0       10) [10      20)  closed by silence, without a row
+    verdicts     unknown      unknown: no data is never a pass
+    """
     run, tap = Run(), Tap()
     made = run.feed(tap.block(events(1)), tap.block(at=25 * SECOND, idle=True))
     last = bodies(made, "verdict")[-1]
@@ -97,6 +113,10 @@ def test_late_events_open_a_window_again() -> None:
 
 
 def test_several_late_events_of_one_block_are_one_revision() -> None:
+    """
+    block 1      1              25         block 2      3 4 5        14
+    windows    [0      10) 0  [10  20) 0              [0      10) 1  [10  20) 1
+    """
     run, tap = Run(), Tap()
     run.feed(tap.block(events(1, 25)))
     assert spans(run.feed(tap.block(events(3, 4, 5, 14)))) == [(0, 10, 1, 4), (10, 20, 1, 1)]
