@@ -41,6 +41,7 @@ models:
     fields: {{id: id, time: ts}}
     pane: 1s
     window: {{size: 10s}}
+    min_rows: 10
     monitors:
       - {{metric: duplicate_rate, threshold: 0.5}}
       - {{metric: delay_p50, threshold: 1e9}}
