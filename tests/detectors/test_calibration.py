@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -136,7 +137,8 @@ def test_a_small_window_gets_wider_bounds_and_a_large_one_no_narrower() -> None:
 def test_a_metric_of_unknown_noise_widens_with_the_root_of_the_rows() -> None:
     rng = np.random.default_rng(5)
     windows = [binary(rng.integers(0, 2, 400), rng.uniform(0, 1, 400)) for _ in range(30)]
-    base = baseline(METRICS["log_loss"], windows, windows_between_false_alarms=100)
+    unknown = dataclasses.replace(METRICS["log_loss"], noise=None)
+    base = baseline(unknown, windows, windows_between_false_alarms=100)
     above, wider = base.bounds.above, base.at(100).above
     assert above is not None
     assert wider is not None
