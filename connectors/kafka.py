@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.kafka_clients import ANSWER_SECONDS, HOPELESS, Connection
@@ -34,6 +35,11 @@ FIXED: Final = {
     "enable.partition.eof": True,  # holes at the end of a log have no records to show the position
     "isolation.level": "read_committed",
 }
+FETCHING: Final = {
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 10,  # a full queue is tried again after so long, not after a second
+    "queued.max.messages.kbytes": 32 << 10,  # read ahead, of all partitions together: what bounds the memory
+}
 CLASSIC: Final = {
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 3_000,
@@ -50,7 +56,7 @@ class KafkaGroup:
 
     def __init__(self, connection: Connection, group: str) -> None:
         incremental = connection.incremental
-        defaults = {"fetch.wait.max.ms": 100, "allow.auto.create.topics": connection.embedded}
+        defaults = {**FETCHING, "allow.auto.create.topics": connection.embedded}
         self._settings = ({**FIXED, "group.id": group}, defaults if incremental else {**defaults, **CLASSIC})
         self._incremental = incremental or "cooperative" in str(
             connection.options.get("partition.assignment.strategy", "")
@@ -114,7 +120,9 @@ class KafkaGroup:
     def poll(self, records: int, seconds: float) -> Polled:
         with self._connection.asking("reading"):
             messages = self._consumer.consume(records, seconds)
-        found: dict[Partition, list[Any]] = {}
+        if not any(map(Message.error, messages)):
+            return Polled(_by_partition(messages), {}, frozenset())
+        good: list[Message] = []
         ends: dict[Partition, int] = {}
         lost: set[Partition] = set()
         trouble: KafkaError | None = None
@@ -122,19 +130,16 @@ class KafkaGroup:
             error = message.error()
             partition = (message.topic(), message.partition())
             if error is None:
-                try:
-                    found[partition].append(message)
-                except KeyError:
-                    found[partition] = [message]
+                good.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends[partition] = message.offset()
             elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 lost.add(partition)
             elif error.code() != KafkaError._MAX_POLL_EXCEEDED:
                 trouble = error
-        if trouble is not None and not found:
+        if trouble is not None and not good:
             raise self._connection.in_our_words(trouble, "reading")
-        return Polled(found, ends, frozenset(lost))
+        return Polled(_by_partition(good), ends, frozenset(lost))
 
     def hold(self, partitions: frozenset[Partition]) -> None:
         held = partitions & self._mine
@@ -216,6 +221,27 @@ class KafkaGroup:
         closing = threading.Thread(target=old.close, daemon=True)
         closing.start()
         closing.join(seconds)
+
+
+def _by_partition(messages: Sequence[Message]) -> dict[Partition, list[Any]]:
+    """The messages of each partition, in their order; they come in long runs of one partition."""
+    found: dict[Partition, list[Any]] = {}
+    n = len(messages)
+    if not n:
+        return found
+    numbers = np.fromiter(map(Message.partition, messages), np.int64, n)
+    names = list(map(Message.topic, messages))
+    cuts = (np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()
+    if names.count(names[0]) != n:
+        cuts = sorted({*cuts, *(i for i in range(1, n) if names[i] != names[i - 1])})
+    for first, last in zip([0, *cuts], [*cuts, n], strict=True):
+        run = list(messages[first:last])
+        partition = (names[first], int(numbers[first]))
+        if partition in found:
+            found[partition] += run
+        else:
+            found[partition] = run
+    return found
 
 
 class _Answer:

@@ -97,7 +97,9 @@ class BlockCounting:
         its_roles = under.roles(partition[0])
         layouts = self._named(intent)
         made = _Made(source=intent.source(*partition), intent=intent)
-        records = _records(messages, headers=under.reads_headers(partition[0]))
+        records = _records(
+            messages, headers=under.reads_headers(partition[0]), stamped=under.stamped(partition[0])
+        )
         split = under.selection(partition[0]).split(records, messages, intent.at_ms)
         made.refuse(split.dead)
         parts = []
@@ -213,6 +215,7 @@ class _Under:
         self._roles = roles(config)
         self._selections: dict[str, Selection] = {}
         self._headers: dict[str, bool] = {}
+        self._stamped: dict[str, bool] = {}
         self._plans: dict[Role, Plan] = {}
         self._label_plans: dict[str, LabelPlan] = {}
 
@@ -236,6 +239,14 @@ class _Under:
                 for role in self.roles(topic)
             )
         return self._headers[topic]
+
+    def stamped(self, topic: str) -> bool:
+        """Whether the time of any of its records is that of Kafka."""
+        if topic not in self._stamped:
+            self._stamped[topic] = any(
+                not source_of(self.config.models[role[0]], role).time for role in self.roles(topic)
+            )
+        return self._stamped[topic]
 
     def plan(self, role: Role) -> Plan:
         """Of a model's predictions or of its feature stream."""
@@ -320,11 +331,16 @@ def _others(parts: Sequence[_Part]) -> list[Integers | None]:
     return [reached[np.searchsorted(offsets, part.batch.offsets)] for part in parts]
 
 
-def _records(messages: Sequence[Message], *, headers: bool = False) -> Records:
-    stamps = [m.timestamp() for m in messages]
+def _records(messages: Sequence[Message], *, headers: bool = False, stamped: bool = True) -> Records:
+    """Why timestamps only where they are needed: each costs more than all else that is asked of a message."""
+    n = len(messages)
+    if stamped:
+        stamps = np.array([ms if kind else -1 for kind, ms in (m.timestamp() for m in messages)], np.int64)
+    else:
+        stamps = np.full(n, -1, np.int64)
     return Records(
         values=[m.value() for m in messages],
-        timestamps_ms=np.array([ms if kind else -1 for kind, ms in stamps], np.int64),
-        offsets=np.array([m.offset() for m in messages], np.int64),
+        timestamps_ms=stamps,
+        offsets=np.fromiter((m.offset() for m in messages), np.int64, n),
         headers=[m.headers() or () for m in messages] if headers else None,
     )

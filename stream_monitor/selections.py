@@ -180,13 +180,14 @@ class Read:
 
     format: str | Format
     select: Select | None
+    time: str  # where an event's time is; "": the time is that of Kafka
 
 
 def source_of(model: Model, role: Role) -> Read:
     """The part of a model's configuration that tells of a role's topic."""
     of = {"events": model, "features": model.features, "labels": model.labels}[role[1]]
     assert of is not None
-    return Read(of.format, of.select)
+    return Read(of.format, of.select, of.fields.time)
 
 
 def _plan(config: Config, source: Read, path: str, schemas: Schemas | None) -> Plan:

@@ -6,12 +6,14 @@ connect -> topics -> catalog -> references made known -> tap | worker and delive
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -307,6 +309,9 @@ class Process:
 
     def _tap(self) -> dict[str, Part]:
         config, ports = self._config, self._ports
+        # Why so seldom: a message is an object that the collector looks at, and none is ever part of a cycle.
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 50)
         labels, publisher, group, schemas = ports.labels(), ports.publisher(), ports.group(), ports.schemas()
         for thing in (labels, publisher, group, schemas):
             if thing is not None:
@@ -326,6 +331,7 @@ class Process:
             publisher=publisher,
             counting=counting,
             worker_partitions=config.kafka.partitions,
+            executor=ThreadPoolExecutor(1, thread_name_prefix="count"),
         )
 
         async def take(config: Config, _: Start) -> None:

@@ -7,6 +7,13 @@
 A tap keeps nothing between blocks and may die at any instant: whoever is assigned the partition next reads the intent
 back and makes the same block again, byte for byte; the fold drops what it has seen. Nothing is published before its
 intent is committed, and the next intent is committed only after every message of this one is acknowledged.
+
+Blocks are counted by an executor, one thread in the service, while this thread goes on reading for the next ones:
+
+    this thread   | cut, commit 1 | poll poll poll | publish 1, acks, cut, commit 2 | poll poll poll | publish 2 ...
+    executor      |               | decode, count 1                                 | decode, count 2
+
+A partition that is taken away meanwhile is heard of in a poll, and what was counted of it is dropped.
 """
 
 from __future__ import annotations
@@ -16,18 +23,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from stream_monitor.blocks import Assigned, Counted, Counting, Terms
 from stream_monitor.brokers import Group, Logs, Message, Partition, Polled, Publisher
-from stream_monitor.bundles import PART_BYTES, bundles
+from stream_monitor.bundles import PART_BYTES, bundles, packed
 from stream_monitor.config import Config
-from stream_monitor.entries import pack
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
 from stream_monitor.failpoints import reach
-from stream_monitor.intents import BEYOND_END, Look, Opening, came_later, from_metadata, take_up, to_metadata
+from stream_monitor.intents import BEYOND_END, Intent, Look, Opening, came_later, from_metadata, take_up, to_metadata
 from stream_monitor.reports import Report
 from stream_monitor.roles import matches, patterns, roles
 
@@ -36,6 +43,8 @@ log = logging.getLogger(__name__)
 POLL_RECORDS: Final = 10_000
 SETTLE_SECONDS: Final = 30.0
 REFUSED_SECONDS: Final = 15.0  # commits refused for so long without a rebalance: join the group anew
+COUNTING_SECONDS: Final = 0.02  # a poll's patience while blocks are counted
+HELD_SECONDS: Final = 1.0  # without a poll, at most, while there is no room for what it would bring
 KEPT_OF_TOO_LARGE: Final = 64 << 10
 
 
@@ -43,13 +52,14 @@ KEPT_OF_TOO_LARGE: Final = 64 << 10
 class Limits:
     """How much a tap holds and how often it flushes."""
 
-    events: int = 200_000  # buffered over all partitions before they are flushed
+    events: int = 120_000  # buffered over all partitions: half of it while the other half is counted
     bytes: int = 64 << 20
     flush_seconds: tuple[float, float] = (1.0, 5.0)  # the interval grows within these with what a flush costs
     backoff_seconds: float = 0.5  # before what failed is tried again
     patience_seconds: float = 5.0  # before a log that ends too early is believed
     silence_seconds: float = 2.0  # how often a silent partition sends an empty block
     discovery_seconds: float = 10.0  # how often new topics are looked for that a pattern stands for
+    short_seconds: float = 0.005  # a block that is counted so soon is published before the next poll
     part_bytes: int = PART_BYTES
 
 
@@ -91,12 +101,15 @@ class Tap:
         counting: Counting,
         worker_partitions: int,
         limits: Limits | None = None,
+        executor: Executor | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules, self._limits = rules, limits or Limits()
         self._group, self._logs, self._publisher, self._counting = group, logs, publisher, counting
         self._workers = worker_partitions
+        self._executor = executor or Inline()
+        self._round: list[_Block] = []  # announced and being counted
         self._now_ms, self._clock = now_ms, clock
         self._stop = threading.Event()
         self._assigned: dict[Partition, Assigned] = {}
@@ -107,9 +120,10 @@ class Tap:
         self._discover_at = clock()
         self._flushed = clock()
         self._interval = self._limits.flush_seconds[0]
+        self._overhead = 0.0  # seconds that the last flush took beside counting
         self._held: frozenset[Partition] = frozenset()
         self._refused_since: float | None = None
-        self._retry_at = self._flushed
+        self._retry_at = self._polled = self._flushed
         self._turn: tuple[Rules, Callable[[], None]] | None = None
         self._report = Report(trouble={"group": "not joined yet"})
         self._status: dict[str, Any] = {}
@@ -118,8 +132,11 @@ class Tap:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set. Leaves what it has buffered unread: whoever comes next reads it again."""
         self._stop = stop
-        while not stop.is_set():
-            self.step(0.1)
+        try:
+            while not stop.is_set():
+                self.step(0.1)
+        finally:
+            self._executor.shutdown(cancel_futures=True)
 
     def turn(self, rules: Rules, apply: Callable[[], None]) -> None:
         """Go by these rules from now on, and call `apply` between two blocks, in the tap's own thread. From any thread.
@@ -147,10 +164,12 @@ class Tap:
             self._group.follow(topics)
 
     def step(self, seconds: float) -> None:
-        """One round: poll, finish announced blocks, cut new ones when it is time."""
+        """One round: poll, publish what is counted, cut new blocks when it is time."""
         try:
-            self._take_turn()
-            self._poll(seconds)
+            if not self._round:
+                self._take_turn()
+            if not self._waits(seconds):
+                self._poll(min(seconds, COUNTING_SECONDS) if self._round else seconds)
             self._report.works("broker")
         except _Stopping:
             return
@@ -160,10 +179,11 @@ class Tap:
         if self._clock() >= self._retry_at:
             try:
                 self._finish_announced()
-                if self._due():
+                if not self._round and self._due():
                     self._flush()
                     self._report.works("flush")
             except Unreachable as error:
+                self._round = []
                 self._report.fails("flush", error)
                 self._retry_at = self._clock() + self._limits.backoff_seconds
         self._note()
@@ -173,6 +193,16 @@ class Tap:
         return self._status
 
     # -- reading
+
+    def _waits(self, seconds: float) -> bool:
+        """Wait for the count instead of reading, as long as nothing more may be buffered.
+
+        Why not poll with all partitions held: a client throws away what it has read ahead of a partition it holds.
+        """
+        if not self._round or not self._full() or self._clock() - self._polled > HELD_SECONDS:
+            return False
+        wait([block.future for block in self._round], seconds)
+        return True
 
     def _poll(self, seconds: float) -> None:
         self._discover()
@@ -185,6 +215,7 @@ class Tap:
             self._joined = True
         self._hold()
         polled = self._group.poll(POLL_RECORDS, seconds)
+        self._polled = self._clock()
         why = self._take(polled)
         if why:
             self._rejoin(why)
@@ -231,10 +262,10 @@ class Tap:
             self._group.hold(held)
             self._held = held
 
-    def _full(self) -> bool:
+    def _full(self, share: float = 1.0) -> bool:
         some = self._assigned.values()
         events, size = sum(len(a.messages) for a in some), sum(a.bytes for a in some)
-        return events >= self._limits.events or size >= self._limits.bytes
+        return events >= share * self._limits.events or size >= share * self._limits.bytes
 
     # -- assignment
 
@@ -300,28 +331,24 @@ class Tap:
     def _rejoin(self, why: str) -> None:
         log.warning("joining the group anew: %s", why)
         self._on_revoked(list(self._assigned))
-        self._refused_since = None
+        self._refused_since, self._round = None, []
         self._group.rejoin()
 
     # -- blocks
 
     def _due(self) -> bool:
         opening = any(a.opening() for a in self._assigned.values())
-        return opening or self._full() or self._clock() - self._flushed >= self._interval
+        return opening or self._full(0.5) or self._clock() - self._flushed >= self._interval
 
     def _flush(self) -> None:
-        """Cut a block of every partition that has something to say, announce all in one commit, publish them."""
-        began, counting = self._clock(), self._report.counting_seconds
-        self._flushed = began
+        """Cut a block of every partition that has something to say, announce all in one commit, begin to count them."""
+        self._flushed = self._clock()
         now = self._now_ms()
         idle_ms, silence_ms = self._rules.idle_after_ms, int(self._limits.silence_seconds * 1000)
         ready = [a for a in self._assigned.values() if a.wants_block(now, idle_after_ms=idle_ms, silence_ms=silence_ms)]
-        announced = self._announce(ready, now)
-        if announced:
+        if self._announce(ready, now):
+            self._overhead = self._clock() - self._flushed
             self._finish_announced()
-            low, high = self._limits.flush_seconds
-            overhead = self._clock() - began - (self._report.counting_seconds - counting)
-            self._interval = min(max(low, 10 * overhead), high)
 
     def _announce(self, ready: Sequence[Assigned], now_ms: int) -> bool:
         """Commit the intents of their next blocks; whether they are committed."""
@@ -373,48 +400,67 @@ class Tap:
 
     def _finish_announced(self) -> None:
         """Count and publish every announced block that has been read whole, then wait for all acknowledgements."""
-        done = []
-        for a in self._assigned.values():
-            if a.complete():
-                messages = a.block()
-                counted = self._count(a, messages)
+        if not self._round:
+            self._round = [self._begin(a) for a in self._assigned.values() if a.complete()]
+            if not self._round:
+                return
+            wait([block.future for block in self._round], self._limits.short_seconds)
+        for block in self._round:
+            if block.counted is None and block.future.done():
+                block.counted, messages, seconds = block.future.result()
+                self._report.counting_seconds += seconds
                 reach("tap.counted")
-                self._send(a, messages, counted)
-                reach("tap.sent")
-                done.append((a, counted))
-        if not done:
+                if self._owns(block):
+                    self._send(block, block.counted, messages)
+                    reach("tap.sent")
+        if any(block.counted is None for block in self._round):
             return
+        began, done, self._round = self._clock(), self._round, []
         self._publisher.settle(SETTLE_SECONDS, self._stop)
         reach("tap.acknowledged")
-        for a, counted in done:
-            a.applied(counted)
-            self._report.add(a.partition[0], counted)
+        for block in done:
+            if self._owns(block) and block.counted is not None:
+                block.of.applied(block.counted)
+                self._report.add(block.of.partition[0], block.counted)
+        low, high = self._limits.flush_seconds
+        self._interval = min(max(low, 10 * (self._overhead + self._clock() - began)), high)
 
-    def _count(self, a: Assigned, messages: list[Any]) -> Counted:
-        assert a.intent is not None
+    def _begin(self, a: Assigned) -> _Block:
+        """Have the announced block counted."""
+        intent, partition, messages = a.intent, a.partition, a.block()
+        assert intent is not None
+        return _Block(a, intent, messages, self._executor.submit(self._count, intent, partition, messages))
+
+    def _owns(self, block: _Block) -> bool:
+        """Whether its partition was not taken away since, not even to come back."""
+        return self._assigned.get(block.of.partition) is block.of
+
+    def _count(
+        self, intent: Intent, partition: Partition, messages: list[Any]
+    ) -> tuple[Counted, list[tuple[int, bytes]], float]:
+        """By the executor: the counts, the messages to the workers, and how long it took."""
         began = self._clock()
-        counted = self._counting.count(a.intent, a.partition, messages)
-        self._report.counting_seconds += self._clock() - began
-        return counted
-
-    def _send(self, a: Assigned, messages: Sequence[Message], counted: Counted) -> None:
-        assert a.intent is not None
-        for partition, bundle in bundles(
-            a.intent.source(*a.partition),
-            a.intent,
+        counted = self._counting.count(intent, partition, messages)
+        made = bundles(
+            intent.source(*partition),
+            intent,
             panes=counted.panes,
             dead=Counter(reason for _, reason, _ in counted.dead),
             late=counted.late,
             told=counted.told,
-            holes=a.intent.to - a.intent.from_ - len(messages),
+            holes=intent.to - intent.from_ - len(messages),
             watermark_ms=counted.watermark_ms,
             idle=counted.idle,
             home=counted.home,
             partitions=self._workers,
-        ):
-            self._publisher.send(f"{self._rules.prefix}panes", partition, pack(bundle))
+        )
+        return counted, packed(made), self._clock() - began
+
+    def _send(self, block: _Block, counted: Counted, bundles: Sequence[tuple[int, bytes]]) -> None:
+        for partition, data in bundles:
+            self._publisher.send(f"{self._rules.prefix}panes", partition, data)
         for index, reason, detail in counted.dead:
-            self._send_dead(a.partition, messages[index], reason, detail)
+            self._send_dead(block.of.partition, block.messages[index], reason, detail)
 
     def _send_dead(self, partition: Partition, message: Message, reason: str, detail: str) -> None:
         value = message.value()
@@ -427,6 +473,29 @@ class Tap:
 
     def _note(self) -> None:
         self._status = self._report.status(self._assigned.values(), self._logs.high)
+
+
+@dataclass(slots=True)
+class _Block:
+    """An announced block on its way through the executor."""
+
+    of: Assigned
+    intent: Intent
+    messages: list[Any]
+    future: Future[tuple[Counted, list[tuple[int, bytes]], float]]
+    counted: Counted | None = None  # taken from the future, and its messages sent
+
+
+class Inline(Executor):
+    """Does what it is given at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 class _Stopping(Exception):

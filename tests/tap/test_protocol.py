@@ -20,7 +20,7 @@ from stream_monitor.errors import CommitUnknown, Unreachable
 from stream_monitor.intents import FIRST_BLOCK
 from stream_monitor.tap import Limits, Rules, Tap
 from tests.tap.counting import PANE_MS, TinyCounting
-from tests.tap.twin import Cluster, Member, Post
+from tests.tap.twin import Cluster, Later, Member, Post
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -59,6 +59,7 @@ class World:
         self.struck: Counter[str] = Counter()
         self.frozen: set[int] = set()
         self.members: list[Member] = []
+        self.executors: list[Later | None] = [None] * taps
         self.taps: list[Tap] = []
         for i in range(taps):
             self.members.append(Member(self.cluster))
@@ -68,6 +69,7 @@ class World:
         member = Member(self.cluster, self.hook(i))
         self.members[i] = member
         counting = TinyCounting(self.layout, f"c{self.layout}")
+        executor = self.executors[i] = self.random.choice((None, Later()))  # in the tap's thread, or in its own time
         return Tap(
             rules=Rules(
                 topics=TOPICS[:1] if self.growing else TOPICS,
@@ -80,7 +82,15 @@ class World:
             publisher=Post(self.cluster, self.hook(i)),
             counting=counting,
             worker_partitions=WORKERS,
-            limits=Limits(events=20, flush_seconds=(0.2, 0.2), silence_seconds=1, backoff_seconds=0, part_bytes=200),
+            limits=Limits(
+                events=20,
+                flush_seconds=(0.2, 0.2),
+                silence_seconds=1,
+                backoff_seconds=0,
+                part_bytes=200,
+                short_seconds=0,
+            ),
+            executor=executor,
             now_ms=lambda: self.now,
             clock=lambda: self.now / 1000,
         )
@@ -118,6 +128,9 @@ class World:
     def move(self, i: int) -> None:
         if i in self.frozen:
             return
+        executor = self.executors[i]
+        if executor is not None:
+            executor.work(self.random.randrange(3))
         try:
             self.taps[i].step(0)
         except Crash:

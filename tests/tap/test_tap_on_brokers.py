@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ class Place:
             counting=TinyCounting(),
             worker_partitions=self.workers,
             limits=Limits(**{"flush_seconds": (0.1, 0.5), "silence_seconds": 0.5, **limits}),
+            executor=ThreadPoolExecutor(1),
         )
 
         def run() -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from stream_monitor.brokers import Partition, Polled
 from stream_monitor.errors import Fenced, Unreachable
@@ -253,3 +255,20 @@ class Post:
         self.hook("settle")
         if failed:
             raise Unreachable("not acknowledged")
+
+
+class Later(Executor):
+    """Does what it is given when told to, some of it, in the caller's thread."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def work(self, tasks: int) -> None:
+        for future, call in self.waiting[:tasks]:
+            future.set_result(call())
+        del self.waiting[:tasks]
