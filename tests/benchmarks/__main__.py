@@ -1,152 +1,55 @@
 """`make bench`: events/s of the tap end to end beside consuming alone, in one run, on a real Kafka.
 
-Prints JSON lines on stdout. Per core = events / max(seconds, cpu_seconds), cpu_seconds being user + system of the
-measured process with all its threads.
+Prints JSON lines on stdout, each with ratios to what was measured in the same run. Per core = events / max(seconds,
+cpu_seconds), cpu_seconds being user + system of the measured process with all its threads. Each figure is the median of
+some repetitions, made by turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
-
-from deploy.kafka.node import Node, fetch, free_port
+from deploy.kafka.node import Node, fetch
+from tests.benchmarks.peers import PEERS, measured
+from tests.benchmarks.streams import CATEGORIES, NUMERIC, PARTITIONS, publish
+from tests.benchmarks.taps import Pace, end_to_end
 from tests.servers import redis_ready, redis_server
 
-TOPIC = "bench.predictions"
-PARTITIONS = 4
-CATEGORIES = {"country": 8, "segment": 3, "plan": 4, "device": 3}
-CONFIG = """\
-kafka: {{brokers: "{brokers}", prefix: bench., group: bench}}
-store: {redis}
-models:
-  bench:
-    topic: bench.predictions
-    task: binary
-    fields: {{id: prediction_id, time: ts, version: version, features: features, prediction: prediction, score: score}}
-    reference: {{file: reference.jsonl}}
-    pane: 10s
-    window: {{size: 1m}}
-"""
+Line = dict[str, Any]
 
 
-def events(n: int, seed: int, start: float, rate: float = 20_000.0) -> Iterator[bytes]:
-    """`n` events of about 460 bytes: 16 numeric and 4 categorical features, `rate` a second of event time."""
-    r = np.random.default_rng(seed)
-    for first in range(0, n, 10_000):
-        size = min(10_000, n - first)
-        numbers = r.normal(size=(size, 16)).round(6).tolist()
-        words = {c: r.integers(k, size=size).tolist() for c, k in CATEGORIES.items()}
-        scores = r.random(size).round(6).tolist()
-        for i in range(size):
-            features: dict[str, Any] = {f"f{j}": x for j, x in enumerate(numbers[i])}
-            features |= {c: f"{c[:2]}{words[c][i]}" for c in CATEGORIES}
-            event = {
-                "prediction_id": f"p-{first + i:09d}",
-                "ts": round(start + (first + i) / rate, 3),
-                "model": "bench",
-                "version": "1",
-                "features": features,
-                "prediction": int(scores[i] > 0.5),
-                "score": scores[i],
-            }
-            yield json.dumps(event, separators=(",", ":")).encode()
+def child(module: str, *arguments: str) -> Any:
+    """What a module of this folder prints, run in a process of its own."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def publish(brokers: str, n: int) -> float:
-    """Fill the topic; the mean size of an event in bytes."""
-    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 50, "compression.type": "lz4"})
-    size = 0
-    for i, value in enumerate(events(n, 1, time.time() - n / 20_000)):
-        while True:
-            try:
-                producer.produce(TOPIC, value, partition=i // 1_000 % PARTITIONS)
-                break
-            except BufferError:
-                producer.poll(0.1)
-        size += len(value)
-        if i % 1_000 == 0:
-            producer.poll(0)
-    producer.flush()
-    return size / n
+def middle(paces: list[Pace]) -> Pace:
+    """The one of median events a second and core."""
+    return sorted(paces, key=lambda p: p.per_core)[len(paces) // 2]
 
 
-def consume_only(brokers: str, n: int) -> tuple[float, float]:
-    """(seconds, CPU seconds) to consume `n` events in batches and look at none; run in a process of its own."""
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "ceiling", "enable.auto.commit": False})
-    consumer.assign([TopicPartition(TOPIC, p, 0) for p in range(PARTITIONS)])
-    seen = len(consumer.consume(1, 30))
-    begin, cpu = time.perf_counter(), _cpu()
-    while seen < n:
-        seen += len(consumer.consume(10_000, 1))
-    taken = time.perf_counter() - begin, _cpu() - cpu
-    consumer.close()
-    return taken
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def end_to_end(brokers: str, redis: str, folder: Path, n: int) -> tuple[float, float]:
-    """(seconds, CPU seconds) of a tap from its first counted event to the last one's bundle acknowledged."""
-    config = folder / "monitor.yaml"
-    config.write_text(CONFIG.format(brokers=brokers, redis=redis))
-    with (folder / "reference.jsonl").open("wb") as f:
-        f.writelines(e + b"\n" for e in events(5_000, 2, time.time() - 86_400))
-    port = free_port()
-    command = [sys.executable, "-m", "stream_monitor", "tap", str(config), "--http", str(port)]
-    with (folder / "tap.log").open("wb") as log:
-        process = subprocess.Popen(command, stderr=log, cwd=folder)
-    watch = psutil.Process(process.pid)
-    reader = Consumer({"bootstrap.servers": brokers, "group.id": "bench", "enable.auto.commit": False})
-    partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
-
-    def committed() -> int:
-        return sum(max(p.offset, 0) for p in reader.committed(partitions, timeout=10))
-
-    try:
-        begin = cpu = 0.0
-        first = 0
-        while True:
-            if process.poll() is not None:
-                raise RuntimeError(f"the tap ended:\n{(folder / 'tap.log').read_text()[-3000:]}")
-            now, used = time.perf_counter(), watch.cpu_times()
-            done = committed()
-            if not begin and done > 0:
-                begin, cpu, first = now, used.user + used.system, done
-            if done >= n:
-                share = n / max(n - first, 1)  # what was done before the first look counts at the same pace
-                return (now - begin) * share, (used.user + used.system - cpu) * share
-            time.sleep(0.02)
-    finally:
-        reader.close()
-        process.terminate()
-        process.wait(20)
+def line(figure: str, value: float, unit: str, ratios: dict[str, float], setup: Line, of: Pace | None = None) -> None:
+    """One figure on stdout."""
+    out: Line = {"figure": figure, "value": round(value, 4 if value < 10 else None), "unit": unit}
+    if of is not None:
+        out |= {"events": of.events, "seconds": round(of.seconds, 3), "cpu_seconds": round(of.cpu_seconds, 3)}
+    print(json.dumps(out | {"ratios": {k: round(v, 3) for k, v in ratios.items()}, "setup": setup}), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument("--consume-only", metavar="BROKERS", help=argparse.SUPPRESS)  # the measured child process
+    parser.add_argument("--events", type=int, default=600_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peers", nargs="*", choices=sorted(PEERS), default=sorted(PEERS), help="none: --peers")
     arguments = parser.parse_args()
     n = arguments.events
-    if arguments.consume_only:
-        print(json.dumps(consume_only(arguments.consume_only, n)))
-        return
     fetch()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
@@ -154,25 +57,50 @@ def main() -> None:
         node.start()
         redis = redis_server(folder)
         redis.start(redis_ready(redis))
+        url = f"redis://127.0.0.1:{redis.port}/0"
         try:
-            admin = AdminClient({"bootstrap.servers": node.bootstrap})
-            admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(20)
             size = publish(node.bootstrap, n)
-            child = [sys.executable, "-m", "tests.benchmarks", "--events", str(n), "--consume-only", node.bootstrap]
-            ceiling = json.loads(subprocess.run(child, check=True, capture_output=True).stdout)
-            ours = end_to_end(node.bootstrap, f"redis://127.0.0.1:{redis.port}/0", folder, n)
+            ceilings: list[Pace] = []
+            taps: dict[str, list[Pace]] = {"end_to_end": [], "end_to_end_segments": []}
+            for i in range(arguments.repeats):
+                ceilings.append(Pace(n, *child("ceiling", node.bootstrap, str(n))))
+                for j, (figure, segments) in enumerate((("end_to_end", ""), ("end_to_end_segments", "country"))):
+                    label = f"bench{i}{j}"
+                    taps[figure].append(end_to_end(node.bootstrap, url, folder / label, n, label, segments))
+            others = {peer: measured(peer, node.bootstrap, folder) for peer in arguments.peers}
         finally:
             redis.stop()
             node.stop()
-    setup = {"event_bytes": round(size), "numeric": 16, "categorical": 4, "partitions": PARTITIONS, "format": "json"}
-    pace = {k: n / max(v) for k, v in (("consume_only", ceiling), ("end_to_end", ours))}
-    for figure, (seconds, cpu) in (("consume_only", ceiling), ("end_to_end", ours)):
-        line: dict[str, Any] = {"figure": figure, "value": round(pace[figure]), "unit": "events/s", "events": n}
-        line |= {"seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3)}
-        line["ratios"] = (
-            {} if figure == "consume_only" else {"consume_only": round(pace[figure] / pace["consume_only"], 3)}
-        )
-        print(json.dumps(line | {"setup": setup}), flush=True)
+        alone = child("stages", str(folder))
+    setup: Line = {"event_bytes": round(size), "numeric": NUMERIC, "categorical": len(CATEGORIES)}
+    setup |= {"partitions": PARTITIONS, "format": "json", "repeats": arguments.repeats}
+    report(middle(ceilings), {figure: middle(paces) for figure, paces in taps.items()}, alone, others, setup)
+    rss = max(p.rss_bytes for paces in taps.values() for p in paces)
+    line("tap_memory", rss / 2**20, "MiB", {}, setup | {"backlog_events": n})
+    many = child("memory")
+    line("many_models_memory", many["after"] / 2**20, "MiB", {}, {k: many[k] for k in ("models", "events")})
+
+
+def report(
+    ceiling: Pace, taps: dict[str, Pace], alone: dict[str, float], others: dict[str, Pace | None], setup: Line
+) -> None:
+    """The figures in events a second, and the stages' shares."""
+    ours = taps["end_to_end"]
+    line("consume_only", ceiling.per_core, "events/s", {}, setup, ceiling)
+    found = {peer: of for peer, of in others.items() if of is not None}
+    against = {"consume_only": ceiling.per_core, **{peer: of.per_core for peer, of in found.items()}}
+    for figure, of in taps.items():
+        line(figure, of.per_core, "events/s", {k: of.per_core / v for k, v in against.items()}, setup, of)
+    for figure, seconds in alone.items():
+        line(figure, 1 / seconds, "events/s", {"consume_only": 1 / seconds / ceiling.per_core}, setup)
+    an_event = ours.cpu_seconds / ours.events
+    shares = {"consume": ceiling.cpu_seconds / ceiling.events, "decode": alone["decode"], "count": alone["counting"]}
+    for stage, seconds in shares.items():
+        line(f"share_{stage}", seconds / an_event, "of the tap's CPU time", {}, setup)
+    line("share_rest", 1 - sum(shares.values()) / an_event, "of the tap's CPU time", {}, setup)
+    for peer, of in found.items():
+        ratios = {"consume_only": of.per_core / ceiling.per_core, "end_to_end": of.per_core / ours.per_core}
+        line(peer, of.per_core, "events/s", ratios, setup, of)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""What 1,000 models of 50 columns take in one tap: everything that counting keeps, after blocks of all of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Final
+
+import numpy as np
+import psutil
+
+from detectors import learning
+from detectors.layouts import CategoricalLayout, ColumnLayout, Layout
+from stream_monitor.config import Config, Fields, Kafka, Model
+from stream_monitor.config_plain import config_id
+from stream_monitor.counting import BlockCounting
+from stream_monitor.intents import Intent
+from tests.benchmarks.messages import Message
+
+MODELS: Final = 1_000
+NUMERIC, CATEGORICAL = 40, 10
+EVENTS: Final = 200  # of each model in a block
+AT_MS: Final = 1_700_000_000_000
+ROUNDS: Final = 2
+
+
+def _layout(seed: int) -> Layout:
+    """As learnt: every model has edges of its own."""
+    r = np.random.default_rng(seed)
+    features: dict[str, ColumnLayout] = {f"f{j}": learning.numeric(r.normal(size=2_000)) for j in range(NUMERIC)}
+    features |= {f"c{j}": CategoricalLayout(categories=tuple(f"w{k}" for k in range(20))) for j in range(CATEGORICAL)}
+    return Layout(pane_ms=10_000, features=features, predictions={"prediction": learning.numeric(r.random(2_000))})
+
+
+class _Catalog:
+    """Layouts only: nothing else is asked of it here."""
+
+    def __init__(self, layouts: dict[str, Layout]) -> None:
+        self._layouts = layouts
+
+    def layout(self, id: str) -> Layout:
+        return self._layouts[id]
+
+
+def measure() -> dict[str, Any]:
+    """Resident bytes before and after."""
+    before = psutil.Process().memory_info().rss
+    fields = Fields(time="ts", features="f", prediction="p")
+    config = Config(
+        kafka=Kafka(brokers="x"),
+        models={f"m{i}": Model(topic=(f"t{i}",), task="regression", fields=fields) for i in range(MODELS)},
+    )
+    layouts = {f"m{i}": _layout(i) for i in range(MODELS)}
+    catalog: Any = _Catalog({of.id: of for of in layouts.values()})
+    store: Any = None  # no model has labels
+    counting = BlockCounting(
+        config, catalog=catalog, label_store=store, layouts=lambda: {name: of.id for name, of in layouts.items()}
+    )
+    r = np.random.default_rng(0)
+    rows = 0
+    for _ in range(ROUNDS):
+        for i in range(MODELS):
+            messages = [Message(at, _event(r)) for at in range(EVENTS)]
+            intent = Intent(
+                topic_id="id", epoch=0, n=1, from_=0, to=EVENTS, at_ms=AT_MS, max_event_ms=None, active_ms=AT_MS,
+                partitions=1, partitions_first=1, part_bytes=800_000, config=config_id(config),
+                layouts={f"m{i}": layouts[f"m{i}"].id},
+            )  # fmt: skip
+            counted = counting.count(intent, (f"t{i}", 0), messages)
+            rows += sum(counted.events.values())
+    assert rows == ROUNDS * MODELS * EVENTS
+    return {"before": before, "after": psutil.Process().memory_info().rss, "models": MODELS, "events": rows}
+
+
+def _event(r: np.random.Generator) -> bytes:
+    features: dict[str, Any] = {f"f{j}": x for j, x in enumerate(r.normal(size=NUMERIC).round(6).tolist())}
+    features |= {f"c{j}": f"w{k}" for j, k in enumerate(r.integers(20, size=CATEGORICAL).tolist())}
+    return json.dumps({"ts": AT_MS - 1000, "f": features, "p": 0.5}).encode()
+
+
+if __name__ == "__main__":
+    json.dump(measure(), sys.stdout)

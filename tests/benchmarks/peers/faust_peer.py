@@ -1,0 +1,35 @@
+"""Faust: `take` of up to 1,000 events, folded event by event."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import faust
+from clocks import TOPIC, Stopwatch
+from stats import State, fold
+
+brokers, limit = sys.argv[1], int(sys.argv[2])
+app = faust.App(
+    "faust-peer", broker=f"kafka://{brokers}", store="memory://", web_enabled=False, topic_allow_declare=False,
+    consumer_auto_offset_reset="earliest", topic_disable_leader=True,
+)  # fmt: skip
+clock = Stopwatch()
+states: dict[int, State] = {}
+
+
+@app.agent(app.topic(TOPIC, value_type=dict, value_serializer="json"))
+async def count(stream: Any) -> None:
+    async for some in stream.take(1_000, within=1.0):
+        for event in some:
+            fold(states.setdefault(int(event["ts"]) // 10, {}), event)
+        clock.add(len(some))
+        if clock.events >= limit:
+            clock.show()
+            sys.stdout.flush()
+            import os
+
+            os._exit(0)  # a worker takes seconds to stop, which is not what is measured
+
+
+app.Worker(loglevel="error").execute_from_commandline()
