@@ -97,9 +97,7 @@ class BlockCounting:
         its_roles = under.roles(partition[0])
         layouts = self._named(intent)
         made = _Made(source=intent.source(*partition), intent=intent)
-        records = _records(
-            messages, headers=under.reads_headers(partition[0]), stamped=under.stamped(partition[0])
-        )
+        records = _records(messages, headers=under.reads_headers(partition[0]), stamped=under.stamped(partition[0]))
         split = under.selection(partition[0]).split(records, messages, intent.at_ms)
         made.refuse(split.dead)
         parts = []

@@ -26,7 +26,7 @@ from stream_monitor.config import Config, Fields, Model
 from stream_monitor.fields import event_plan
 from stream_monitor.formats import decode
 from stream_monitor.formats import json as json_format
-from tests.benchmarks.__main__ import CATEGORIES, events
+from tests.benchmarks.streams import CATEGORIES, events
 
 START = 1_700_000_000
 LAYOUT = Layout(
