@@ -239,10 +239,12 @@ class _Under:
         return self._headers[topic]
 
     def stamped(self, topic: str) -> bool:
-        """Whether the time of any of its records is that of Kafka."""
+        """Whether anybody asks for the times of its records: as those of events, for payload logs, for delays."""
         if topic not in self._stamped:
-            self._stamped[topic] = any(
-                not source_of(self.config.models[role[0]], role).time for role in self.roles(topic)
+            models = self.config.models
+            self._stamped[topic] = self.reads_headers(topic) or any(
+                not source_of(models[role[0]], role).time or "delays" in counted_for(models[role[0]])
+                for role in self.roles(topic)
             )
         return self._stamped[topic]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.counts import OutcomeCounts, outcome
-from detectors.layouts import LABELS, OUTCOME_CELLS
+from detectors.layouts import LABEL_CELLS, LABELS
 from stream_monitor.states import State
 from stream_monitor.units import keys_of
 from stream_monitor.windows import Window, unit_ms
@@ -27,7 +27,7 @@ def outcomes_of(state: State, window: Window, dimension: str) -> list[tuple[str,
     for key in sorted(keys_of(state, window.key[0])):
         if key[1] != window.key[1] or key[2].partition("=")[0] != dimension or key[2] == "all":
             continue
-        cells, rows, panes = np.zeros(OUTCOME_CELLS, np.int64), 0, state.panes.get(key, {})
+        cells, rows, panes = np.zeros(LABEL_CELLS, np.int64), 0, state.panes.get(key, {})
         for unit in units:
             if unit in panes:
                 for counts in panes[unit].counts().values():
