@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import ConfigResource, NewTopic
 
-from connectors.kafka_clients import ANSWER_SECONDS, Connection
+from connectors.kafka_clients import ANSWER_SECONDS, FORBIDDEN, Connection
 from stream_monitor.config import DAY_MS, Kafka
 from stream_monitor.errors import StateError, StreamMonitorError, Unreachable
 
@@ -172,13 +172,18 @@ class Topics:
         """StateError if we may not ask for a group, as its members must. Raises Unreachable too."""
         if self._embedded:
             return
+        # Why not its offsets: librdkafka 2.16 crashes on that answer, in a client that is no consumer, while the broker
+        # is still making its topic of offsets.
         with self._connection.asking(f"group {group}", self._admin):
-            asked = [ConsumerGroupTopicPartitions(group)]
-            for future in self._admin.list_consumer_group_offsets(asked, request_timeout=ANSWER_SECONDS).values():
+            for future in self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS).values():
                 try:
                     future.result(ANSWER_SECONDS + 1)
                 except TimeoutError:
                     raise Unreachable(f"group {group}: no answer") from None
+                except KafkaException as error:
+                    if error.args[0].code() in FORBIDDEN:
+                        raise
+                    log.info("group %s: %s", group, error.args[0].str())  # it is not there yet, or its broker not ready
 
     def _refused(self, name: str, error: KafkaError) -> StreamMonitorError:
         return self._connection.in_our_words(error, f"creating topic {name}")
