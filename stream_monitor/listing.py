@@ -20,6 +20,7 @@ READS: Final = {
     "outcome": "labels",
     "segments": "labels of all segments",
     "window": "the window",
+    "stream": "how events come",
     "scan": "the window",
     "column": "columns",
 }

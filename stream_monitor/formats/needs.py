@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from detectors.layouts import Layout
+from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.batches import Mode
 from stream_monitor.fields import Path, Plan
 from stream_monitor.formats.interning import add, string, strings
@@ -66,7 +66,8 @@ class Needs:
         if role == "score" and model.task == "multiclass":
             return SPANS
         if role in ("prediction", "score", "label"):
-            return WANTS["raw"] | (CODES if layout is not None and role in layout.predictions else 0)
+            words = layout is not None and isinstance(layout.predictions.get(role), CategoricalLayout)
+            return WANTS["raw"] | (CODES if words else 0)  # codes of numbers cost more than all else
         return {"time": TIMES, "version": CODES, "latency_ms": NUMBERS}[role]
 
     def feature_path(self, name: str) -> Path:

@@ -54,7 +54,11 @@ def measure() -> dict[str, Any]:
     catalog: Any = _Catalog({of.id: of for of in layouts.values()})
     store: Any = None  # no model has labels
     counting = BlockCounting(
-        config, catalog=catalog, label_store=store, layouts=lambda: {name: of.id for name, of in layouts.items()}
+        config,
+        catalog=catalog,
+        label_store=store,
+        layouts=lambda: {name: of.id for name, of in layouts.items()},
+        publish=lambda data: "",
     )
     r = np.random.default_rng(0)
     rows = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -59,7 +60,8 @@ def end_to_end(brokers: str, redis: str, folder: Path, n: int, name: str, segmen
         f.writelines(e + b"\n" for e in events(5_000, 2, time.time() - 86_400))
     command = [sys.executable, "-m", "stream_monitor", "tap", str(config), "--http", str(free_port())]
     with (folder / "tap.log").open("wb") as log:
-        process = subprocess.Popen(command, stderr=log, cwd=folder)
+        code = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}  # what is measured is what lies here
+        process = subprocess.Popen(command, stderr=log, cwd=folder, env={**os.environ, **code})
     watch, samples, rss = psutil.Process(process.pid), [], 0
     reader = Consumer({"bootstrap.servers": brokers, "group.id": name, "enable.auto.commit": False})
     partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]

@@ -344,4 +344,5 @@ def test_processes_killed_and_frozen_lose_and_double_nothing(on_kafka: Place, fa
             tap.terminate()
         codes = [tap.wait(15) for tap in taps]
         logs.close()
-    assert codes == [0, 0], (tmp_path / "taps.log").read_text()[-3000:]
+    # One that was still being started has no handler yet, and ends by the signal itself.
+    assert set(codes) <= {0, -signal.SIGTERM}, (tmp_path / "taps.log").read_text()[-3000:]
