@@ -53,7 +53,7 @@ def test_a_span_of_the_topic_gives_what_its_first_events_would(kafka: Node) -> N
     assert rows == 2_000
     column = layout.features["x"]
     assert isinstance(column, NumericLayout)
-    assert max(column.edges) < 2
+    assert max(column.edges) < 10_000  # the last of the tails; a million, once seen, would be within the edges
     assert document(layout)["features"]["c"]["categories"] == ["a", "b"]
     with pytest.raises(ConfigError, match="none of 0 messages is an event of m"):
         from_messages(config, "m", {}, MemoryLabelStore(), 0)
