@@ -38,7 +38,7 @@ FIXED: Final = {
 FETCHING: Final = {
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,  # a full queue is tried again after so long, not after a second
-    "queued.max.messages.kbytes": 32 << 10,  # read ahead, of all partitions together: what bounds the memory
+    "queued.max.messages.kbytes": 16 << 10,  # read ahead, of all partitions together: what bounds the memory
 }
 CLASSIC: Final = {
     "session.timeout.ms": 10_000,
