@@ -21,7 +21,7 @@ from detectors.layouts import Layout
 from detectors.scan import Result, Scan, Unit, look, needed
 from stream_monitor.judges import Judge
 from stream_monitor.moments import rfc3339
-from stream_monitor.monitors import Monitor
+from stream_monitor.monitors import Monitor, monitors_of
 from stream_monitor.references import Reference
 from stream_monitor.states import State
 from stream_monitor.traces import trace, trace_ms
@@ -54,6 +54,8 @@ def calibrated(judge: Judge) -> Calibrated:
     """Learn a scan from a judge's reference; its budget is the scan's share of the model's."""
     reference, layout = judge.reference, judge.layout
     pane_ms, series = _panes(judge, reference, layout)
+    scans = [m for m in monitors_of(judge.model) if m.metric.needs == "scan"]
+    series = {s: panes for s, panes in series.items() if s == "all" or any(m.watches(s) for m in scans)}
     return Calibrated(
         scan=Scan.calibrated(
             layout, series, panes_between_false_alarms=judge.panes_between_false_alarms(pane_ms), pane_ms=pane_ms

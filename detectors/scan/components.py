@@ -54,6 +54,7 @@ BIN_GROUPS: Final = 10
 TAILS: Final = (0.01, 0.05)
 MOST_CATEGORIES: Final = 20  # with a component of their own
 CALIBRATION_GROUPS: Final = 20  # of the score, for P(label | score)
+LEAST_VARIANCE: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,6 +392,8 @@ def _calibration(rows: _Rows, total: Floats) -> None:
     for k, words in enumerate(("bias", "calibration", "calibration in the middle")[: len(scores)]):
         weights = np.concatenate([(1 - rate) * scores[k], -rate * scores[k]])
         variance = float(masses @ weights**2)
+        if variance <= LEAST_VARIANCE:  # scores that have always been right: nothing is left to compare
+            continue
         rows.add(
             Component(
                 group="labels", columns=("label residual",), words=words, kind="score", per="labels", unit=variance,
