@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -57,26 +57,12 @@ def monitors_of(model: Model) -> tuple[Monitor, ...]:
 
 
 def specs_of(model: Model) -> tuple[MonitorSpec, ...]:
-    """What is watched, as configured or by default.
-
-    Why each segment by Jensen-Shannon: the scan is not yet sure enough of the few events a segment has.
-    """
-    if model.monitors:
-        return model.monitors
-    specs = [
-        MonitorSpec(metric=_instead(model, w.metric), columns=w.columns or "all", detector=w.detector)
+    """What is watched, as configured or by default."""
+    return model.monitors or tuple(
+        MonitorSpec(metric=w.metric, columns=w.columns or "all", detector=w.detector)
         for w in DEFAULT_SUITE[model.task]
         if _has_what_it_needs(model, METRICS[w.metric])
-    ]
-    if model.segments and specs[0].metric == "scan":
-        specs[0] = replace(specs[0], segments=("all",))
-        specs.insert(1, MonitorSpec(metric="jensen_shannon", segments=tuple(model.segments)))
-    return tuple(specs)
-
-
-def _instead(model: Model, metric: str) -> str:
-    """The scan reads columns event by event with the predictions: of features that come apart each is watched alone."""
-    return "jensen_shannon" if metric == "scan" and model.features is not None else metric
+    )
 
 
 def _has_what_it_needs(model: Model, metric: Metric) -> bool:
