@@ -1,20 +1,22 @@
-"""`stream-monitor calibrate`: what the scan of each model can be expected to see, and how often it will be wrong."""
+"""`stream-monitor calibrate`: what each model's monitors can be expected to see, and how often they will be wrong."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
 
+from detectors import Threshold
 from detectors.scan.plans import delays, plans
 from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config_files import ConfigFile
 from stream_monitor.errors import ConfigError
-from stream_monitor.judges import Judge
+from stream_monitor.judges import Judge, Place
 from stream_monitor.listing import Row, show
+from stream_monitor.monitors import Monitor, monitors_of
 from stream_monitor.progress import progress
 from stream_monitor.references import unpack_reference
 from stream_monitor.scans import calibrated
@@ -27,7 +29,8 @@ Line = dict[str, Any]
 
 
 def calibrations(read: ConfigFile, model: str | None, shifts: Sequence[float] = SHIFTS) -> list[Line]:
-    """Per model, segment, group and scale one line, and one line with the delays of each segment.
+    """Of each model's scan a line per segment, group and scale, and one with the delays of each segment; of all other
+    monitors a line per segment, metric and column.
 
     ConfigError for a model that is not configured, or when none has a reference file to learn from.
     """
@@ -54,14 +57,58 @@ def calibrations(read: ConfigFile, model: str | None, shifts: Sequence[float] = 
 def _model(read: ConfigFile, catalog: MemoryCatalog, name: str, id: str, shifts: Sequence[float]) -> list[Line]:
     reference = unpack_reference(catalog.blob(id))
     layout = catalog.layout(reference.layout)
-    judge = Judge(read.config.models[name], reference, layout, "all")
-    found = calibrated(judge)
+    judges = {segment: Judge(read.config.models[name], reference, layout, segment) for segment in reference.series}
+    monitors = monitors_of(read.config.models[name])
+    lines = _scan(name, judges, shifts) if any(m.metric.needs == "scan" for m in monitors) else []
+    for segment, judge in judges.items():
+        for monitor in monitors:
+            if monitor.metric.needs != "scan" and monitor.watches(segment):
+                lines += _thresholds(name, segment, judge, monitor)
+    return lines
+
+
+def _thresholds(name: str, segment: str, judge: Judge, monitor: Monitor) -> list[Line]:
+    """What a monitor holds its values against, a line a column; null on a side that cannot be bad or is not known."""
+    places: list[Place | None] = list(judge.places(monitor)) if monitor.metric.needs == "column" else [None]
     lines: list[Line] = []
-    for segment in reference.series:
+    for place in places:
+        line: Line = {"model": name, "segment": segment, "monitor": monitor.name, "metric": monitor.spec.metric}
+        line |= {"column": None if place is None else place[1], "above": None, "below": None}
+        line |= {"false_alarms_per_30d": None}
+        if isinstance(monitor.detector, Threshold):
+            line |= {"above": monitor.detector.above, "below": monitor.detector.below, "why": "as configured"}
+        elif monitor.detector is not None:
+            line |= {"why": f"judged by {monitor.spec.detector}"}
+        elif monitor.metric.needs == "segments":
+            line |= {"why": "no threshold is learnt for it: state one"}
+        else:
+            line |= _learnt(judge, monitor, place)
+        lines.append(line)
+    return lines
+
+
+def _learnt(judge: Judge, monitor: Monitor, place: Place | None) -> Line:
+    learnt, otherwise = judge.baseline(monitor, place), monitor.metric.otherwise
+    if otherwise is not None and learnt.bounds.above is None:
+        return {"above": otherwise, "why": "the metric's own"}
+    sides = sum(bound is not None for bound in (learnt.bounds.above, learnt.bounds.below))
+    alarms = learnt.p * sides * MONTH_MS / judge.model.slide_ms if sides and not judge.model.window.rows else None
+    return {
+        "above": learnt.bounds.above,
+        "below": learnt.bounds.below,
+        "false_alarms_per_30d": alarms,
+        "why": learnt.bounds.reason,
+    }
+
+
+def _scan(name: str, judges: Mapping[str, Judge], shifts: Sequence[float]) -> list[Line]:
+    found = calibrated(judges["all"])
+    lines: list[Line] = []
+    for segment, judge in judges.items():
         unit = found.scan.units.get(segment)
         head = {"model": name, "segment": segment, "pane_ms": found.pane_ms}
         if unit is None:
-            panes = len(reference.series[segment])
+            panes = len({start for start, _ in judge.reference.series[segment]})
             lines.append({**head, "unknown": f"{panes} panes in the reference are too few"})
             continue
         lines += [
@@ -89,7 +136,7 @@ def _model(read: ConfigFile, catalog: MemoryCatalog, name: str, id: str, shifts:
 
 
 def print_calibrations(lines: Sequence[Line], console: Console, *, as_json: bool) -> None:
-    """JSON lines, or a table of all groups and scales and then one of the delays."""
+    """JSON lines, or a table of all groups and scales, one of the thresholds of other monitors, and the delays."""
     if as_json:
         for line in lines:
             console.file.write(json.dumps(line) + "\n")
@@ -111,6 +158,23 @@ def print_calibrations(lines: Sequence[Line], console: Console, *, as_json: bool
     ]
     if rows:
         show(rows, console)
+    thresholds: list[Row] = [
+        {
+            "model": line["model"],
+            "segment": line["segment"],
+            "monitor": line["monitor"],
+            "column": line["column"] or "",
+            "threshold": " or ".join(
+                f"{side} {line[side]:.4g}" for side in ("above", "below") if line[side] is not None
+            )
+            or "none",
+            "meaning": line["why"],
+        }
+        for line in lines
+        if "metric" in line
+    ]
+    if thresholds:
+        show(thresholds, console)
     for line in lines:
         head = f"{line['model']} {line['segment']}"
         if "unknown" in line:
