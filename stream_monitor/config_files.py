@@ -19,7 +19,7 @@ from stream_monitor.config_known import Known
 from stream_monitor.config_nodes import Reader
 from stream_monitor.config_plain import config_from_plain, config_id, plain_config
 from stream_monitor.errors import ConfigError, Mistake
-from stream_monitor.fields import format_of
+from stream_monitor.plans import format_of
 
 __all__ = ["ConfigFile", "Known", "config_from_plain", "config_id", "known_tables", "plain_config", "read_config"]
 

@@ -20,13 +20,13 @@ from stream_monitor.config import Config
 from stream_monitor.config_plain import config_id
 from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.errors import StateError
-from stream_monitor.fields import LabelPlan, Plan, event_plan, feature_plan, format_of, label_plan
 from stream_monitor.formats import FORMATS, decode, decode_labels
 from stream_monitor.intents import Intent
 from stream_monitor.interfaces import Catalog, LabelStore, Schemas
 from stream_monitor.labels import join, remember
 from stream_monitor.monitors import counted_for
 from stream_monitor.panes import count_block
+from stream_monitor.plans import LabelPlan, Plan, event_plan, feature_plan, format_of, label_plan
 from stream_monitor.publications import config_of
 from stream_monitor.roles import Role, roles, roles_of
 from stream_monitor.selections import Selection, source_of

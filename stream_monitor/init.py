@@ -18,7 +18,6 @@ import yaml
 from stream_monitor.config import Config, Kafka, Model
 from stream_monitor.config_values import UNITS_MS
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.fields import event_plan
 from stream_monitor.formats.auto import messages
 from stream_monitor.formats.files import File
 from stream_monitor.formats.framed import AnyFramed, is_framed
@@ -26,6 +25,7 @@ from stream_monitor.formats.presets import PRESETS, recognise
 from stream_monitor.formats.tables import TableRows, cell_value
 from stream_monitor.guesses import Guess, guess, guess_labels
 from stream_monitor.interfaces import Schemas
+from stream_monitor.plans import event_plan
 
 _UNPRINTABLE = re.compile(
     "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"

@@ -23,11 +23,12 @@ from stream_monitor.arrivals import Arrivals, add_arrivals
 from stream_monitor.batches import NUMBER, Batch, Column, DeadLetter
 from stream_monitor.config import Config, Model, Select
 from stream_monitor.errors import ConfigError, Mistake, Newer
-from stream_monitor.fields import FUTURE_FREE, Plan, assemble, event_plan, feature_plan
+from stream_monitor.fields import assemble
 from stream_monitor.formats.files import Piece, everything
 from stream_monitor.kinds import counted_as, derived_from, needs_time
 from stream_monitor.monitors import counted_for
 from stream_monitor.panes import PANE_ROWS, choose_pane, grouping, of_one_stream, raw_pane_ms
+from stream_monitor.plans import FUTURE_FREE, Plan, event_plan, feature_plan
 from stream_monitor.selections import selected
 from stream_monitor.tallies import tally
 

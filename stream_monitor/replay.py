@@ -26,13 +26,14 @@ from stream_monitor.config import Config, Select
 from stream_monitor.config_plain import config_id
 from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source
 from stream_monitor.errors import StateError
-from stream_monitor.fields import LabelPlan, Plan, assemble, assemble_labels, event_plan, feature_plan, label_plan
+from stream_monitor.fields import assemble, assemble_labels
 from stream_monitor.fold import State, finish, step
 from stream_monitor.formats.files import File, Piece, pieces, unreadable
 from stream_monitor.interfaces import Catalog, LabelStore
 from stream_monitor.labels import join, remember
 from stream_monitor.outputs import Output
 from stream_monitor.panes import count_block
+from stream_monitor.plans import LabelPlan, Plan, event_plan, feature_plan, label_plan
 from stream_monitor.progress import Steps
 from stream_monitor.roles import is_pattern
 from stream_monitor.selections import selected

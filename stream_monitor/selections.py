@@ -22,10 +22,10 @@ from stream_monitor.batches import DeadLetter, Records
 from stream_monitor.brokers import Message
 from stream_monitor.columns import encode_words, json_text, name_of, safe
 from stream_monitor.config import Config, Fields, Format, Model, Select
-from stream_monitor.fields import Plan, event_plan
 from stream_monitor.formats import decode
 from stream_monitor.formats.files import Piece
 from stream_monitor.interfaces import Schemas
+from stream_monitor.plans import Plan, event_plan
 from stream_monitor.roles import Role
 
 Integers = NDArray[np.int64]

@@ -13,11 +13,11 @@ from typing import Any
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.fields import LabelPlan, Plan
 from stream_monitor.formats.avro_plain import compile_plain, is_safe
 from stream_monitor.formats.avro_values import CONVERSIONS, marked
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Read, events, labels
 from stream_monitor.interfaces import Schema
+from stream_monitor.plans import LabelPlan, Plan
 
 
 def compile_schema(schema: Schema) -> Read:

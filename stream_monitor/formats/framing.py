@@ -20,10 +20,11 @@ import numpy as np
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, Integers, LabelBatch, Records
 from stream_monitor.errors import InvalidRecord, StateError
-from stream_monitor.fields import LabelPlan, Plan, assemble, assemble_labels
+from stream_monitor.fields import assemble, assemble_labels
 from stream_monitor.formats.parsed import checked
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.interfaces import Schema, Schemas
+from stream_monitor.plans import LabelPlan, Plan
 
 Read = Callable[[bytes], dict[str, Any]]  # the whole value -> the event; InvalidRecord
 Compile = Callable[[Schema], Read]  # InvalidRecord: nothing can be read with it

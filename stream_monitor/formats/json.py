@@ -21,10 +21,11 @@ from detectors.layouts import Layout
 from stream_monitor.batches import Batch, Column, DeadLetter, LabelBatch, Mode, Records
 from stream_monitor.columns import column, safe
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.fields import LabelPlan, Mask, Plan, assemble, assemble_labels
+from stream_monitor.fields import assemble, assemble_labels
 from stream_monitor.formats.machine import COMPILED
 from stream_monitor.formats.rows import DictRows, named, walk
 from stream_monitor.formats.templates import Quick
+from stream_monitor.plans import LabelPlan, Mask, Plan
 
 # Why a limit of our own: the parsers' depends on how deep the stack is, and a block made again must be cut the same.
 MAX_DEPTH: Final = 500

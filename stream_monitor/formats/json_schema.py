@@ -13,11 +13,11 @@ import numpy as np
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.fields import LabelPlan, Plan
 from stream_monitor.formats import json
 from stream_monitor.formats.framing import BEGINS, Readers, ids_of_events, readers_of, schema_id
 from stream_monitor.formats.parsed import checked
 from stream_monitor.interfaces import Schema
+from stream_monitor.plans import LabelPlan, Plan
 
 
 def _compile(schema: Schema) -> Any:

@@ -16,10 +16,10 @@ import msgspec
 from stream_monitor.batches import Headers
 from stream_monitor.columns import json_text
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.fields import Plan
 from stream_monitor.formats.json import MAX_DEPTH
 from stream_monitor.formats.parsed import AnyPlan, Messages, one_by_one
 from stream_monitor.formats.rows import DictRows
+from stream_monitor.plans import Plan
 
 _READ: Final = msgspec.msgpack.Decoder().decode
 _CONTAINERS: Final = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])

@@ -9,9 +9,10 @@ import numpy as np
 
 from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.batches import Mode
-from stream_monitor.fields import Path, Plan
+from stream_monitor.formats.found import CODES, LENGTHS, NUMBERS, SPANS, TEXTS, TIMES
 from stream_monitor.formats.interning import add, string, strings
-from stream_monitor.formats.walking import CODES, LENGTHS, LITERAL, NUMBERS, SPANS, TEXTS, TIMES, Keys
+from stream_monitor.formats.walking import LITERAL, Keys
+from stream_monitor.plans import Path, Plan
 
 LEARNT: Final = 1024  # keys that no plan needs, but that are remembered to be passed quickly
 SPARE: Final = 64  # slots for features that no layout knows yet

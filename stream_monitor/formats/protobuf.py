@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
-from stream_monitor.fields import LabelPlan, Plan
 from stream_monitor.formats.avro_values import bytes_text, decimal, utc_text
 from stream_monitor.formats.framing import BEGINS, Read, events, labels
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.interfaces import Schema
+from stream_monitor.plans import LabelPlan, Plan
 
 MAX_PATH: Final = 32  # nested messages around the event's own
 

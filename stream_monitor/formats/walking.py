@@ -16,22 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT
+from stream_monitor.formats.found import CODES, LENGTHS, NUMBERS, OBJECT, SPANS, TEXTS, TIMES, Found
 from stream_monitor.formats.instants import epoch_ms, rfc3339_ms
 from stream_monitor.formats.interning import FULL, NONE, Strings, digest, find, intern, tail_mask
 from stream_monitor.formats.machine import byte, compiled, inlined, int64, load64, own64
 from stream_monitor.formats.scanning import PLAIN, characters, constant, number, skip, space, text
-
-# What is wanted of a value.
-NUMBERS: Final = 1  # its double
-CODES: Final = 2  # the number of its bytes among the words
-SPANS: Final = 4  # where it stands in the buffer
-TIMES: Final = 8  # its epoch ms; what is no time is not good
-LENGTHS: Final = 16  # of a text, in characters, among the numbers
-TEXTS: Final = 32  # the number of its bytes among the words, if it is a text or a boolean
-
-# Kinds as the walk writes them: those of batches.py and one, 0 where there was nothing.
-ABSENT: Final = 0
-OBJECT: Final = 7
 
 LITERAL: Final = 8  # words of eight bytes between two values that are remembered; longer ones are not
 
@@ -55,19 +44,6 @@ class Keys(NamedTuple):
     seen: NDArray[np.int64]  # the last record that had it, by `serial`
     open: NDArray[np.bool_]  # objects all of whose keys are slots
     serial: NDArray[np.int64]  # records so far, slots so far
-
-
-class Found(NamedTuple):
-    """What was found, a row a slot, a column a record. `rows` are where a slot's numbers, codes and spans are."""
-
-    want: NDArray[np.uint8]
-    rows: NDArray[np.int32]  # (slots, 3), -1: not wanted
-    kinds: NDArray[np.uint8]  # kind + 1
-    numbers: NDArray[np.float64]
-    codes: NDArray[np.int32]  # number of the word + 1
-    spans: NDArray[np.int64]  # (rows, records, 2); ends are negative where the bytes are not the text itself
-    times: NDArray[np.int64]
-    good: NDArray[np.bool_]
 
 
 @inlined

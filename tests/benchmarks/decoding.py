@@ -23,9 +23,9 @@ import pyarrow.json as pa_json
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
 from stream_monitor.batches import Records
 from stream_monitor.config import Config, Fields, Model
-from stream_monitor.fields import event_plan
 from stream_monitor.formats import decode
 from stream_monitor.formats import json as json_format
+from stream_monitor.plans import event_plan
 from tests.benchmarks.streams import CATEGORIES, events
 
 START = 1_700_000_000

@@ -15,9 +15,9 @@ import numpy as np
 from detectors import joints, kernels, numerics, partitions
 from stream_monitor.batches import Records
 from stream_monitor.config import Config, Fields, Model, Reference, Time, WindowSpec
-from stream_monitor.fields import event_plan
 from stream_monitor.formats import decode
 from stream_monitor.panes import count_block
+from stream_monitor.plans import event_plan
 from stream_monitor.references import prepare
 from tests.benchmarks.streams import EVENT_RATE, events
 

@@ -25,11 +25,11 @@ from stream_monitor.config_plain import config_id
 from stream_monitor.counting import BlockCounting
 from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.fields import event_plan
 from stream_monitor.formats import decode
 from stream_monitor.formats.payloads import answered, asked
 from stream_monitor.formats.presets import ENVELOPE_FIELDS, FIELDS, PRESETS, recognise
 from stream_monitor.init import Sample, look, render
+from stream_monitor.plans import event_plan
 from stream_monitor.publications import Publications
 from tests.counting.writers import NOW
 from tests.tap.test_counting import intent

@@ -16,9 +16,9 @@ from detectors.layouts import CategoricalLayout, Layout, NumericLayout, Residual
 from stream_monitor.batches import Records
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, Time
 from stream_monitor.entries import unpack_counts
-from stream_monitor.fields import event_plan
 from stream_monitor.formats import decode
 from stream_monitor.panes import count_block
+from stream_monitor.plans import event_plan
 from stream_monitor.references import residual_of
 
 NOW = 1_700_000_000_000

@@ -24,10 +24,10 @@ from stream_monitor.batches import MISSING, NESTED, NONFINITE, NUMBER, TEXT, Bat
 from stream_monitor.config import Config, Fields, Kind, Model, Reference, Time
 from stream_monitor.derivations import LONGEST, derive, directions, script
 from stream_monitor.entries import unpack_counts
-from stream_monitor.fields import event_plan
 from stream_monitor.formats import decode
 from stream_monitor.kinds import DERIVED, MODES, PROJECTIONS, counted_as
 from stream_monitor.panes import count_block
+from stream_monitor.plans import event_plan
 from stream_monitor.references import layout_from_raw, prepare
 from tests.counting import writers
 from tests.counting.writers import NOW

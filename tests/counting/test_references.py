@@ -21,9 +21,9 @@ from stream_monitor.batches import MISSING, NONFINITE, NUMBER, TEXT, Batch
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, WindowSpec
 from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import ConfigError
-from stream_monitor.fields import event_plan
 from stream_monitor.formats.files import File, everything, pieces
 from stream_monitor.panes import count_block
+from stream_monitor.plans import event_plan
 from stream_monitor.references import Prepared, _events, pack_reference, prepare, reference_id, unpack_reference
 
 START = 1_700_000_000_000

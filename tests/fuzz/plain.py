@@ -10,10 +10,11 @@ import numpy as np
 
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, Column, DeadLetter, Records
-from stream_monitor.fields import Plan, assemble
+from stream_monitor.fields import assemble
 from stream_monitor.formats import decode
 from stream_monitor.formats import json as json_format
 from stream_monitor.formats.rows import DictRows
+from stream_monitor.plans import Plan
 
 NOW = 1_700_000_000_000
 

@@ -38,9 +38,9 @@ from stream_monitor.config import Config, FeatureFields, Features, Fields, Model
 from stream_monitor.config_plain import config_id
 from stream_monitor.counting import _records
 from stream_monitor.entries import unpack_counts
-from stream_monitor.fields import event_plan
 from stream_monitor.formats import decode
 from stream_monitor.monitors import counted_for
+from stream_monitor.plans import event_plan
 from stream_monitor.publications import Publications
 from tests.tap.test_counting import NOW, counting, intent
 from tests.tap.twin import Record

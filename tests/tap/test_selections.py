@@ -22,9 +22,9 @@ from stream_monitor.config_plain import config_id
 from stream_monitor.counting import BlockCounting, _records
 from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import StateError
-from stream_monitor.fields import Plan
 from stream_monitor.formats import decode
 from stream_monitor.intents import to_metadata
+from stream_monitor.plans import Plan
 from stream_monitor.publications import Publications
 from stream_monitor.roles import roles_of
 from stream_monitor.selections import Selection

@@ -1,0 +1,220 @@
+"""What a compiled walk found in a block of records, and the batch of it.
+
+The batch is the one that the plain way would have made of the same records, to the last bit: what fields.py does with
+values, this does with kinds, numbers and codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import compress
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.layouts import CategoricalLayout, Layout
+from stream_monitor.batches import (
+    BOOL,
+    MISSING,
+    NESTED,
+    NO_CODES,
+    NO_NUMBERS,
+    NONFINITE,
+    NUMBER,
+    TEXT,
+    Batch,
+    Codes,
+    Column,
+    Kinds,
+    Mode,
+    Records,
+)
+from stream_monitor.columns import column, json_text, name_of, safe
+from stream_monitor.fields import derived_columns, score_columns
+from stream_monitor.formats.found import ABSENT, CODES, LENGTHS, NUMBERS, OBJECT, Found
+from stream_monitor.formats.needs import ROLES, WANTS, Needs
+from stream_monitor.formats.rows import named
+from stream_monitor.formats.words import Words
+from stream_monitor.plans import Mask, Plan
+from stream_monitor.refusals import allowed, bad_scores
+
+_AS_TEXT: Final = np.array([NUMBER if k == TEXT else k if k == MISSING else NESTED for k in range(6)], np.uint8)
+
+
+def _mask(kinds: Collection[int]) -> Mask:
+    """Which kinds, as a walk writes them, are among `kinds`."""
+    return np.isin(np.arange(OBJECT + 1), [*(k + 1 for k in kinds), *([ABSENT] if MISSING in kinds else [])])
+
+
+_NOTHING: Final = _mask({MISSING})
+
+
+def _kinds(walked: Kinds) -> Kinds:
+    """Kinds as the walk writes them -> as columns have them."""
+    kinds = walked - np.uint8(1)
+    if len(kinds) and kinds.max() > NONFINITE:
+        kinds[walked == ABSENT] = MISSING
+        kinds[walked == OBJECT] = NESTED
+    return kinds
+
+
+class Findings:
+    """What one walk found, as columns."""
+
+    def __init__(
+        self, plan: Plan, layout: Layout | None, needs: Needs, words: Words, records: Records, found: Found,
+        values: dict[int, list[Any]],
+    ) -> None:  # fmt: skip
+        self._plan, self._layout, self._needs, self._words = plan, layout, needs, words
+        self._records, self._found, self._values = records, found, values
+        self._roles = {
+            role: needs.slots[tuple(path.split("."))] for role in ROLES if (path := getattr(plan.model.fields, role))
+        }
+        self._rows: Mask = found.good
+        self._all = False
+
+    def events(self, at_ms: int) -> Mask:
+        """Which rows are events beyond doubt."""
+        rows, kinds, roles = self._found.good.copy(), self._found.kinds, self._roles
+        task = self._plan.model.task
+        for role in ("id", "time", "version", "prediction", "score"):
+            if role not in roles:
+                continue
+            if role == "score" and task == "multiclass":
+                rows &= np.array([not bad_scores(v) for v in self._values[roles[role]]], np.bool_)
+            else:
+                rows &= _mask(allowed(role, task))[kinds[roles[role]]]
+        if self._needs.at is not None:
+            rows &= kinds[self._needs.slots[self._needs.at]] == OBJECT
+        times_ms = self._found.times if "time" in roles else self._records.timestamps_ms
+        rows &= times_ms <= at_ms + self._plan.max_future_ms
+        if "time" not in roles:
+            rows &= times_ms >= 0
+        return rows
+
+    def batch(self, rows: Mask) -> Batch:
+        """The batch of some rows that are all events."""
+        self._rows, self._all = rows, bool(rows.all())
+        model, roles, needs = self._plan.model, self._roles, self._needs
+        times_ms = self._found.times if "time" in roles else self._records.timestamps_ms
+        modes = needs.modes
+        if needs.open:
+            modes = {name: modes.get(name, "raw") for name in self._names()}
+        features = tuple(self._column(safe(n), needs.slots[needs.feature_path(n)], m) for n, m in modes.items())
+        features += tuple(derived_columns(self._feature_values, self._plan, self._layout, self._take(times_ms)))
+        prediction = self._column("prediction", roles["prediction"], "raw") if "prediction" in roles else None
+        score, class_scores = None, None
+        if "score" in roles:
+            if model.task == "multiclass":
+                score, class_scores = score_columns(model, self._some(self._values[roles["score"]]))
+            else:
+                score = self._column("score", roles["score"], "raw")
+        versions: tuple[str, ...] = ("",)
+        version_codes = np.zeros(int(rows.sum()), np.int32)
+        if "version" in roles:
+            version_codes, versions = self._versions(roles["version"])
+        ids = None
+        if self._plan.keeps_ids and "id" in roles:
+            ids = [safe(json_text(v)) for v in self._some(self._values[roles["id"]])]
+        return Batch(
+            times_ms=self._take(times_ms),
+            offsets=self._take(self._records.offsets),
+            versions=versions,
+            version_codes=version_codes,
+            ids=ids,
+            features=features,
+            predictions=self._predictions(prediction, score),
+            prediction=prediction,
+            score=score,
+            class_scores=class_scores,
+            label=self._column("label", roles["label"], "raw") if "label" in roles else None,
+            latency=self._column("latency_ms", roles["latency_ms"], "numeric") if "latency_ms" in roles else None,
+            segments={dimension: self._segment(dimension) for dimension in model.segments},
+        )
+
+    def _some(self, values: list[Any]) -> list[Any]:
+        return values if self._all else list(compress(values, self._rows.tolist()))
+
+    def _take(self, values: NDArray[Any]) -> Any:
+        return values if self._all else values[self._rows]
+
+    def _feature_values(self, name: str) -> list[Any]:
+        return self._some(self._values[self._needs.slots[self._needs.feature_path(name)]])
+
+    def _names(self) -> list[str]:
+        """The keys that any event's feature object has."""
+        at, kinds = self._needs.at, self._found.kinds
+        return named(
+            {
+                path[-1]
+                for path, slot in self._needs.slots.items()
+                if path[:-1] == at
+                and path
+                and path[-1] not in self._needs.unnamed
+                and (self._take(kinds[slot]) != ABSENT).any()
+            }
+        )
+
+    def _column(self, name: str, slot: int, mode: Mode) -> Column:
+        found = self._found
+        numbers_at, codes_at, _ = found.rows[slot].tolist()
+        walked = self._take(found.kinds[slot])
+        kinds = _kinds(walked)
+        if mode not in WANTS:
+            return column(name, self._some(self._values[slot]), mode)
+        if mode == "categorical":
+            codes, words = self._words.codes(self._take(found.codes[codes_at]))
+            return Column(name=name, kinds=kinds, numbers=NO_NUMBERS, codes=codes, words=words)
+        numbers = self._take(found.numbers[numbers_at])
+        if mode == "text":
+            if found.want[slot] & NUMBERS:
+                numbers = np.where(kinds == TEXT, numbers, 0.0)
+            return Column(name=name, kinds=_AS_TEXT[kinds], numbers=numbers, codes=NO_CODES)
+        if found.want[slot] & LENGTHS:
+            numbers = np.where(kinds == NUMBER, numbers, 0.0)
+        if mode == "numeric":
+            return Column(name=name, kinds=kinds, numbers=numbers, codes=NO_CODES)
+        strings_of = self._take(found.codes[codes_at])
+        if found.want[slot] & CODES:  # numbers have codes too
+            strings_of = np.where((kinds == TEXT) | (kinds == BOOL), strings_of, np.int32(0))
+        codes, words = self._words.codes(strings_of)
+        return Column(name=name, kinds=kinds, numbers=numbers, codes=codes, words=words)
+
+    def _versions(self, slot: int) -> tuple[Codes, tuple[str, ...]]:
+        of = self._column("", slot, "categorical")
+        known: dict[str, int] = {}
+        code = np.array([known.setdefault(name_of(word), len(known)) for word in of.words], np.int32)
+        return code[of.codes], tuple(known)
+
+    def _predictions(self, prediction: Column | None, score: Column | None) -> tuple[Column, ...]:
+        """Prediction and score as they are counted."""
+        columns = []
+        for of in (prediction, score):
+            laid_out = self._layout.predictions if self._layout is not None else None
+            if of is None or (laid_out is not None and of.name not in laid_out):
+                continue
+            if laid_out is not None and isinstance(laid_out[of.name], CategoricalLayout):
+                slot = self._roles[of.name]
+                if slot in self._values:
+                    of = column(of.name, self._some(self._values[slot]), "categorical")
+                else:
+                    of = self._column(of.name, slot, "categorical")
+            columns.append(of)
+        return tuple(columns)
+
+    def _segment(self, dimension: str) -> Column:
+        """The values of a segment: a key of the feature object where an event has it, else what is at its path."""
+        needs, found = self._needs, self._found
+        slot = needs.slots[tuple(dimension.split("."))]
+        if needs.at is None:
+            return self._column(dimension, slot, "categorical")
+        inside = needs.slots[(*needs.at, dimension)]
+        first, second = found.kinds[inside], found.kinds[slot]
+        outside = _NOTHING[first]
+        if not self._take(outside).any():
+            return self._column(dimension, inside, "categorical")
+        kinds = self._take(np.where(outside, second, first))
+        codes = np.where(outside, found.codes[found.rows[slot, 1]], found.codes[found.rows[inside, 1]])
+        codes, words = self._words.codes(self._take(codes))
+        return Column(name=dimension, kinds=_kinds(kinds), numbers=NO_NUMBERS, codes=codes, words=words)

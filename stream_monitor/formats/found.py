@@ -1,0 +1,63 @@
+"""What a compiled walk is asked for and what it fills: arrays, a row a slot, a column a record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What is wanted of a value.
+NUMBERS: Final = 1  # its double
+CODES: Final = 2  # the number of its bytes among the words
+SPANS: Final = 4  # where it stands in the buffer
+TIMES: Final = 8  # its epoch ms; what is no time is not good
+LENGTHS: Final = 16  # of a text, in characters, among the numbers
+TEXTS: Final = 32  # the number of its bytes among the words, if it is a text or a boolean
+
+# Kinds as the walk writes them: those of batches.py and one, 0 where there was nothing.
+ABSENT: Final = 0
+OBJECT: Final = 7
+
+
+class Found(NamedTuple):
+    """What was found, a row a slot, a column a record. `rows` are where a slot's numbers, codes and spans are."""
+
+    want: NDArray[np.uint8]
+    rows: NDArray[np.int32]  # (slots, 3), -1: not wanted
+    kinds: NDArray[np.uint8]  # kind + 1
+    numbers: NDArray[np.float64]
+    codes: NDArray[np.int32]  # number of the word + 1
+    spans: NDArray[np.int64]  # (rows, records, 2); ends are negative where the bytes are not the text itself
+    times: NDArray[np.int64]
+    good: NDArray[np.bool_]
+
+
+def nothing_yet(wants: Sequence[int], n: int) -> Found:
+    """Room for what is wanted of the slots in `n` records."""
+    rows = np.full((len(wants), 3), -1, np.int32)
+    for place, of in enumerate((NUMBERS | LENGTHS, CODES | TEXTS, SPANS)):
+        wanted = [slot for slot, want in enumerate(wants) if want & of]
+        rows[wanted, place] = range(len(wanted))
+    counts = rows.max(axis=0, initial=-1) + 1
+    return Found(
+        want=np.array(wants, np.uint8),
+        rows=rows,
+        kinds=np.zeros((len(wants), n), np.uint8),
+        numbers=np.zeros((counts[0], n)),
+        codes=np.zeros((counts[1], n), np.int32),
+        spans=np.zeros((counts[2], n, 2), np.int64),
+        times=np.zeros(n, np.int64),
+        good=np.zeros(n, np.bool_),
+    )
+
+
+def with_room(found: Found, wants: Sequence[int]) -> Found:
+    """The same with more slots, behind those that it has."""
+    into = nothing_yet(wants, len(found.good))
+    into.times[:], into.good[:] = found.times, found.good
+    for old, new in ((found.kinds, into.kinds), (found.numbers, into.numbers), (found.codes, into.codes)):
+        new[: len(old)] = old
+    into.spans[: len(found.spans)] = found.spans
+    return into
