@@ -24,7 +24,7 @@ from stream_monitor.errors import Newer
 MESSAGE_BYTES = 900_000  # under the default message limit of a broker, 1 MB, with its framing
 EVERY = 30  # every so many checkpoints one holds everything
 ID_BYTES = 12
-FORMAT = 1  # of head and segments; an older one is not read but rebuilt, a newer one refused
+FORMAT = 2  # of head and segments; an older one is not read but rebuilt, a newer one refused
 
 
 class Key(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -52,7 +52,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     topic_id: str
     segments: tuple[Part, ...]
     state: bytes  # the fold's own head: what it has applied, watermarks
-    format: int = FORMAT
+    format: int = 1  # of a head that says nothing
 
 
 Records = dict[bytes, bytes]
@@ -143,6 +143,18 @@ def found(messages: Mapping[bytes, bytes], topic_id: str) -> Iterator[Found]:
             yield Found(at=head.at, state=head.state, records=records)
 
 
+def older_format(messages: Mapping[bytes, bytes]) -> int | None:
+    """The format of the highest head that an older release wrote and this one passes over, if there is one."""
+    for key in sorted(heads(messages), reverse=True):
+        try:
+            head = _HEAD.decode(messages[_encode(key)])
+        except msgspec.DecodeError:
+            continue
+        if head.format < FORMAT:
+            return head.format
+    return None
+
+
 def heads(messages: Iterable[bytes]) -> list[Key]:
     """The keys of heads among these keys, whatever the heads say."""
     keys = []
@@ -205,7 +217,7 @@ class Chain:
             at=at,
             full=full,
             segment=tuple(zip(keys, messages, strict=True)),
-            head=(_encode(Key(self._partition, at, id, "h")), _encode(Head(at, self._topic_id, parts, state))),
+            head=(_encode(Key(self._partition, at, id, "h")), _encode(Head(at, self._topic_id, parts, state, FORMAT))),
             part=part,
         )
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from detectors.counts import Counts
-from stream_monitor.errors import Newer
+from stream_monitor.errors import Newer, Older
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -91,23 +91,32 @@ class Command(msgspec.Struct, frozen=True, array_like=True, tag="c"):
 
 
 Entry = Bundle | Command
-FORMAT: Final = 1  # of entries: raised when a field is added that an older worker must not ignore
+FORMAT: Final = 2  # of entries: raised when an older worker would misread them, or must not ignore a new field
+BUNDLES_SINCE: Final = 2  # before it the cells of a pane had other numbers
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Entry)
 
 
 def pack(entry: Entry) -> bytes:
-    """Bytes of an entry; equal entries have equal bytes."""
-    return _ENCODER.encode(entry)
+    """Bytes of an entry, in this release's format; equal entries have equal bytes."""
+    return _ENCODER.encode(msgspec.structs.replace(entry, format=FORMAT))
 
 
-def unpack(data: bytes) -> Entry:
-    """The entry that was packed. Newer if a later release wrote what this one would misread."""
+def unpack(data: bytes, where: str = "the panes topic") -> Entry:
+    """The entry that was packed and stood at `where`. Newer or Older if this release would misread it."""
     entry: Entry = _DECODER.decode(data)
+    if isinstance(entry, Bundle) and entry.format < BUNDLES_SINCE:
+        raise Older(
+            f"a bundle in {where}",
+            entry.format,
+            FORMAT,
+            "give the service a new kafka.prefix and kafka.group, and kafka.start, the time from which events are to "
+            "be counted again; or start the older release again",
+        )
     if entry.format > FORMAT:
         raise Newer(
-            "an entry of the panes topic",
+            f"an entry of {where}",
             entry.format,
             FORMAT,
             "update all workers and the api before the taps, or start the newer release again",

@@ -9,6 +9,7 @@ StreamMonitorError
 |   +-- CommitUnknown rejoin the group and read back: the commit may have been made or not
 +-- StateError        this process cannot go on: leave with exit code 1 and be started again
     +-- Newer         state of a newer release: start that one again, or throw the state away
+    +-- Older         state of an older release: count anew under another prefix, or go on with that release
     +-- Fenced        the partition has another owner now: publish nothing, rejoin the group
 """
 
@@ -83,6 +84,13 @@ class Newer(StateError):
 
     def __init__(self, what: str, found: object, known: object, way_out: str) -> None:
         super().__init__(f"{what} is of format {found}, this release knows up to {known}: {way_out}")
+
+
+class Older(StateError):
+    """What was kept is of an older release, whose numbers mean something else here."""
+
+    def __init__(self, what: str, found: object, known: object, way_out: str) -> None:
+        super().__init__(f"{what} is of format {found}, this release reads {known} and none before: {way_out}")
 
 
 class Fenced(StateError):

@@ -94,6 +94,8 @@ class Owner(Generic[S]):
         # A segment without any head is of an owner who died before its first checkpoint was whole: nothing is lost.
         begun = bool(checkpoints.heads(messages))
         reason = "no checkpoint of this log is whole" if begun else "the checkpoints are gone"
+        if (older := checkpoints.older_format(messages)) is not None:
+            reason = f"its checkpoints are of format {older}, this release reads {checkpoints.FORMAT} and none before"
         for candidate in checkpoints.found(messages, topic_id):
             if not span.begin <= candidate.at <= span.end:
                 reason = f"the checkpoint is at {candidate.at}, the log holds [{span.begin}, {span.end})"
@@ -113,7 +115,7 @@ class Owner(Generic[S]):
     def read(self, data: bytes) -> Entry | None:
         """The entry in a message; None (and counted) if it is none, which every owner will agree on."""
         try:
-            return unpack(data)
+            return unpack(data, f"the panes topic, partition {self.partition} offset {self.at},")
         except msgspec.DecodeError as error:
             self.unreadable_total += 1
             log.error("partition %d offset %d is no entry: %s", self.partition, self.at, error)

@@ -22,7 +22,7 @@ from detectors.layouts import CategoricalLayout, ColumnLayout, Layout, NumericLa
 from stream_monitor.arrivals import Arrivals, add_arrivals
 from stream_monitor.batches import NUMBER, Batch, Column, DeadLetter
 from stream_monitor.config import Config, Model, Select
-from stream_monitor.errors import ConfigError, Mistake, Newer
+from stream_monitor.errors import ConfigError, Mistake, Newer, Older
 from stream_monitor.fields import assemble
 from stream_monitor.formats.files import Piece, everything
 from stream_monitor.kinds import counted_as, derived_from, needs_time
@@ -81,7 +81,7 @@ class _PackedReference(msgspec.Struct, frozen=True, array_like=True):
     format: int = 1
 
 
-FORMAT: Final = 1  # of packed references
+FORMAT: Final = 2  # of packed references; in 1 the cells of a pane had other numbers
 
 _DECODER: Final = msgspec.msgpack.Decoder(_PackedReference)
 
@@ -116,17 +116,21 @@ def pack_reference(reference: Reference) -> bytes:
     series = [(s, [(start, _pack_counts(c)) for start, c in r.series[s]]) for s in sorted(r.series)]
     return msgspec.msgpack.encode(
         _PackedReference(
-            r.model, r.version, r.layout, r.pane_ms, r.rows, series, r.source, r.ordered_by, r.skipped
+            r.model, r.version, r.layout, r.pane_ms, r.rows, series, r.source, r.ordered_by, r.skipped, FORMAT
         )
     )  # fmt: skip
 
 
 def unpack_reference(data: bytes) -> Reference:
-    """The reference that was packed."""
+    """The reference that was packed. Newer or Older if this release would misread it."""
     p = _DECODER.decode(data)
+    what = f"the reference of {p.model} {p.version}".rstrip() + ", in the references topic,"
     if p.format > FORMAT:
         way_out = "start the newer release again, or promote a reference anew with this one"
-        raise Newer(f"the reference of {p.model}", p.format, FORMAT, way_out)
+        raise Newer(what, p.format, FORMAT, way_out)
+    if p.format < FORMAT:
+        way_out = "promote one anew with this release (one of a file is counted anew at every start)"
+        raise Older(what, p.format, FORMAT, way_out)
     return Reference(
         model=p.model,
         version=p.version,

@@ -17,6 +17,7 @@ from connectors.kafka_samples import span
 from connectors.memory import MemoryLabelStore
 from deploy.kafka.node import Node
 from detectors.layouts import Layout, NumericLayout
+from detectors.learning import TAIL
 from stream_monitor.config import Config, Fields, Model, Reference
 from stream_monitor.entries import Command
 from stream_monitor.errors import ConfigError
@@ -40,9 +41,10 @@ def test_a_span_of_the_topic_gives_what_its_first_events_would(kafka: Node) -> N
     create_topics(kafka.bootstrap, {topic: 2})
     producer, rng = Producer({"bootstrap.servers": kafka.bootstrap}), random.Random(1)
     base = int(time.time() * 1000) - 100_000
+    seen = [rng.random() for _ in range(2_000)]
     for i in range(4_000):
         within = 1_000 <= i < 3_000
-        x = rng.random() if within else 1e6
+        x = seen[i - 1_000] if within else 1e6
         event = {"ts": (base + i) / 1000, "features": {"x": x, "c": "ab"[i % 2] if within else "z"}}
         producer.produce(topic, json.dumps(event).encode(), partition=i % 2, timestamp=base + i)
     producer.flush(20)
@@ -53,7 +55,8 @@ def test_a_span_of_the_topic_gives_what_its_first_events_would(kafka: Node) -> N
     assert rows == 2_000
     column = layout.features["x"]
     assert isinstance(column, NumericLayout)
-    assert max(column.edges) < 10_000  # the last of the tails; a million, once seen, would be within the edges
+    greatest = max(seen) + (max(seen) - min(seen)) * 2 ** (TAIL - 4)  # the tails double from an eighth of the range on
+    assert max(column.edges) == pytest.approx(greatest, rel=1e-5)
     assert document(layout)["features"]["c"]["categories"] == ["a", "b"]
     with pytest.raises(ConfigError, match="none of 0 messages is an event of m"):
         from_messages(config, "m", {}, MemoryLabelStore(), 0)

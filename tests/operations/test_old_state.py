@@ -1,7 +1,8 @@
-"""State of this release as it was kept once, in a file: later releases read it, or say clearly that they cannot.
+"""State as releases kept it, in files: later releases read it, or say clearly that they cannot.
 
-`python -m tests.operations.test_old_state` writes the file anew. Only when a format number is raised: a release that
-reads what the one before wrote must go on reading this.
+`python -m tests.operations.test_old_state` writes this release's file anew. Only when a format number is raised, and
+under a new name: the older files stay, to show that they are refused; a release that reads what the one before wrote
+must go on reading the newest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from stream_monitor import checkpoints, config_plain, entries, intents, referenc
 from stream_monitor.config import Config
 from stream_monitor.config_plain import config_from_plain, plain_config
 from stream_monitor.entries import Bundle, Command, pack, unpack
-from stream_monitor.errors import Newer
+from stream_monitor.errors import Newer, Older
 from stream_monitor.fold import State, step
 from stream_monitor.intents import Intent, from_metadata, to_metadata
 from stream_monitor.owners import Fold, Owner, Span
@@ -28,7 +29,8 @@ from stream_monitor.references import pack_reference, unpack_reference
 from tests.fold.makers import LAYOUT, MODEL, SECOND, TIME, Event, Run, Tap, spans
 from tests.fold.test_verdicts import reference
 
-FILE = Path(__file__).with_name("release-1.json")
+FILE = Path(__file__).with_name("release-2.json")
+OLDER = Path(__file__).with_name("release-1.json")  # its panes had 616 cells before the first column
 TOPIC_ID = "panes-1"
 FOLD = Fold(empty=State.empty, step=step, restore=State.restore)
 INTENT = Intent(
@@ -120,8 +122,8 @@ def test_what_else_is_kept_is_read(kept: dict[str, Any]) -> None:
 
 def test_a_checkpoint_of_a_newer_release_is_refused(kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Not rebuilt: the newer release may be about to start again, and would find its checkpoints deleted."""
-    monkeypatch.setattr(checkpoints, "FORMAT", 0)
-    with pytest.raises(Newer, match=r"checkpoint 2 of partition 0 is of format 1, .*delete the checkpoints topic"):
+    monkeypatch.setattr(checkpoints, "FORMAT", 1)
+    with pytest.raises(Newer, match=r"checkpoint 2 of partition 0 is of format 2, .*delete the checkpoints topic"):
         owner(kept)
 
 
@@ -131,7 +133,7 @@ def read_newer(kept: dict[str, Any], what: str) -> None:
         case "bundle" | "command":
             entry = unpack(base64.b64decode(kept[what]))
             assert isinstance(entry, Bundle | Command)
-            unpack(pack(msgspec.structs.replace(entry, format=entries.FORMAT + 1)))
+            unpack(msgspec.msgpack.encode(msgspec.structs.replace(entry, format=entries.FORMAT + 1)))
         case "intent":
             newer = f"stream-monitor:{intents.FORMAT + 1}:"
             from_metadata(kept["intent"].replace(f"stream-monitor:{intents.FORMAT}:", newer))
@@ -142,10 +144,64 @@ def read_newer(kept: dict[str, Any], what: str) -> None:
             config_from_plain({**kept["config"], "format": config_plain.FORMAT + 1})
 
 
-@pytest.mark.parametrize("what", ["bundle", "command", "intent", "reference", "config"])
-def test_what_a_newer_release_wrote_is_refused(kept: dict[str, Any], what: str) -> None:
-    with pytest.raises(Newer, match=r"is of format 2, this release knows up to 1: "):
+@pytest.mark.parametrize(
+    ("what", "known"),
+    [
+        ("bundle", entries.FORMAT),
+        ("command", entries.FORMAT),
+        ("intent", intents.FORMAT),
+        ("reference", references.FORMAT),
+        ("config", config_plain.FORMAT),
+    ],
+)
+def test_what_a_newer_release_wrote_is_refused(kept: dict[str, Any], what: str, known: int) -> None:
+    with pytest.raises(Newer, match=rf"is of format {known + 1}, this release knows up to {known}: "):
         read_newer(kept, what)
+
+
+@pytest.fixture(scope="module")
+def older() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(OLDER.read_text())
+    return found
+
+
+def test_what_is_written_says_its_format(kept: dict[str, Any], older: dict[str, Any]) -> None:
+    """And what says nothing is of format 1, which is what it was before formats were said."""
+    for of, format in ((kept, 2), (older, 1)):
+        for what in ("bundle", "command"):
+            assert msgspec.msgpack.decode(base64.b64decode(of[what]))[-1] == format
+        assert msgspec.msgpack.decode(base64.b64decode(of["reference"]))[-1] == format
+        assert msgspec.msgpack.decode(base64.b64decode(of["checkpoint"][-1][1]))[-1] == format
+        silent = msgspec.msgpack.encode(msgspec.msgpack.decode(base64.b64decode(of["reference"]))[:-1])
+        assert references._DECODER.decode(silent).format == 1
+
+
+def test_the_cells_of_an_older_release_are_refused_with_the_way_out(older: dict[str, Any]) -> None:
+    with pytest.raises(
+        Older,
+        match=r"^a bundle in the panes topic, partition 0 offset 0, is of format 1, this release reads 2 and none "
+        r"before: give the service a new kafka\.prefix and kafka\.group, and kafka\.start",
+    ):
+        owner(older).read(base64.b64decode(older["bundle"]))
+    with pytest.raises(
+        Older, match=r"^the reference of m, in the references topic, is of format 1, .*: promote one anew"
+    ):
+        unpack_reference(base64.b64decode(older["reference"]))
+
+
+def test_a_checkpoint_of_an_older_release_is_rebuilt_with_an_alarm(older: dict[str, Any]) -> None:
+    here = owner(older)
+    assert here.at == 0
+    assert here.alarm == (
+        "partition 0 is rebuilt from offset 0 on: its checkpoints are of format 1, this release reads 2 and none before"
+    )
+
+
+def test_what_an_older_release_kept_without_cells_is_read(older: dict[str, Any]) -> None:
+    assert from_metadata(older["intent"]) == INTENT
+    assert isinstance(unpack(base64.b64decode(older["command"])), Command)
+    assert config_from_plain(older["config"]).models["m"].window == MODEL.window
+    assert list(catalog_of(older).model_layouts()) == ["m"]
 
 
 def test_a_layout_that_reads_otherwise_than_it_was_meant_is_not_taken(caplog: pytest.LogCaptureFixture) -> None:
