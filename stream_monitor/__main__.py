@@ -161,7 +161,9 @@ def parser() -> argparse.ArgumentParser:
         help="for windows.jsonl, verdicts.jsonl, alerts.jsonl and retrain-requests.jsonl; default: replay-NAME",
     )
 
-    p = verb("calibrate", "tell what each model's monitors will see, how soon, and how often they will be wrong", _calibrate)
+    p = verb(
+        "calibrate", "tell what each model's monitors will see, how soon, and how often they will be wrong", _calibrate
+    )
     p.add_argument("config", metavar="monitor.yaml")
     p.add_argument("--model", metavar="NAME", help="one model; default: all that have a reference file")
     p.add_argument(

@@ -138,14 +138,28 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """[from, to) of event time."""
+
+    from_: str = field(default="", metadata={"name": "from"})
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """Where normal is learnt from: exactly one of a file, the first N events, or a span of event time."""
+    """Where normal is learnt from: exactly one of a file, the first N events, a span of event time, or the last days.
+
+    A trailing reference begins as one of the first N events.
+    """
 
     file: str = ""
     features_file: str = ""  # of features that come in a stream of their own; "": they are in `file`
     first: int = 0
     from_: str = field(default="", metadata={"name": "from"})
     to: str = ""
+    trailing: int = field(default=0, metadata=DURATION)
+    every: int = field(default=0, metadata=DURATION)  # between two trailing references; 0: an eighth of `trailing`
+    exclude: tuple[Span, ...] = ()  # of what trails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

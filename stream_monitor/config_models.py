@@ -183,23 +183,45 @@ def _columns(path: str, model: Model) -> Iterator[Finding]:
 
 def _reference(path: str, model: Model) -> Iterator[Finding]:
     r = model.reference
-    ways = [name for name, given in (("file", r.file), ("first", r.first), ("from", r.from_ or r.to)) if given]
+    first = r.first and not r.trailing  # what trails begins with the first events
+    given = (("file", r.file), ("first", first), ("from", r.from_ or r.to), ("trailing", r.trailing))
+    ways = [name for name, some in given if some]
     if len(ways) > 1:
-        yield path, f"exactly one of file, first, or from and to; given are {' and '.join(ways)}"
+        yield path, f"exactly one of file, first, from and to, or trailing; given are {' and '.join(ways)}"
+    yield from _trailing(path, model)
     if r.features_file and (model.features is None or not r.file):
         yield f"{path}.features_file", "is for features that come in a topic of their own, beside a `file`"
     if r.first < 0:
         yield f"{path}.first", "must be a number of events above 0"
     if r.from_ or r.to:
-        ends = []
-        for name, text in (("from", r.from_), ("to", r.to)):
-            at = instant(text)
-            if at is None:
-                yield f"{path}.{name}", f"expected an RFC 3339 time with an offset, not {text!r}" if text else "missing"
-            else:
-                ends.append(at)
-        if len(ends) == 2 and ends[0] >= ends[1]:
-            yield f"{path}.to", "must be later than from"
+        yield from _span(path, r.from_, r.to)
+
+
+def _trailing(path: str, model: Model) -> Iterator[Finding]:
+    r = model.reference
+    if not r.trailing:
+        for name, given in (("every", r.every), ("exclude", r.exclude)):
+            if given:
+                yield f"{path}.{name}", "is for a reference that trails: beside `trailing`"
+        return
+    if r.trailing < 2 * model.window.size:
+        yield f"{path}.trailing", "must be at least two windows long"
+    if r.every > r.trailing:
+        yield f"{path}.every", "must be at most as long as `trailing`, or some time is in no reference"
+    for i, span in enumerate(r.exclude):
+        yield from _span(f"{path}.exclude[{i}]", span.from_, span.to)
+
+
+def _span(path: str, begin: str, end: str) -> Iterator[Finding]:
+    ends = []
+    for name, text in (("from", begin), ("to", end)):
+        at = instant(text)
+        if at is None:
+            yield f"{path}.{name}", f"expected an RFC 3339 time with an offset, not {text!r}" if text else "missing"
+        else:
+            ends.append(at)
+    if len(ends) == 2 and ends[0] >= ends[1]:
+        yield f"{path}.to", "must be later than from"
 
 
 def _window(path: str, model: Model) -> Iterator[Finding]:

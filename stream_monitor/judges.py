@@ -22,6 +22,7 @@ from detectors.layouts import Layout
 from stream_monitor.config import Model
 from stream_monitor.monitors import Monitor, monitors_of
 from stream_monitor.references import Reference
+from stream_monitor.trailing import touched
 
 LEAST: Final = 8  # windows of the reference from which their spread is learnt
 SHORTER: Final = 20  # windows that a short reference is cut into
@@ -131,7 +132,8 @@ class Judge:
         for start, counts in self._panes:
             if first <= start // size < last:
                 volumes[start // size - first] += counts.rows
-        return volumes
+        holes = self.reference.holes
+        return [v for i, v in enumerate(volumes, first) if not touched(i * size, size, holes)]
 
     @cached_property
     def _budget(self) -> float:

@@ -3,12 +3,13 @@
     raw panes -> enough rows -> layout -> taps take it up -> panes wholly under it -> first N rows -> reference
 
 The panes of a reference are kept as fine as the tap counts them, up to MOST of them; beyond, neighbours are added up in
-pairs, which any order of arrival does alike. A reference can also be a span of the past, promoted by command.
+pairs, which any order of arrival does alike. A reference can also be a span of the past, promoted by command, or trail
+behind the present (trailing.py): then panes go on being gathered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from detectors.counts import Counts, merge
@@ -21,11 +22,13 @@ from stream_monitor.moments import epoch_ms, rfc3339
 from stream_monitor.outputs import Output
 from stream_monitor.references import Reference, layout_from_raw, pack_reference, unpack_reference
 from stream_monitor.states import State
+from stream_monitor.trailing import due, holes, let_go, touched
 from stream_monitor.units import keys_of
 from stream_monitor.windows import unit_ms
 
 FIRST: Final = 10_000  # rows of a reference, unless the configuration says otherwise
 LAYOUT_ROWS: Final = 5_000  # rows that a layout is learnt from, or as many as the reference is to have if that is less
+FAR: Final = 1 << 62  # later than any time
 MOST: Final = 4_096  # panes gathered per segment
 
 
@@ -38,7 +41,8 @@ def learn(state: State, name: str, catalog: Catalog) -> list[Output]:
         return _learn_layout(state, name, model, known, catalog)
     if not known.reference:
         return _learn_reference(state, name, model, known, catalog)
-    return []
+    end = due(model, known)
+    return [] if end is None else _renew(state, name, model, known, end, catalog)
 
 
 def progress(state: State, name: str) -> str:
@@ -60,7 +64,8 @@ def progress(state: State, name: str) -> str:
 def gather(state: State, source: Source, record: PaneRecord, catalog: Catalog) -> None:
     """Keep a pane for the reference of its model, if that is still to be learnt."""
     model, known = state.model(record.model), state.models[record.model]
-    if known.reference or model.reference.file or record.layout == RAW_ID or record.layout != known.layout:
+    enough = model.reference.file or (known.reference and not model.reference.trailing)
+    if enough or record.layout == RAW_ID or record.layout != known.layout:
         return
     if model.reference.from_ and not (
         epoch_ms(model.reference.from_) <= record.start_ms < epoch_ms(model.reference.to)
@@ -165,10 +170,43 @@ def _learn_reference(state: State, name: str, model: Model, known: ModelState, c
         for key in sorted(state.gathered)
         if key[0] == name
     }
-    for key in [k for k in state.gathered if k[0] == name]:
-        for start in state.gathered.pop(key):
-            state.touch("l", *key, start)
+    if model.reference.trailing:
+        known.renewed_ms = end
+    else:
+        let_go(state, name, FAR)
     return [adopt(state, name, "", known.learning_pane_ms, known.layout, series, "learnt", catalog)]
+
+
+def _renew(
+    state: State, name: str, model: Model, known: ModelState, end: int, catalog: Catalog
+) -> list[Output]:  # fmt: skip
+    """The reference that trails up to `end`, if the panes without holes are enough; else the one before stays."""
+    length = known.learning_pane_ms
+    known.renewed_ms = end
+    state.touch("m", name)
+    begin = end - model.reference.trailing
+    if known.raw_until_ms is not None:
+        begin = max(begin, known.raw_until_ms)
+    spans = holes(model, known, begin, end)
+    series: dict[str, list[tuple[int, Counts]]] = {}
+    for key in sorted(k for k in state.gathered if k[0] == name):
+        panes = _complete(state, name, known, key[2])
+        some = [(t, p) for t, p in panes if begin <= t and t + length <= end and not touched(t, length, spans)]
+        series[key[2]] = [(start, p.counts()[known.layout]) for start, p in some]
+    let_go(state, name, begin)
+    rows, needed = _rows(series), model.reference.first or FIRST
+    if rows < needed:
+        of = f"{rfc3339(begin)} to {rfc3339(end)}"
+        known.reference_facts = {
+            **known.reference_facts,
+            "note": f"not found anew: {rows} rows without holes from {of}, {needed} needed",
+        }
+        return []
+    source = f"trailing {rfc3339(begin)} to {rfc3339(end)}"
+    made = adopt(state, name, "", length, known.layout, series, source, catalog, holes=spans, anew=False)
+    if begin == end - model.reference.trailing:
+        known.reference_facts["provisional"] = False
+    return [made]
 
 
 def promote_span(
@@ -218,8 +256,9 @@ def _rows(series: dict[str, list[tuple[int, Counts]]]) -> int:
 def adopt(
     state: State, name: str, version: str, pane_ms: int, layout: str,
     series: dict[str, list[tuple[int, Counts]]], source: str, catalog: Catalog,
+    *, holes: Sequence[tuple[int, int]] = (), anew: bool = True,
 ) -> Output:  # fmt: skip
-    """Make counts the reference of a version, "" for the model's; the output that makes it known."""
+    """Make counts the reference of a version, "" for the model's; the output that makes it known. `anew`: see below."""
     reference = Reference(
         model=name,
         version=version,
@@ -228,16 +267,20 @@ def adopt(
         rows=_rows(series),
         series={s: tuple(panes) for s, panes in series.items() if panes},
         source=source,
+        holes=tuple(holes),
     )
     id = catalog.add_blob(pack_reference(reference))
-    set_reference(state, name, version, id, catalog)
+    set_reference(state, name, version, id, catalog, anew=anew)
     now = state.head_state.now_ms
     body = {"model": name, "version": version, "reference": id}
     return Output(kind="reference", model=name, id=id, order=rfc3339(now), revision=0, time_ms=now, body=body)
 
 
-def set_reference(state: State, name: str, version: str, id: str, catalog: Catalog) -> None:
-    """Judge a version ("": every one without its own) against this reference from now on; its memories begin anew."""
+def set_reference(state: State, name: str, version: str, id: str, catalog: Catalog, *, anew: bool = True) -> None:
+    """Judge a version ("": every one without its own) against this reference from now on.
+
+    `anew`: it stands for a model that was trained: the model's age counts from now, and change detectors begin again.
+    """
     known = state.models[name]
     reference = unpack_reference(catalog.blob(id))
     if version:
@@ -247,8 +290,10 @@ def set_reference(state: State, name: str, version: str, id: str, catalog: Catal
         known.reference_facts = _facts(reference, provisional=not state.model(name).reference.file)
     for cached in [k for k in state.derived if k[0] in ("judge", "reference", "scan")]:
         del state.derived[cached]
-    known.trained_ms = known.watermark_ms if known.watermark_ms is not None else known.trained_ms
     state.touch("m", name)
+    if not anew:
+        return
+    known.trained_ms = known.watermark_ms if known.watermark_ms is not None else known.trained_ms
     for key in keys_of(state, name):
         if (not version or key[1] == version) and state.keys[key].series:
             state.keys[key].series = {}
@@ -264,9 +309,7 @@ def put_in_force(state: State, name: str, layout: str, reference: str, catalog: 
     known.layout = catalog.layout(layout).id
     known.reference, known.reference_facts, known.references = "", {}, {}
     known.learning_pane_ms = known.trace_ms = 0
-    for key in [k for k in state.gathered if k[0] == name]:
-        for start in state.gathered.pop(key):
-            state.touch("l", *key, start)
+    let_go(state, name, FAR)
     for cached in [k for k in state.derived if k[0] in ("judge", "reference")]:
         del state.derived[cached]
     state.touch("m", name)

@@ -19,6 +19,7 @@ from stream_monitor.outputs import Output
 from stream_monitor.retrainings import retrain
 from stream_monitor.states import State
 from stream_monitor.summaries import model_output
+from stream_monitor.trailing import exclude_alerts
 from stream_monitor.units import forget, keys_of
 from stream_monitor.verdicts import Judged, judge_window, monitors, settle
 from stream_monitor.watermarks import model_watermark
@@ -173,6 +174,7 @@ def _conclude(state: State, name: str, end_ms: int) -> list[Output]:
     """After all windows of one end: alerts of versions that were superseded, the quiet of the sources, retraining."""
     known, rules = state.models[name], state.model(name).alerts
     now = state.head_state.now_ms
+    exclude_alerts(state, name, end_ms)
     made = _supersede(state, name)
     made += alerts.quieten(known.stream, rules, now)
     known.closed_end_ms = end_ms if known.closed_end_ms is None else max(known.closed_end_ms, end_ms)

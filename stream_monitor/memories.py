@@ -138,6 +138,8 @@ class ModelState(msgspec.Struct, array_like=True):
     note: str = ""  # why the last command did nothing
     documents: int = 0  # revision of the model document
     trace_ms: int = 0  # length of the panes in `traces`
+    renewed_ms: int | None = None  # until where the last trailing reference reached, or was found too thin
+    alarmed: list[tuple[int, int]] = []  # spans of event time in which alerts fired, as far as a reference may trail
 
 
 class WindowState(msgspec.Struct, array_like=True):

@@ -48,6 +48,7 @@ class Reference:
     source: str  # provenance: file name and hash, or the span it was promoted from
     ordered_by: str = "time"  # "rows": it had no times, and its panes are equal numbers of rows
     skipped: int = 0  # rows of the file that could not be read
+    holes: tuple[tuple[int, int], ...] = ()  # [from, to) that was left out, as not normal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class _PackedReference(msgspec.Struct, frozen=True, array_like=True):
     ordered_by: str
     skipped: int
     format: int = 1
+    holes: tuple[tuple[int, int], ...] = ()
 
 
 FORMAT: Final = 2  # of packed references; in 1 the cells of a pane had other numbers
@@ -116,7 +118,8 @@ def pack_reference(reference: Reference) -> bytes:
     series = [(s, [(start, _pack_counts(c)) for start, c in r.series[s]]) for s in sorted(r.series)]
     return msgspec.msgpack.encode(
         _PackedReference(
-            r.model, r.version, r.layout, r.pane_ms, r.rows, series, r.source, r.ordered_by, r.skipped, FORMAT
+            r.model, r.version, r.layout, r.pane_ms, r.rows, series, r.source, r.ordered_by, r.skipped, FORMAT,
+            r.holes,
         )
     )  # fmt: skip
 
@@ -141,6 +144,7 @@ def unpack_reference(data: bytes) -> Reference:
         source=p.source,
         ordered_by=p.ordered_by,
         skipped=p.skipped,
+        holes=p.holes,
     )
 
 
