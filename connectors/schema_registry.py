@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import importlib
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from stream_monitor.interfaces import Schema
 KEPT: Final = 1_000  # schemas at a time
 UNKNOWN_KEPT: Final = 10_000
 UNKNOWN_SECONDS: Final = 30.0  # until an id that the registry did not have is asked for again
+PATIENCE_SECONDS: Final = 1.0  # for an answer; what else there is to do must not wait for a registry that is silent
 
 _KINDS: Final[Mapping[str, Any]] = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSON": "json_schema"}
 _NUMBERS: Final = ("timeout", "max.retries", "retries.wait.ms", "retries.max.wait.ms", "cache.latest.ttl.sec")
@@ -42,7 +45,11 @@ def _number(name: str, value: Any) -> float:
 
 
 class RegistrySchemas:
-    """Schemas of a registry, at most KEPT of them in memory. ValueError or OSError: `options` cannot be used."""
+    """Schemas of a registry, at most KEPT of them in memory. ValueError or OSError: `options` cannot be used.
+
+    A question that is not answered within PATIENCE_SECONDS stays open, and whoever asks it again before it is answered
+    does not wait at all.
+    """
 
     def __init__(
         self, url: str, options: Mapping[str, Any] | None = None, *, clock: Callable[[], float] = time.monotonic
@@ -54,6 +61,7 @@ class RegistrySchemas:
         self._name = ", ".join(map(_without_password, url.split(",")))
         self._known: dict[int, Schema] = {}
         self._unknown: dict[int, float] = {}
+        self._open: dict[int, Future[Schema]] = {}
         self._clock = clock
 
     def schema(self, id: int) -> Schema:
@@ -62,7 +70,7 @@ class RegistrySchemas:
             if self._unknown.get(id, 0.0) > self._clock():
                 raise KeyError(id)
             try:
-                found = self._fetch(id)
+                found = self._answer(id)
             except KeyError:
                 self._unknown.pop(id, None)
                 self._unknown[id] = self._clock() + UNKNOWN_SECONDS
@@ -83,6 +91,21 @@ class RegistrySchemas:
     def close(self) -> None:
         """Let go of the connections."""
         self._client.__exit__()
+
+    def _answer(self, id: int) -> Schema:
+        """What the registry says, if it says it soon."""
+        asked = id in self._open
+        answer = self._open.get(id) or _in_background(partial(self._fetch, id))
+        try:
+            found = answer.result(0 if asked else PATIENCE_SECONDS)
+        except TimeoutError:
+            self._open[id] = answer
+            raise Unreachable(f"schema registry {self._name}: no answer yet to what schema {id} is") from None
+        except BaseException:
+            self._open.pop(id, None)
+            raise
+        self._open.pop(id, None)
+        return found
 
     def _fetch(self, id: int) -> Schema:
         found = self._asked(partial(self._client.get_schema, id))
@@ -119,6 +142,20 @@ class RegistrySchemas:
         except Exception as error:  # which library's errors they are depends on the client's version
             why = str(error) or type(error).__name__
         raise Unreachable(f"schema registry {self._name}: {why}")
+
+
+def _in_background(ask: Callable[[], Schema]) -> Future[Schema]:
+    """The answer to come. Why not an executor: its threads would hold up the end of the process."""
+    answer: Future[Schema] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="schema", daemon=True).start()
+    return answer
 
 
 def _without_password(url: str) -> str:

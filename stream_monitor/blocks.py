@@ -40,7 +40,7 @@ class Counting(Protocol):
     """Decodes and counts the events of a block."""
 
     def count(self, intent: Intent, partition: Partition, messages: Sequence[Message]) -> Counted:
-        """The counts of the block. Unreachable: a store does not answer, the same call is made again."""
+        """The counts of the block. Unreachable: a store or a registry does not answer; made again after a while."""
 
     def config_id(self) -> str:
         """The configuration for new blocks, published so that any tap can count them again."""
@@ -83,6 +83,9 @@ class Assigned:
     idle: bool = False
     committed: int | None = None
     hole: int = 0  # offsets right before `to` without a record
+    waiting: str = ""  # why its announced block cannot be counted now; other partitions go on
+    again_at: float = 0.0  # by the tap's clock: when that is tried again
+    end: int = 0  # of its log, as asked while it waits: nothing is read of it then
 
     @classmethod
     def resumed(cls, partition: Partition, intent: Intent) -> Assigned:

@@ -28,6 +28,7 @@ class Report:
     details: Counter[str] = field(default_factory=Counter)
     dead: dict[str, Counter[str]] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)  # topics
 
     def add(self, topic: str, counted: Counted) -> None:
         """A block was published."""
@@ -47,6 +48,15 @@ class Report:
         if what not in self.trouble:
             log.warning("%s: %s", what, why)
         self.trouble[what] = str(why)
+
+    def waits(self, assigned: Iterable[Assigned]) -> None:
+        """Tell of the topics that wait, and of those that do no more."""
+        now = {a.partition[0]: a.waiting for a in assigned if a.waiting}
+        for topic in self.waiting - now.keys():
+            self.works(f"topic {topic} waits")
+        for topic, why in now.items():
+            self.fails(f"topic {topic} waits", why)
+        self.waiting = set(now)
 
     def status(self, assigned: Iterable[Assigned], high: Callable[[Partition], int | None]) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -71,7 +81,8 @@ def _partition(a: Assigned, high: int | None) -> dict[str, Any]:
         "n": a.n,
         "position": a.position,
         "committed": a.committed,
-        "lag": max(0, (a.position if high is None else high) - a.to),
+        "lag": max(0, max(a.position if high is None else high, a.end) - a.to),
         "watermark_ms": a.watermark_ms,
         "idle": a.idle,
+        "waiting": a.waiting,
     }

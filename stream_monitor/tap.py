@@ -13,7 +13,8 @@ Blocks are counted by an executor, one thread in the service, while this thread 
     this thread   | cut, commit 1 | poll poll poll | publish 1, acks, cut, commit 2 | poll poll poll | publish 2 ...
     executor      |               | decode, count 1                                 | decode, count 2
 
-A partition that is taken away meanwhile is heard of in a poll, and what was counted of it is dropped.
+A partition that is taken away meanwhile is heard of in a poll, and what was counted of it is dropped. A block that
+cannot be counted now, as a schema or a store of labels does not answer, waits alone: its partition is read no further.
 """
 
 from __future__ import annotations
@@ -255,15 +256,16 @@ class Tap:
 
     def _hold(self) -> None:
         """Read no more while as much is buffered as may be, but for what announced blocks still lack."""
-        held: frozenset[Partition] = frozenset()
-        if self._full():
-            held = frozenset(p for p, a in self._assigned.items() if a.intent is None or a.complete())
+        full = self._full()
+        held = frozenset(
+            p for p, a in self._assigned.items() if a.waiting or (full and (a.intent is None or a.complete()))
+        )
         if held != self._held:
             self._group.hold(held)
             self._held = held
 
     def _full(self, share: float = 1.0) -> bool:
-        some = self._assigned.values()
+        some = [a for a in self._assigned.values() if not a.waiting]
         events, size = sum(len(a.messages) for a in some), sum(a.bytes for a in some)
         return events >= share * self._limits.events or size >= share * self._limits.bytes
 
@@ -376,7 +378,8 @@ class Tap:
                 config=self._counting.config_id(),
                 layouts=self._counting.layouts(topic),
             )
-            intents.append((a, a.cut(terms, behind=(self._logs.high(a.partition) or 0) > a.position)))
+            behind = max(self._logs.high(a.partition) or 0, a.end) > a.position
+            intents.append((a, a.cut(terms, behind=behind)))
         if not intents:
             return False
         try:
@@ -401,13 +404,21 @@ class Tap:
     def _finish_announced(self) -> None:
         """Count and publish every announced block that has been read whole, then wait for all acknowledgements."""
         if not self._round:
-            self._round = [self._begin(a) for a in self._assigned.values() if a.complete()]
+            now = self._clock()
+            some = self._assigned.values()
+            self._round = [self._begin(a) for a in some if a.complete() and not (a.waiting and now < a.again_at)]
             if not self._round:
                 return
             wait([block.future for block in self._round], self._limits.short_seconds)
-        for block in self._round:
+        for block in list(self._round):
             if block.counted is None and block.future.done():
-                block.counted, messages, seconds = block.future.result()
+                try:
+                    block.counted, messages, seconds = block.future.result()
+                except Unreachable as error:
+                    self._round.remove(block)
+                    self._wait(block, error)
+                    continue
+                block.of.waiting = ""
                 self._report.counting_seconds += seconds
                 reach("tap.counted")
                 if self._owns(block):
@@ -429,7 +440,18 @@ class Tap:
         """Have the announced block counted."""
         intent, partition, messages = a.intent, a.partition, a.block()
         assert intent is not None
-        return _Block(a, intent, messages, self._executor.submit(self._count, intent, partition, messages))
+        began = self._clock()
+        return _Block(a, intent, messages, began, self._executor.submit(self._count, intent, partition, messages))
+
+    def _wait(self, block: _Block, why: Unreachable) -> None:
+        """Count it again after a while; at most half of the time goes into such trials."""
+        a, now = block.of, self._clock()
+        a.waiting, a.again_at = str(why), now + max(self._limits.backoff_seconds, now - block.began)
+        try:
+            found = self._logs.look([a.partition]).get(a.partition)  # a client hears nothing of a log that is not read
+        except Unreachable:
+            return  # polls tell
+        a.end = found.high if found is not None else a.end
 
     def _owns(self, block: _Block) -> bool:
         """Whether its partition was not taken away since, not even to come back."""
@@ -472,6 +494,7 @@ class Tap:
         self._publisher.send(f"{self._rules.prefix}dead-letters", None, value, message.key(), headers)
 
     def _note(self) -> None:
+        self._report.waits(self._assigned.values())
         self._status = self._report.status(self._assigned.values(), self._logs.high)
 
 
@@ -482,6 +505,7 @@ class _Block:
     of: Assigned
     intent: Intent
     messages: list[Any]
+    began: float
     future: Future[tuple[Counted, list[tuple[int, bytes]], float]]
     counted: Counted | None = None  # taken from the future, and its messages sent
 

@@ -18,6 +18,7 @@ from deploy.kafka.node import free_port
 from deploy.kafka.registry import Registry
 from stream_monitor.errors import Unreachable
 from stream_monitor.interfaces import Schema, Schemas
+from tests.servers import wait_until
 
 _NUMBERS = itertools.count()
 TYPES = {"avro": "AVRO", "protobuf": "PROTOBUF", "json_schema": "JSON"}
@@ -150,7 +151,41 @@ def test_silence_is_unreachable_and_known_schemas_need_no_answer(place: Place) -
         assert schemas.schema(first) == known
     place.silence(False)
     schemas.ping()
-    assert schemas.schema(second).text
+    wait_until(lambda: found(schemas, second), 30, "an answer")  # the last silence may still be told of
+
+
+def test_a_silent_registry_keeps_nobody_waiting_twice(
+    schema_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question stays open: who asks it again does not wait, and finds the answer once it is there."""
+    monkeypatch.setattr("connectors.schema_registry.PATIENCE_SECONDS", 0.1)
+    asked: list[int] = []
+    with (
+        closing(RegistrySchemas(schema_registry.url, {"timeout": 60})) as schemas,
+        closing(Real(schema_registry)) as real,
+    ):
+        id = real.register(Schema(kind="avro", text=inner(f"Silent{next(_NUMBERS)}")))
+        fetch = schemas._fetch
+
+        def counted(id: int) -> Schema:
+            asked.append(id)
+            return fetch(id)
+
+        monkeypatch.setattr(schemas, "_fetch", counted)
+        schema_registry.freeze()
+        for _ in range(1_000):
+            with pytest.raises(Unreachable, match=f"no answer yet to what schema {id} is"):
+                schemas.schema(id)
+        schema_registry.thaw()
+        wait_until(lambda: found(schemas, id), 30, "an answer")
+        assert asked == [id]
+
+
+def found(schemas: Schemas, id: int) -> bool:
+    try:
+        return schemas.schema(id).kind == "avro"
+    except Unreachable:
+        return False
 
 
 def test_what_is_no_registry_is_unreachable_not_empty(schema_registry: Registry) -> None:

@@ -1,4 +1,8 @@
-"""A real tap on a real Kafka: Avro events counted as the same events in JSON are, while the registry comes and goes."""
+"""A real tap on a real Kafka: Avro events counted as the same events in JSON are, while the registry comes and goes.
+
+JSON topic   0 ... HALF | HALF ... 2 HALF, and on: counted while the registry is frozen |
+Avro topic   0 ... HALF | HALF ... 2 HALF, under a schema that is not known yet: waits  | counted, all the same
+"""
 
 from __future__ import annotations
 
@@ -137,19 +141,30 @@ def test_avro_is_counted_as_json_is_through_a_registry_that_fell_silent(
         def counted() -> dict[str, int]:
             return dict(tap.status()["events"])
 
+        def lags() -> dict[str, int]:
+            found: Counter[str] = Counter()
+            for a in tap.status()["assigned"]:
+                found[a["topic"]] += a["lag"]
+            return dict(found)
+
         place.events(0, 0)
         rounds(lambda: counted() == {"json": HALF, "avro": HALF})
         schema_registry.freeze()
         place.events(1, HALF)
-        rounds(lambda: "schema registry" in tap.status()["reason"])
+        rounds(lambda: f"topic {place.avro} waits: schema registry {schema_registry.url}" in tap.status()["reason"])
         assert not tap.status()["healthy"]
-        rounds(lambda: counted()["json"] == 2 * HALF or "schema registry" in tap.status()["reason"])
+        rounds(lambda: counted()["json"] == 2 * HALF)
+        place.events(1, 2 * HALF)
+        rounds(lambda: counted()["json"] == 3 * HALF)
+        rounds(lambda: lags() == {place.source: 0, place.avro: 2 * HALF + 4})
+        waiting = {a["topic"]: bool(a["waiting"]) for a in tap.status()["assigned"]}
+        assert waiting == {place.source: False, place.avro: True}
         before = tap.status()["dead_letters"][place.avro]
         assert (counted()["avro"], before) == (HALF, {"unknown_schema": 2})
         schema_registry.thaw()
-        rounds(lambda: counted() == {"json": 2 * HALF, "avro": 2 * HALF})
+        rounds(lambda: counted() == {"json": 3 * HALF, "avro": 3 * HALF})
         rounds(lambda: tap.status()["healthy"])
-        assert tap.status()["dead_letters"] == {place.avro: {"unknown_schema": 4}}
+        assert tap.status()["dead_letters"] == {place.avro: {"unknown_schema": 6}}
     assert place.panes("avro") == place.panes("json")
     details = sorted(dict(m.headers())["detail"].decode()[:24] for m in place.read(f"{place.prefix}dead-letters", 0))
-    assert details == ["no schema id in front: t"] * 2 + ["the registry has no sche"] * 2
+    assert details == ["no schema id in front: t"] * 3 + ["the registry has no sche"] * 3

@@ -127,6 +127,7 @@ class Member:
         self.positions: dict[Partition, int] = {}
         self.ended: dict[Partition, int] = {}
         self.held: frozenset[Partition] = frozenset()
+        self.heard: dict[Partition, int] = {}  # the ends of logs; nothing is heard of one that is held
 
     # Group
 
@@ -168,6 +169,7 @@ class Member:
             if p[0] not in self.cluster.logs or p in self.held:
                 continue
             log = self.cluster.log(p)
+            self.heard[p] = log.high
             if not log.low <= position <= log.high:
                 lost.add(p)
                 continue
@@ -225,7 +227,7 @@ class Member:
         return next((r.at for r in self.cluster.log(partition).records if r.time_ms >= time_ms), None)
 
     def high(self, partition: Partition) -> int | None:
-        return self.cluster.log(partition).high if partition[0] in self.cluster.logs else None
+        return self.heard.get(partition) if partition[0] in self.cluster.logs else None
 
 
 class Post:
