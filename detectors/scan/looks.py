@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.scan.components import Component
+from detectors.scan.functionals import Component
 from detectors.scan.scores import joint_p, joint_t2, p_values, scores
 from detectors.scan.units import LEAST_EVENTS, Unit
 from detectors.scan.windows import JOINT, Crossing, Series, lasting

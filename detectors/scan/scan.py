@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,12 @@ SHARES: Final = {  # of the budget, of those groups that are there
     "labels": 0.1,
     "segments": 0.1,
 }
+SEGMENT_SHARES: Final = {  # of the share of segments: what a segment, with fewer events, is looked at for
+    "location": 0.5,
+    "strays": 0.2,  # far shifts land where the segment's reference has nothing, and no score
+    "categories": 0.15,
+    "quality": 0.15,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +64,7 @@ class Scan:
         starts = np.arange(first, last + 1, dtype=np.int64) * pane_ms
         learnt = {ALL: components_of(layout, merge(c for _, c in whole))}
         for segment in sorted(s for s in series if s != ALL and series[s]):
-            learnt[segment] = components_of(layout, merge(c for _, c in series[segment]), frozenset({"location"}))
+            learnt[segment] = components_of(layout, merge(c for _, c in series[segment]), frozenset(SEGMENT_SHARES))
         vectors = {}
         for name, of in learnt.items():
             vectors[name] = np.zeros((len(starts), of.entries))
@@ -76,30 +83,40 @@ class Scan:
     ) -> Scan:
         """The same from vectors of the reference's panes, those without events being zeros."""
         segments = [s for s in of if s != ALL]
-        groups = [c.group for c in of[ALL].of]
-        budgets, per_segment = budgets_of(groups, bool(segments), MARGIN / panes_between_false_alarms)
-        located = sum(len(of[s].of) for s in segments)
+        whole, within = budgets_of(
+            [c.group for c in of[ALL].of],
+            [c.group for s in segments for c in of[s].of],
+            MARGIN / panes_between_false_alarms,
+        )
         units: dict[str, Unit] = {}
         of_seasons: tuple[Season, ...] | None = None
         for name in (ALL, *segments):
-            share = budgets if name == ALL else {"location": per_segment / max(1, located)}
-            unit = calibrated(name, of[name], vectors[name], starts_ms, pane_ms, share, of_seasons=of_seasons)
+            budgets = whole if name == ALL else within
+            unit = calibrated(name, of[name], vectors[name], starts_ms, pane_ms, budgets, of_seasons=of_seasons)
             if unit is not None:
                 units[name] = unit
                 of_seasons = unit.seasons if name == ALL else of_seasons
         return cls(units=units)
 
 
-def budgets_of(groups: Sequence[str], segments: bool, per_pane: float) -> tuple[dict[str, float], float]:
-    """False findings per pane: of each group's component, and of all segments together.
+def budgets_of(
+    groups: Sequence[str], within: Sequence[str], per_pane: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """False findings per pane of a component of each group: of all events, and within segments.
 
-    >>> of, segments = budgets_of(["location", "location", "quality"], False, 0.4)
-    >>> round(of["location"], 3), round(of["joint"], 3), round(of["quality"], 3), segments
-    (0.086, 0.171, 0.057, 0.0)
+    `groups` and `within` name the group of each component, the latter of all segments together.
+
+    >>> whole, segments = budgets_of(["location", "location", "quality"], [], 0.4)
+    >>> round(whole["location"], 3), round(whole["joint"], 3), round(whole["quality"], 3), segments
+    (0.086, 0.171, 0.057, {})
+    >>> budgets_of(["location"], ["location"] * 5, 0.25)
+    ({'location': 0.15}, {'location': 0.02})
     """
-    sizes = {g: groups.count(g) for g in dict.fromkeys(groups)}
-    if sizes.get("location", 0) > 1:
+    sizes = Counter(groups)
+    if sizes["location"] > 1:
         sizes["joint"] = 1
-    present = sum(SHARES[g] for g in sizes) + (SHARES["segments"] if segments else 0.0)
-    of = {g: per_pane * SHARES[g] / present / size for g, size in sizes.items()}
-    return of, per_pane * SHARES["segments"] / present if segments else 0.0
+    present = sum(SHARES[g] for g in sizes if sizes[g]) + (SHARES["segments"] if within else 0.0)
+    whole = {g: per_pane * SHARES[g] / present / size for g, size in sizes.items() if size}
+    parts = Counter(within)
+    left = per_pane * SHARES["segments"] / max(present * sum(SEGMENT_SHARES[g] for g in parts), 1e-300)
+    return whole, {g: left * SEGMENT_SHARES[g] / size for g, size in parts.items()}

@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.scan.components import GROUPS, Components
+from detectors.scan.components import Components
 from detectors.scan.dependence import dependence
+from detectors.scan.functionals import GROUPS
 from detectors.scan.seasons import Season, seasons
 from detectors.scan.tails import student_bound
 

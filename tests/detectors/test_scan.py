@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from detectors.layouts import HEAD, CategoricalLayout, Layout, NumericLayout
 from detectors.scan import Scan, look, needed
 from detectors.scan.dependence import dependence
 from detectors.scan.plans import delays, plans
-from detectors.scan.scan import ALL, SHARES, budgets_of
+from detectors.scan.scan import ALL, SEGMENT_SHARES, SHARES, budgets_of
 from detectors.scan.seasons import seasons
 from detectors.scan.tails import deviance_root, student_tail
 from detectors.scan.windows import Series, crossings
@@ -34,19 +36,19 @@ LAYOUT = Layout(
 COUNTRIES = (0.6, 0.3, 0.1)
 
 
-def panes(x: Floats, codes: NDArray[np.int64], first: int = 0) -> list[tuple[int, Counts]]:
-    """Panes of PANE events: x is (events, 2); a code of 3 is a country never seen."""
+def panes(x: Floats, codes: NDArray[np.int64], first: int = 0, size: int = PANE) -> list[tuple[int, Counts]]:
+    """Panes of `size` events: x is (events, 2); a code of 3 is a country never seen."""
     cells = []
     for j, name in enumerate(("amount", "age")):
         cells.append(LAYOUT.offsets["features", name] + HEAD + np.searchsorted(EDGES, x[:, j], side="right"))
     cells.append(LAYOUT.offsets["features", "country"] + HEAD + codes)
     found = []
-    for i in range(len(x) // PANE):
-        some = np.concatenate([c[i * PANE : (i + 1) * PANE] for c in cells])
+    for i in range(len(x) // size):
+        some = np.concatenate([c[i * size : (i + 1) * size] for c in cells])
         at, counts = np.unique(some, return_counts=True)
         none = np.zeros(3)
         found.append(
-            ((first + i) * 1000, Counts(rows=PANE, cells=at.astype(np.int32), values=counts, low=none, high=none))
+            ((first + i) * 1000, Counts(rows=size, cells=at.astype(np.int32), values=counts, low=none, high=none))
         )
     return found
 
@@ -220,9 +222,48 @@ def test_a_cycle_is_found_with_its_length_and_snaps_to_the_day() -> None:
 
 
 def test_shares_of_the_budget_add_up() -> None:
-    of, segments = budgets_of(["location"] * 3 + ["bins"] * 5 + ["labels"], True, 0.01)
-    assert 3 * of["location"] + 5 * of["bins"] + of["labels"] + of["joint"] + segments == pytest.approx(0.01)
+    within = ["location"] * 4 + ["strays"] * 8
+    of, segments = budgets_of(["location"] * 3 + ["bins"] * 5 + ["labels"], within, 0.01)
+    whole = 3 * of["location"] + 5 * of["bins"] + of["labels"] + of["joint"]
+    assert whole + 4 * segments["location"] + 8 * segments["strays"] == pytest.approx(0.01)
     assert sum(SHARES.values()) == pytest.approx(1.0)
+    assert sum(SEGMENT_SHARES.values()) == pytest.approx(1.0)
+
+
+def test_a_segment_sees_what_happens_in_it_alone() -> None:
+    """Half of the events are of a segment: far and near shifts, missing values and new categories in it are found."""
+    rng = np.random.default_rng(12)
+    size = PANE // 2
+
+    def halves(count: int, first: int = 0) -> list[tuple[int, Counts]]:
+        x, codes = draw(rng, count)
+        return panes(x[: count * size], codes[: count * size], first, size)
+
+    def said(later: list[tuple[int, Counts]]) -> list[str]:
+        vectors = unit.components.vectors([c for _, c in later])
+        return [f.component for f in look(unit, 400, vectors).findings]
+
+    reference = {ALL: panes(*draw(rng, 400)), "plan=pro": halves(400)}
+    unit = Scan.calibrated(LAYOUT, reference, panes_between_false_alarms=100_000).units["plan=pro"]
+    assert said(halves(16, 400)) == []
+    for shift in (0.7, 8.0):
+        x, codes = draw(rng, 8)
+        x[:, 0] += shift
+        assert said(panes(x, codes, 400, size))[0].startswith("plan=pro: amount ")
+    x, codes = draw(rng, 8)
+    codes[::10] = 3
+    assert said(panes(x, codes, 400, size)) == ["plan=pro: country share of new categories up"]
+    gone = [(t, replace(c, rows=c.rows + 3)) for t, c in halves(8, 400)]
+    missing = [(t, _with_missing(c, 3)) for t, c in gone]
+    assert "plan=pro: age share missing up" in said(missing)
+
+
+def _with_missing(pane: Counts, rows: int) -> Counts:
+    """The same with so many rows more whose age is missing, and nothing else of them counted."""
+    at = LAYOUT.offsets["features", "age"]
+    cells, values = np.append(pane.cells, at), np.append(pane.values, rows)
+    order = np.argsort(cells)
+    return replace(pane, cells=cells[order].astype(np.int32), values=values[order])
 
 
 def test_the_smallest_change_fills_a_window_to_its_bound(scan: Scan) -> None:

@@ -1,0 +1,161 @@
+"""What is looked at in one column: location and shape by scores of ranks, bins, tails and strays, categories."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.layouts import HEAD, CategoricalLayout, NumericLayout
+from detectors.learning import FENCE
+from detectors.scan.functionals import Component, Floats, Rows
+
+MOMENTS: Final = ("mean", "spread", "skewness", "peakedness")
+BIN_GROUPS: Final = 10
+TAILS: Final = (0.01, 0.05)
+MOST_CATEGORIES: Final = 20  # with a component of their own
+
+
+def orthogonal_scores(masses: Floats, most: int = len(MOMENTS)) -> Floats:
+    """Scores of bins, one row a polynomial of the mid-rank (degree 1, 2, ...), of mean 0 and variance 1 in `masses`.
+
+    Of bins of equal mass these are the normalised Legendre polynomials, in the limit of many bins.
+
+    >>> (orthogonal_scores(np.full(1000, 1.0))[:, -1] ** 2).round()
+    array([3., 5., 7., 9.])
+    """
+    share = masses / masses.sum()
+    u = 2 * (np.cumsum(share) - share / 2) - 1
+    inside = share > 0
+    degrees = min(most, int(inside.sum()) - 1)
+    powers = np.polynomial.legendre.legvander(u, max(degrees, 0))
+    _, r = np.linalg.qr(np.sqrt(share)[:, None] * powers)
+    scores = np.linalg.solve(r.T, powers.T)
+    scores *= np.sign(np.diag(r))[:, None]
+    return np.asarray(scores[1:], np.float64)
+
+
+def numeric(
+    rows: Rows, sizes: Rows, spreads: list[float], name: str, of: NumericLayout, at: int, total: Floats, events: int
+) -> None:  # fmt: skip
+    cells = at + HEAD + np.arange(of.bins)
+    masses = total[cells]
+    valid = float(masses.sum())
+    if not valid:
+        rows.add(
+            Component(group="tails", columns=(name,), words="share of values", kind="share"), cells, np.ones(of.bins)
+        )
+        return
+    wild = _wild(of, masses)
+    tame = np.where(wild, 0.0, masses)
+    middles = _middles(of, tame)
+    share, present = tame / tame.sum(), float(tame.sum()) / events
+    centre = float(share @ middles)
+    spread = float(np.sqrt(share @ (middles - centre) ** 2))
+    report = sizes.put(cells, middles - centre)
+    sizes.put(cells, (middles - centre) ** 2)
+    spreads.append(spread)
+    for k, scores in enumerate(orthogonal_scores(tame, len(MOMENTS) if rows.wants("shape") else 1)):
+        third, fourth = float(share @ scores**3), float(share @ scores**4)
+        root = 1 / np.sqrt(present)
+        component = Component(
+            group="shape" if k else "location",
+            columns=(name,),
+            words=MOMENTS[k],
+            kind="score",
+            unit=present,
+            third=third * root,
+            fourth=fourth * root**2 - 3,
+            size=report,
+        )
+        rows.add(component, cells, np.where(wild, 0.0, scores))
+    seen = np.flatnonzero(tame)
+    index = np.arange(of.bins)
+    outside = [
+        ("share far below", "strays", wild & (index < seen[0])),
+        ("share far above", "strays", wild & (index > seen[-1])),
+    ]
+    inside = _bins(tame, wild) if rows.wants("bins") or rows.wants("tails") else []
+    for words, group, some in [*inside, *outside]:
+        if some.any():
+            rows.add(Component(group=group, columns=(name,), words=words, kind="share"), cells, some.astype(np.float64))
+
+
+def _wild(of: NumericLayout, masses: Floats) -> NDArray[np.bool_]:
+    """Bins so far out (5 interquartile ranges beyond the quartiles, or beyond all of the reference) that bursts of
+    junk would land there: they are counted on their own and have no score, so that junk moves no mean."""
+    index = np.arange(of.bins)
+    seen = np.flatnonzero(masses)
+    wild: NDArray[np.bool_] = (index < seen[0]) | (index > seen[-1])
+    edges = np.asarray(of.edges)
+    if len(edges) < 2:
+        return wild
+    until = np.cumsum(masses) / masses.sum()
+    first, third = (int(np.searchsorted(until, q)) for q in (0.25, 0.75))
+    low, high = edges[max(first - 1, 0)], edges[min(third, len(edges) - 1)]
+    if third > first:
+        lower, upper = np.concatenate([[-np.inf], edges]), np.concatenate([edges, [np.inf]])
+        wild |= (upper <= low - 0.95 * FENCE * (high - low)) | (lower >= high + 0.95 * FENCE * (high - low))
+    return wild
+
+
+def _bins(masses: Floats, wild: NDArray[np.bool_]) -> list[tuple[str, str, NDArray[np.bool_]]]:
+    """(words, group, bins) of deciles, tails, and where the reference has nothing inside its range."""
+    share = masses / masses.sum()
+    until = np.cumsum(share)
+    middle = until - share / 2
+    seen = np.flatnonzero(share)
+    found = []
+    group = np.minimum((middle * BIN_GROUPS).astype(np.int64), BIN_GROUPS - 1)
+    used = np.unique(group[share > 0])
+    if len(used) > 2:  # of two, each says what the mean says
+        found += [(f"share of {BIN_GROUPS}th {g + 1}", "bins", (group == g) & ~wild) for g in used.tolist()]
+    for tail in TAILS:
+        found.append((f"share of the lowest {tail:.0%}", "tails", (until <= tail * (1 + 1e-9)) & ~wild))
+        found.append((f"share of the highest {tail:.0%}", "tails", (until - share >= (1 - tail) * (1 - 1e-9)) & ~wild))
+    found.append(("share of unseen values in the range", "tails", (share == 0) & ~wild))
+    distinct, patterns = [], set()
+    for words, where, some in found:
+        pattern = some.tobytes()
+        if pattern not in patterns and not some[seen].all():
+            patterns.add(pattern)
+            distinct.append((words, where, some))
+    return distinct
+
+
+def _middles(of: NumericLayout, masses: Floats) -> Floats:
+    """Where each bin's values are taken to be: its middle, inside the bins that the reference has."""
+    edges = np.asarray(of.edges)
+    if not len(edges):
+        return np.zeros(1)
+    low, high = np.concatenate([edges[:1], edges]), np.concatenate([edges, edges[-1:]])
+    middles = low / 2 + high / 2
+    seen = np.flatnonzero(masses)
+    return np.asarray(np.clip(middles, middles[seen[0]], middles[seen[-1]]), np.float64)
+
+
+def categorical(rows: Rows, name: str, of: CategoricalLayout, at: int, total: Floats) -> None:
+    cells = at + HEAD + np.arange(of.bins)
+    order = np.argsort(-total[cells], kind="stable")
+    order = order[total[cells][order] > 0]
+    for i in order[:MOST_CATEGORIES].tolist():
+        rows.add(
+            Component(group="categories", columns=(name,), words=f"share of {of.categories[i]}", kind="share"),
+            cells[[i]], np.ones(1),
+        )  # fmt: skip
+    rest = order[MOST_CATEGORIES:]
+    if len(rest):
+        component = Component(group="categories", columns=(name,), words="share of rare categories", kind="share")
+        rows.add(component, cells[rest], np.ones(len(rest)))
+    never = [*cells[total[cells] == 0].tolist(), *range(at + HEAD + of.bins, at + of.size)]
+    new = Component(group="categories", columns=(name,), words="share of new categories", kind="share")
+    rows.add(new, np.array(never), np.ones(len(never)))
+
+
+def quality(rows: Rows, name: str, at: int) -> None:
+    rows.add(
+        Component(group="quality", columns=(name,), words="share missing", kind="share"), np.array([at]), np.ones(1)
+    )
+    invalid = Component(group="quality", columns=(name,), words="share invalid", kind="share")
+    rows.add(invalid, np.array([at + 1, at + 2]), np.ones(2))
