@@ -115,14 +115,14 @@ def _unknown(columns: Iterable[str], together: bool, why: str) -> list[Found]:
 def _results(state: State, judge: Judge, of: Calibrated, unit: Unit, window: Window) -> list[Result]:
     back = needed(unit) - 1
     begin, end = -(-window.start_ms // of.pane_ms), window.end_ms // of.pane_ms
-    first = min(begin, end - 1) - back
+    since = min(begin, end - 1)
+    first = since - back
     counts = trace(state, window.key, judge.layout.id, of.pane_ms, first * of.pane_ms, end * of.pane_ms)
     vectors = np.zeros((len(counts), unit.components.entries))
     there = [i for i, c in enumerate(counts) if c is not None]
     if there:
         vectors[there] = unit.components.vectors([c for c in counts if c is not None])
     begun = there[0] if there else len(counts)  # before it is no silence, but nothing kept
-    since = max(begin, first + 1) - 1
     return list(look(unit, first + begun, vectors[begun:], since=since).results)
 
 
@@ -151,6 +151,9 @@ def _found(column: str | None, result: Result, pane_ms: int) -> Found:
 def _reason(result: Result, pane_ms: int) -> str:
     size = f"{result.size:+.3g}{'' if result.unit == 'units' else ' ' + result.unit}"
     seconds = result.panes * pane_ms // 1_000
+    if result.over is not None:
+        was = f"{rfc3339(result.onset * pane_ms)} to {rfc3339(result.over * pane_ms)}"
+        return f"{result.component} ({size}) was drift from {was}; since then p {result.p_value:.2g}"
     said = f"{result.component} ({size}) over the last {seconds} s; p {result.p_value:.2g}, bound {result.alpha:.2g}"
     if result.glitch:
         return f"{said}; two panes alone make it: a burst of outliers, no drift"

@@ -81,7 +81,7 @@ class Components:
 def components_of(layout: Layout, whole: Counts, only: frozenset[str] | None = None) -> Components:
     """What there is to look at under `layout`, with all of the reference for scores; `only` some groups.
 
-    >>> from detectors.layouts import OUTCOME_CELLS
+    >>> from detectors.layouts import HEAD, OUTCOME_CELLS
     >>> layout = Layout(pane_ms=1, features={"a": NumericLayout(edges=(0.0, 1.0, 2.0, 3.0))}, predictions={})
     >>> body = OUTCOME_CELLS + HEAD
     >>> pane = Counts(rows=8, cells=np.arange(body + 1, body + 4, dtype=np.int32), values=np.array([2, 4, 2]),

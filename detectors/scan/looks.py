@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from detectors.scan.functionals import Component
 from detectors.scan.scores import joint_p, joint_t2, p_values, scores
 from detectors.scan.units import LEAST_EVENTS, Unit
-from detectors.scan.windows import JOINT, Crossing, Series, lasting
+from detectors.scan.windows import JOINT, Crossing, Ended, Series, ended, lasting
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -21,6 +21,7 @@ ALL: Final = "all"
 TOGETHER: Final = "all columns"  # the subject of T^2
 PLAIN: Final = 0.7
 TRIED: Final = 4  # crossings of one subject that are asked whether they last
+ENDED: Final = 16  # crossings of one subject that are asked whether they are over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,9 @@ class Result:
     """What was found of one subject: a column, "all columns" (their location together), "dependence", "label residual".
 
     Its most telling component and window: the one with the smallest p-value relative to its bound. `drift` says that
-    the p-value is within the bound and that it lasts; `glitch` that two panes alone make it. Without a window of 25
-    effective events `p_value` is None: nothing is known.
+    the p-value is within the bound, that it lasts and is not over; `glitch` that two panes alone make it; `over` is the
+    pane from which on a change that was there is there no more: p-value and end are then of the panes since. Without a
+    window of 25 effective events `p_value` is None: nothing is known.
     """
 
     subject: str
@@ -38,6 +40,7 @@ class Result:
     columns: tuple[str, ...]
     drift: bool
     glitch: bool
+    over: int | None
     p_value: float | None
     alpha: float  # what the p-value is held against: false findings tolerated in this component at one look
     z: float
@@ -102,7 +105,8 @@ def look(unit: Unit, first: int, vectors: Floats, since: int | None = None) -> L
         w = at[of.end, of.scale]
         return whole[w], exposed[:, w]
 
-    results = [_result(series, found, n, window) for found, n in zip(tried, effective, strict=True)]
+    asked = len(vectors) - 1 if since is None else max(since - first, 0)  # the first look
+    results = [_result(series, found, n, window, asked) for found, n in zip(tried, effective, strict=True)]
     if unit.joint is not None:
         t2 = joint_t2(unit, sums, exposed, scales)
         p, alphas = joint_p(unit, t2), unit.joint.alphas[scales]
@@ -111,7 +115,7 @@ def look(unit: Unit, first: int, vectors: Floats, since: int | None = None) -> L
             Crossing(int(ends[w]), int(scales[w]), JOINT, float(np.sqrt(t2[w])), float(p[w]), float(alphas[w]))
             for w in order
         ]
-        results.append(_result(series, together, float(got.effective[:, unit.joint.of].max()), window))
+        results.append(_result(series, together, float(got.effective[:, unit.joint.of].max()), window, asked))
     return Look(unit=unit.name, pane=last, results=tuple(results))
 
 
@@ -139,13 +143,23 @@ def needed(unit: Unit) -> int:
 
 
 def _result(
-    series: Series, tried: list[Crossing], effective: float, window: Callable[[Crossing], tuple[Floats, Floats]]
+    series: Series,
+    tried: list[Crossing],
+    effective: float,
+    window: Callable[[Crossing], tuple[Floats, Floats]],
+    asked: int,
 ) -> Result:
-    """The first crossing that lasts, else the most telling window; `window` gives sums and exposures of one."""
+    """The first crossing that is drift, else the most telling window; `window` gives sums and exposures of one.
+
+    `asked` is the row of the first look.
+    """
     tried = sorted(tried, key=lambda c: c.p / c.alpha) if len(tried) > 1 else tried
-    crossing = [c for c in _plainest(series.unit, tried)[:TRIED] if c.p <= c.alpha]
-    drift = next((c for c in crossing if lasting(series, c)), None)
-    best = drift or tried[0]
+    crossing = [c for c in tried if c.p <= c.alpha]
+    standing, gone = _standing(series, crossing, asked)
+    drift = next((c for c in standing if lasting(series, c)), None)
+    if not standing and gone is not None:
+        return _over(series, *gone, effective, asked)
+    best = drift or (standing or tried)[0]
     unit = series.unit
     onset = _onset(series, best) if crossing else series.first + _window(series, best).start
     sums, exposed = window(best)
@@ -160,6 +174,7 @@ def _result(
         columns=_columns(unit, best),
         drift=drift is not None,
         glitch=bool(crossing) and drift is None,
+        over=None,
         p_value=best.p if effective >= LEAST_EVENTS else None,
         alpha=best.alpha,
         z=best.z,
@@ -170,6 +185,56 @@ def _result(
         size=size,
         unit=of_unit,
         sooner=_sooner(series, best) if drift is not None else "",
+    )
+
+
+def _standing(
+    series: Series, crossing: list[Crossing], asked: int
+) -> tuple[list[Crossing], tuple[Crossing, Ended] | None]:
+    """The crossings to believe first that are not over, at most TRIED, and the first that is."""
+    standing: list[Crossing] = []
+    gone: tuple[Crossing, Ended] | None = None
+    since: dict[tuple[int, bool], int] = {}  # a component's change one way: the first look at which it is over
+    for c in _plainest(series.unit, crossing)[:ENDED]:
+        now, way = max(c.end, asked), (c.component, c.z > 0)
+        if now >= since.get(way, now + 1):
+            continue
+        found = ended(series, c, now, gone[1].run.end if gone else None)
+        if found is None:
+            standing.append(c)
+            if len(standing) == TRIED:
+                break
+        else:
+            since[way] = min(now, since.get(way, now))
+            gone = gone or (c, found)
+    if gone is not None:  # those before it have not been asked with what it tells
+        standing = [c for c in standing if ended(series, c, max(c.end, asked), gone[1].run.end) is None]
+    return standing, gone
+
+
+def _over(series: Series, of: Crossing, found: Ended, effective: float, asked: int) -> Result:
+    """Of a change that is over: its size and beginning, and how likely the panes since are."""
+    unit = series.unit
+    run = slice(found.run.start, found.run.end)
+    size, of_unit = _size(unit, of, series.vectors[run].sum(axis=0), series.exposures[:, run].sum(axis=1))
+    return Result(
+        subject=_subject(unit, of),
+        component=words(unit, of),
+        group="joint" if of.component == JOINT else _component(unit, of).group,
+        columns=_columns(unit, of),
+        drift=False,
+        glitch=False,
+        over=series.first + found.run.end,
+        p_value=found.p if effective >= LEAST_EVENTS else None,
+        alpha=of.alpha,
+        z=of.z,
+        panes=unit.scales[of.scale],
+        end=max(asked, of.end) + series.first,
+        onset=series.first + found.run.start,
+        effective=effective,
+        size=size,
+        unit=of_unit,
+        sooner="",
     )
 
 

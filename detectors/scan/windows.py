@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.scan.ends import Run, over, score_gains, share_gains, strongest
 from detectors.scan.scores import joint_p, joint_t2, p_values, scores
 from detectors.scan.units import Unit
 
@@ -96,6 +97,87 @@ def _crossings(series: Series, ends: Integers, scale: int, sums: Floats, exposed
             for w in np.flatnonzero(p <= alpha).tolist()
         ]
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A change that is over: its panes (rows of the series, the end exclusive), and p of those since."""
+
+    run: Run
+    p: float
+
+
+def drifting(series: Series, of: Crossing, until: int | None = None) -> bool:
+    """Whether a crossing is drift as of row `until` (by default its window's end): it lasts, and is not over."""
+    return ended(series, of, until) is None and lasting(series, of)
+
+
+def ended(series: Series, of: Crossing, until: int | None = None, known: int | None = None) -> Ended | None:
+    """The change that a crossing is due to, if it is over as of row `until`; None while it goes on.
+
+    Another component may have told already that a change of the same column is over from row `known` on: it is the
+    same change, then, unless the panes since are the likelier under it by 1 / sqrt(alpha) too. Nothing is over whose
+    last panes are beyond the bound by themselves.
+    """
+    unit = series.unit
+    begin, end = of.end + 1 - unit.scales[of.scale], max(of.end, of.end if until is None else until) + 1
+    rows = slice(begin, end)
+    run, gains = _joint_gains(series, of, rows) if of.component == JOINT else _gains(series, of, rows)
+    since = over(gains[run.start :], of.alpha)
+    if since is not None:
+        since += run.start
+    elif known is not None and begin < known < end and gains[known - begin :].sum() > 0.5 * np.log(of.alpha):
+        since = known - begin
+    if since is None:
+        return None
+    p = _p(series, of, slice(begin + since, end))
+    return Ended(Run(begin + min(run.start, since), begin + since), p) if p > of.alpha else None
+
+
+def _p(series: Series, of: Crossing, rows: slice) -> float:
+    """P-value of a crossing's component in other panes."""
+    unit = series.unit
+    sums = series.vectors[rows, : len(unit.components.of)].sum(axis=0)[None, :]
+    exposed = series.exposures[:, rows].sum(axis=1)[:, None]
+    if of.component == JOINT:
+        return float(joint_p(unit, joint_t2(unit, sums, exposed, of.scale))[0])
+    some = np.array([of.component])
+    got = scores(unit, sums[:, some], exposed, of.scale, some)
+    return float(p_values(unit, got.z[0], got.effective[0], some, of.scale)[0])
+
+
+def _gains(series: Series, of: Crossing, rows: slice) -> tuple[Run, Floats]:
+    """The run of panes that makes a crossing, and pane by pane how much likelier no change is than that one."""
+    unit, c = series.unit, of.component
+    values, exposures = series.vectors[rows, c], series.exposures[int(unit.per[c]), rows]
+    events, expected = exposures[:, 0], exposures @ unit.coefficients[:, c]
+    run = strongest(np.sign(of.z) * (values - expected), events)
+    inside = slice(run.start, run.end)
+    many, inflation = max(float(events[inside].sum()), 1e-9), float(unit.inflation[c, of.scale])
+    if unit.share[c]:
+        least = unit.flat[unit.per[c]] / 2
+        usual = np.clip(expected / np.maximum(events, 1e-9), least, 1 - least)
+        changed = np.full(len(events), (float(values[inside].sum()) + 0.5) / (many + 1))
+        return run, share_gains(values, events, usual, changed, inflation * float(unit.excess[c]))
+    size = float((values - expected)[inside].sum()) / many
+    return run, score_gains(values - expected, events, size, float(unit.variance[c]) * inflation)
+
+
+def _joint_gains(series: Series, of: Crossing, rows: slice) -> tuple[Run, Floats]:
+    """The same of the location of all columns together, along the direction in which it moved."""
+    unit = series.unit
+    joint = unit.joint
+    assert joint is not None
+    values, events = series.vectors[rows, : len(unit.components.of)], series.exposures[0, rows, 0]
+    whitened = (values[:, joint.of] - series.exposures[0, rows] @ unit.coefficients[:, joint.of]) @ joint.weights
+    run = strongest(whitened @ whitened.sum(axis=0), events)
+    inside = slice(run.start, run.end)
+    many = max(float(events[inside].sum()), 1e-9)
+    mean = whitened[inside].sum(axis=0) / many
+    inflation = joint.inflation[:, of.scale]
+    length = max(float(np.sqrt(mean @ mean)), 1e-300)
+    size = max(length**2 - float(inflation.sum()) / many, 0.0) / length  # less what chance adds to a length
+    return run, score_gains(whitened @ (mean / length), events, size, float(mean**2 @ inflation) / length**2)
 
 
 def lasting(series: Series, of: Crossing) -> bool:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from detectors.counts import Counts
 from detectors.layouts import HEAD, CategoricalLayout, Layout, NumericLayout
-from detectors.scan import Scan, look, needed
+from detectors.scan import Result, Scan, look, needed
 from detectors.scan.dependence import dependence
 from detectors.scan.plans import delays, plans
 from detectors.scan.scan import ALL, SEGMENT_SHARES, SHARES, budgets_of
@@ -124,12 +124,51 @@ def test_a_new_category_is_found_at_once(scan: Scan) -> None:
 
 
 def test_one_burst_of_junk_is_a_glitch_not_drift(scan: Scan) -> None:
-    x, codes = draw(np.random.default_rng(5), 32)
-    x[20 * PANE : 20 * PANE + 40, 0] = 50.0
-    found = look(scan.units[ALL], 400, scan.units[ALL].components.vectors([c for _, c in panes(x, codes, 400)]))
-    amount = next(r for r in found.results if r.subject == "amount")
-    assert amount.glitch
-    assert not amount.drift
+    x, codes = draw(np.random.default_rng(5), 40)
+    x[31 * PANE : 31 * PANE + 40, 0] = 50.0
+    later = panes(x, codes, 400)
+    found = result(scan, later[:32])
+    assert found.glitch
+    assert not found.drift
+    after = result(scan, later)
+    assert (after.glitch, after.drift, after.over) == (False, False, 432)
+
+
+def result(scan: Scan, later: list[tuple[int, Counts]], subject: str = "amount") -> Result:
+    """What the look at the last of these panes says of a subject."""
+    unit = scan.units[ALL]
+    last = later[-needed(unit) :]
+    found = look(unit, last[0][0] // 1000, unit.components.vectors([c for _, c in last]))
+    return next(r for r in found.results if r.subject == subject)
+
+
+@pytest.mark.parametrize(("shift", "soon"), [(0.5, 8), (0.15, 48)])
+def test_a_drift_is_over_about_as_soon_as_it_was_seen(scan: Scan, shift: float, soon: int) -> None:
+    """Seen from a sum of z standard deviations on, it is over after about half as many events without it."""
+    rng = np.random.default_rng(13)
+    x, codes = draw(rng, 260)
+    x[20 * PANE : 120 * PANE, 0] += shift
+    later = panes(x, codes, 400)
+    said = [(end, result(scan, later[:end])) for end in range(4, 261)]
+    seen = [end for end, r in said if r.drift]
+    assert 20 < seen[0] <= 20 + soon
+    assert set(range(seen[0], 121)) - set(seen) == set()  # it stays until it is over
+    assert seen[-1] - 120 <= seen[0] - 20 + 1
+    gone = [r for _, r in said if r.over is not None]
+    assert gone
+    assert all(abs(r.over - 520) <= 3 + soon // 8 for r in gone if r.over is not None)
+    assert all(r.p_value is None or r.p_value > r.alpha for r in gone)
+
+
+def test_a_drift_that_grows_and_stays_is_not_said_to_be_over(scan: Scan) -> None:
+    """At most sqrt(alpha), 1 in 1,000 looks, would be false if looks were independent."""
+    rng = np.random.default_rng(14)
+    for _ in range(3):
+        x, codes = draw(rng, 200)
+        x[:, 0] += np.repeat(np.clip(np.linspace(-0.05, 0.35, 200), 0.0, 0.2), PANE)
+        later = panes(x, codes, 400)
+        said = [result(scan, later[:end]).drift for end in range(20, 201, 4)]
+        assert all(said[said.index(True) :])
 
 
 def test_too_few_events_are_unknown(scan: Scan) -> None:
