@@ -79,9 +79,8 @@ class Watch(NamedTuple):
     detector: str
 
 
-# Why not the scan: its long looks still see a drift that is over, so that its alerts resolve late.
 _DATA: Final = (
-    Watch("jensen_shannon", "all", "threshold"),
+    Watch("scan", "all", "threshold"),
     Watch("missing_rate", "all", "threshold"),
     Watch("invalid_rate", "all", "threshold"),
     Watch("unseen_rate", "all", "threshold"),

@@ -59,10 +59,15 @@ def monitors_of(model: Model) -> tuple[Monitor, ...]:
 def specs_of(model: Model) -> tuple[MonitorSpec, ...]:
     """What is watched, as configured or by default."""
     return model.monitors or tuple(
-        MonitorSpec(metric=w.metric, columns=w.columns or "all", detector=w.detector)
+        MonitorSpec(metric=_instead(model, w.metric), columns=w.columns or "all", detector=w.detector)
         for w in DEFAULT_SUITE[model.task]
         if _has_what_it_needs(model, METRICS[w.metric])
     )
+
+
+def _instead(model: Model, metric: str) -> str:
+    """The scan reads columns event by event with the predictions: of features that come apart each is watched alone."""
+    return "jensen_shannon" if metric == "scan" and model.features is not None else metric
 
 
 def _has_what_it_needs(model: Model, metric: Metric) -> bool:

@@ -9,17 +9,20 @@
     look(unit, first, vectors, since=pane)               # all looks from that pane on at once, e.g. those of a window
 
 `first` is start_ms // pane_ms of the first row. Everything is a pure function of its arguments: the same panes give the
-same findings, whenever they are asked for. Units are "all" and the segments, whose columns are looked at for location.
+same findings, whenever they are asked for. Units are "all" and the segments, which are looked
+at for less (SEGMENT_SHARES).
 `panes_between_false_alarms` is a mean for everything together: columns, scales, segments. Half of it is given out.
 
-How it works: components.py (what is looked at), units.py (what is normal), dependence.py and seasons.py (what is
-predictable), tails.py and scores.py (how unlikely), windows.py (which windows), looks.py (in words).
+How it works: components.py, of functionals.py, columns.py, products.py and residuals.py (what is looked at), units.py
+(what is normal), dependence.py and seasons.py (what is predictable), tails.py and scores.py (how unlikely), windows.py
+(which windows), ends.py (what is over), looks.py and results.py (in words).
 """
 
 from __future__ import annotations
 
 from detectors.scan.components import Components, components_of
-from detectors.scan.looks import Look, Result, look, needed
+from detectors.scan.looks import Look, look, needed
+from detectors.scan.results import Result
 from detectors.scan.scan import Scan
 from detectors.scan.units import Unit
 

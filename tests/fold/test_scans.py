@@ -71,6 +71,22 @@ def test_quiet_while_nothing_changes_then_in_words(reference: Reference) -> None
     assert alert["worst"][0]["words"].startswith("x: ")
 
 
+def test_an_alert_resolves_after_the_recovery(reference: Reference) -> None:
+    """reference | quiet | 5 min: x moves by 0.08 | 6 min as it was: OK again in the second window after it, at last"""
+    run, tap = Run(model=MODEL_60, reference=reference), Tap()
+    verdicts(run, tap, [events(s, s + 30, seed=2) for s in range(0, 300, 30)])
+    verdicts(run, tap, [events(s, s + 30, seed=3, shift=0.08) for s in range(300, 600, 30)])
+    assert bodies(run.outputs, "alert")[-1]["state"] == "firing"
+    after = verdicts(run, tap, [events(s, s + 30, seed=2) for s in range(600, 1_020, 30)])
+    levels = [v["level"] for v in after if v["start"] >= "1970-01-01T00:10:00Z"]
+    assert levels[1:] == ["ok"] * (len(levels) - 1)
+    said = next(v for v in after if v["start"] == "1970-01-01T00:11:00Z")
+    assert " was drift from 1970-01-01T00:0" in said["reason"]
+    assert " to 1970-01-01T00:1" in said["reason"]
+    assert said["value"] < said["threshold"]
+    assert bodies(run.outputs, "alert")[-1]["state"] == "resolved"
+
+
 def test_verdicts_do_not_depend_on_how_the_stream_is_cut(reference: Reference) -> None:
     whole = [e for s in range(0, 300, 30) for e in events(s, s + 30, seed=2)]
 

@@ -163,7 +163,7 @@ def test_the_default_suite_judges_every_column_it_can_read() -> None:
     run = Run(model=steady(monitors=()), reference=reference())
     made = traffic(run, Tap(), range(3))
     assert {(v["monitor"], v["column"]) for v in made} == {
-        ("jensen_shannon", "x"),
+        ("scan", "x"),
         ("missing_rate", "x"),
         ("invalid_rate", "x"),
         ("row_volume", None),
