@@ -144,11 +144,16 @@ def limbs_to_float(limbs: Integers) -> float:
     >>> limbs_to_float(float_to_limbs([1e300, 1.0, -1e300]))
     1.0
     """
-    total = sum(int(d) << (32 * i) for i, d in enumerate(limbs))
+    total = limbs_to_int(limbs)
     try:
         return total / (1 << 1074)
     except OverflowError:
         return float("inf") if total > 0 else float("-inf")
+
+
+def limbs_to_int(limbs: Integers) -> int:
+    """An exact sum in units of 2**-1074."""
+    return sum(int(d) << (32 * i) for i, d in enumerate(limbs))
 
 
 def float_to_limbs(values: Iterable[float]) -> Integers:
@@ -203,6 +208,10 @@ class OutcomeCounts:
     def total(self, first: int) -> float:
         """The exact sum whose digits begin at cell `first`, rounded once."""
         return limbs_to_float(self.cells[first : first + LIMBS])
+
+    def exact(self, first: int) -> int:
+        """The same in units of 2**-1074, not rounded."""
+        return limbs_to_int(self.cells[first : first + LIMBS])
 
 
 def outcome(counts: Counts) -> OutcomeCounts:

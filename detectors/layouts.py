@@ -74,7 +74,14 @@ ERROR = SQUARED_SCORE_ERROR + LIMBS  # prediction - label, regression
 ABSOLUTE_ERROR = ERROR + LIMBS
 SQUARED_ERROR = ABSOLUTE_ERROR + LIMBS
 LABEL_DELAY = SQUARED_ERROR + LIMBS  # label time - prediction time, seconds
-LABEL_CELLS: Final = LABEL_DELAY + LIMBS
+LABEL_VALUE = LABEL_DELAY + LIMBS  # label, regression from here on
+LABEL_SQUARE = LABEL_VALUE + LIMBS  # label^2, not rounded, so that the spread of labels far from 0 is exact too
+RELATIVE_ERROR = LABEL_SQUARE + LIMBS  # |prediction - label| / |label|, of labels other than 0
+RELATIVE_SQUARE = RELATIVE_ERROR + LIMBS  # and its square
+SYMMETRIC_ERROR = RELATIVE_SQUARE + LIMBS  # 2 |prediction - label| / (|prediction| + |label|), 0 where both are 0
+SYMMETRIC_SQUARE = SYMMETRIC_ERROR + LIMBS
+NONZERO_LABELS = SYMMETRIC_SQUARE + LIMBS  # one cell: labels other than 0
+LABEL_CELLS: Final = NONZERO_LABELS + 1
 
 # Stream cells: how the events came, counted for the segment `all` where a monitor asks. Fixed, too.
 LOG_BUCKETS: Final = 165  # of a duration, see log_buckets.py

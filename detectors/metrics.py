@@ -53,12 +53,15 @@ from detectors.performance.label_coverage import label_coverage
 from detectors.performance.label_delay import label_delay
 from detectors.performance.log_loss import log_loss, log_loss_interval, log_loss_noise
 from detectors.performance.mae import mae, mae_interval, mae_noise
+from detectors.performance.mape import mape, mape_interval, mape_noise
 from detectors.performance.mcc import mcc, mcc_interval, mcc_noise
 from detectors.performance.pr_auc import pr_auc, pr_auc_interval, pr_auc_noise
 from detectors.performance.precision import precision, precision_interval, precision_noise
+from detectors.performance.r2 import r2, r2_interval, r2_noise
 from detectors.performance.recall import recall, recall_interval, recall_noise
 from detectors.performance.rmse import rmse, rmse_interval, rmse_noise
 from detectors.performance.roc_auc import roc_auc, roc_auc_interval, roc_auc_noise
+from detectors.performance.smape import smape, smape_interval, smape_noise
 from detectors.quality.constant_share import constant_share, constant_share_noise
 from detectors.quality.invalid_rate import invalid_rate, invalid_rate_noise
 from detectors.quality.missing_rate import missing_rate, missing_rate_noise
@@ -228,6 +231,9 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "mae": _judged(_REGRESSION, mae, "above", (0.0, inf), mae_noise, mae_interval),
     "rmse": _judged(_REGRESSION, rmse, "above", (0.0, inf), rmse_noise, rmse_interval),
+    "r2": _judged(_REGRESSION, r2, "below", (-inf, 1.0), r2_noise, r2_interval),
+    "mape": _judged(_REGRESSION, mape, "above", (0.0, inf), mape_noise, mape_interval),
+    "smape": _judged(_REGRESSION, smape, "above", (0.0, 2.0), smape_noise, smape_interval),
     "bias": _judged(_REGRESSION, bias, "both", (-inf, inf), bias_noise, bias_interval),
     "estimated_accuracy": Metric(
         name="estimated_accuracy",

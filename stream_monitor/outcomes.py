@@ -20,6 +20,7 @@ from stream_monitor.config import Model
 
 CLIP: Final = 1e-15  # of a probability inside a logarithm
 _GREATEST: Final = np.finfo(np.float64).max
+_SQUARABLE: Final = 1e150
 
 Mask = NDArray[np.bool_]
 
@@ -106,6 +107,36 @@ def _regression(told: _Told, rows: Mask, label: Floats, prediction: Floats) -> N
         told.sum(rows, at.ERROR, error)
         told.sum(rows, at.ABSOLUTE_ERROR, np.abs(error))
         told.sum(rows, at.SQUARED_ERROR, error * error)
+        told.sum(rows, at.LABEL_VALUE, label)
+        for part in _square(np.where(rows, label, 0.0)):
+            told.sum(rows, at.LABEL_SQUARE, part)
+        nonzero = rows & (label != 0.0)
+        relative = np.abs(error) / np.where(nonzero, np.abs(label), 1.0)
+        told.count(nonzero, at.NONZERO_LABELS)
+        told.sum(nonzero, at.RELATIVE_ERROR, relative)
+        told.sum(nonzero, at.RELATIVE_SQUARE, relative * relative)
+        either = np.abs(prediction / 2) + np.abs(label / 2)  # halves, whose sum is a double
+        symmetric = 2 * np.abs(prediction / 2 - label / 2) / np.where(either > 0.0, either, 1.0)
+        told.sum(rows, at.SYMMETRIC_ERROR, symmetric)
+        told.sum(rows, at.SYMMETRIC_SQUARE, symmetric * symmetric)
+
+
+def _square(x: Floats) -> tuple[Floats, Floats]:
+    """x^2 as two doubles whose sum it is exactly; numbers beyond 1e150 are taken as that.
+
+    Dekker 1971, Numer. Math. 18: the halves of the mantissa, multiplied apart.
+
+    >>> high, low = _square(np.array([1e9 + 1.0, 2.0**27 + 1.0]))
+    >>> [int(h) + int(l) for h, l in zip(high.tolist(), low.tolist())] == [(10**9 + 1) ** 2, (2**27 + 1) ** 2]
+    True
+    """
+    x = np.clip(x, -_SQUARABLE, _SQUARABLE)
+    carried = x * 134_217_729.0
+    high = carried - (carried - x)
+    low = x - high
+    square = x * x
+    rest: Floats = ((high * high - square) + 2.0 * high * low) + low * low
+    return square, rest
 
 
 def probability(score: Column | None, rows: Mask) -> Mask:

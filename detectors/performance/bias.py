@@ -6,6 +6,7 @@ import math
 
 from detectors.counts import OutcomeCounts
 from detectors.layouts import ERROR, LABELS, SQUARED_ERROR
+from detectors.performance.errors import mean_of, variance_of
 from detectors.performance.intervals import Ends, normal_ends, of_reference
 
 
@@ -22,8 +23,7 @@ def bias(outcome: OutcomeCounts) -> float:
     >>> bias(OutcomeCounts(rows=2, cells=cells))
     -1.0
     """
-    labels = int(outcome.cells[LABELS])
-    return outcome.total(ERROR) / labels if labels else float("nan")
+    return mean_of(outcome, ERROR, int(outcome.cells[LABELS]))
 
 
 def bias_noise(reference: OutcomeCounts, labels: float, p: float) -> Ends:
@@ -39,5 +39,4 @@ def bias_interval(outcome: OutcomeCounts, p: float) -> Ends:
 
 
 def _variance(outcome: OutcomeCounts) -> float:
-    labels, mean = int(outcome.cells[LABELS]), bias(outcome)
-    return max(0.0, outcome.total(SQUARED_ERROR) / labels - mean * mean) if labels else 0.0
+    return variance_of(outcome, ERROR, SQUARED_ERROR, int(outcome.cells[LABELS]))

@@ -6,6 +6,7 @@ import math
 
 from detectors.counts import OutcomeCounts
 from detectors.layouts import ABSOLUTE_ERROR, LABELS, SQUARED_ERROR
+from detectors.performance.errors import mean_of, variance_of
 from detectors.performance.intervals import Ends, gamma_ends, of_reference
 
 
@@ -20,8 +21,7 @@ def mae(outcome: OutcomeCounts) -> float:
     >>> mae(OutcomeCounts(rows=2, cells=cells))
     4.0
     """
-    labels = int(outcome.cells[LABELS])
-    return outcome.total(ABSOLUTE_ERROR) / labels if labels else float("nan")
+    return mean_of(outcome, ABSOLUTE_ERROR, int(outcome.cells[LABELS]))
 
 
 def mae_noise(reference: OutcomeCounts, labels: float, p: float) -> Ends:
@@ -37,5 +37,4 @@ def mae_interval(outcome: OutcomeCounts, p: float) -> Ends:
 
 
 def _variance(outcome: OutcomeCounts) -> float:
-    labels, mean = int(outcome.cells[LABELS]), mae(outcome)
-    return max(0.0, outcome.total(SQUARED_ERROR) / labels - mean * mean) if labels else 0.0
+    return variance_of(outcome, ABSOLUTE_ERROR, SQUARED_ERROR, int(outcome.cells[LABELS]))

@@ -24,17 +24,24 @@ from detectors.layouts import (
     FP,
     HEAD,
     LABEL_DELAY,
+    LABEL_SQUARE,
+    LABEL_VALUE,
     LABELS,
     LIMBS,
     LOG_LOSS,
     NEGATIVE_SCORES,
+    NONZERO_LABELS,
     OUTCOME_CELLS,
     POSITIVE_SCORES,
     RAW_BINS,
     RAW_STRIDE,
+    RELATIVE_ERROR,
+    RELATIVE_SQUARE,
     SCORED,
     SQUARED_ERROR,
     SQUARED_SCORE_ERROR,
+    SYMMETRIC_ERROR,
+    SYMMETRIC_SQUARE,
     TN,
     TP,
     CategoricalLayout,
@@ -427,6 +434,15 @@ def test_regression() -> None:
     assert total(cells, SQUARED_ERROR) == pytest.approx(1.7976931348623157e308)
     cells = outcome_cells(model, [{"prediction": p, "label": y} for p, y in ((3.0, 1), (1, 2.5))])
     assert [total(cells, c) for c in (ERROR, ABSOLUTE_ERROR, SQUARED_ERROR)] == [0.5, 3.5, 6.25]
+    assert [total(cells, c) for c in (LABEL_VALUE, LABEL_SQUARE)] == [3.5, 7.25]
+    assert [total(cells, c) for c in (RELATIVE_ERROR, RELATIVE_SQUARE)] == [2.6, 4.36]  # 2 / 1 and 1.5 / 2.5
+    assert total(cells, SYMMETRIC_ERROR) == pytest.approx(1 + 3 / 3.5, rel=1e-15)
+    assert total(cells, SYMMETRIC_SQUARE) == pytest.approx(1 + (3 / 3.5) ** 2, rel=1e-15)
+    cells = outcome_cells(model, [{"prediction": p, "label": y} for p, y in ((0, 0), (2, 0), (1e9, 1e9 + 1))])
+    assert (cells[LABELS], cells[NONZERO_LABELS]) == (3, 1)
+    assert total(cells, SYMMETRIC_ERROR) == pytest.approx(2 + 1e-9)
+    square = sum(int(d) << (32 * i) for i, d in enumerate(cells[LABEL_SQUARE : LABEL_SQUARE + LIMBS]))
+    assert square == (10**9 + 1) ** 2 << 1074  # one more bit than a double has
 
 
 def test_multiclass() -> None:

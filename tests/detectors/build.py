@@ -26,19 +26,26 @@ from detectors.layouts import (
     ID_SUMS,
     KEYS,
     LABEL_CELLS,
+    LABEL_SQUARE,
+    LABEL_VALUE,
     LABELS,
     LATENCIES,
     LIMBS,
     LOG_LOSS,
     NEGATIVE_SCORES,
+    NONZERO_LABELS,
     OUT_OF_ORDER,
     OUTCOME_CELLS,
     POSITIVE_SCORES,
+    RELATIVE_ERROR,
+    RELATIVE_SQUARE,
     SCHEMAS,
     SCORE_BINS,
     SCORED,
     SQUARED_ERROR,
     SQUARED_SCORE_ERROR,
+    SYMMETRIC_ERROR,
+    SYMMETRIC_SQUARE,
     TN,
     TP,
     CategoricalLayout,
@@ -105,10 +112,25 @@ def binary(labels: Any, scores: Any, cut: float = 0.5) -> OutcomeCounts:
 
 def regression(labels: Any, predictions: Any) -> OutcomeCounts:
     """The outcome of events with real labels and predictions."""
-    error = np.asarray(predictions, np.float64) - np.asarray(labels, np.float64)
+    y, f = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
+    error = f - y
+    relative, symmetric = (
+        np.abs(error[y != 0] / y[y != 0]),
+        2 * np.abs(error) / np.maximum(np.abs(f) + np.abs(y), 1e-300),
+    )
     cells = np.zeros(LABEL_CELLS, np.int64)
-    cells[LABELS] = len(error)
-    for first, values in ((ERROR, error), (ABSOLUTE_ERROR, np.abs(error)), (SQUARED_ERROR, error**2)):
+    cells[LABELS], cells[NONZERO_LABELS] = len(error), len(relative)
+    for first, values in (
+        (ERROR, error),
+        (ABSOLUTE_ERROR, np.abs(error)),
+        (SQUARED_ERROR, error**2),
+        (LABEL_VALUE, y),
+        (LABEL_SQUARE, y**2),
+        (RELATIVE_ERROR, relative),
+        (RELATIVE_SQUARE, relative**2),
+        (SYMMETRIC_ERROR, symmetric),
+        (SYMMETRIC_SQUARE, symmetric**2),
+    ):
         cells[first : first + LIMBS] = float_to_limbs(values.tolist())
     return OutcomeCounts(rows=len(error), cells=cells)
 

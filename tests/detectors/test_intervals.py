@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,16 +19,23 @@ from detectors.layouts import (
     ERROR,
     FN,
     FP,
+    LABEL_SQUARE,
+    LABEL_VALUE,
     LABELS,
     LIMBS,
     LOG_LOSS,
     NEGATIVE_SCORES,
+    NONZERO_LABELS,
     OUTCOME_CELLS,
     POSITIVE_SCORES,
+    RELATIVE_ERROR,
+    RELATIVE_SQUARE,
     SCORE_BINS,
     SCORED,
     SQUARED_ERROR,
     SQUARED_SCORE_ERROR,
+    SYMMETRIC_ERROR,
+    SYMMETRIC_SQUARE,
     TN,
     TP,
 )
@@ -36,6 +44,13 @@ from detectors.performance.intervals import gamma_ends, logit_ends, wilson
 RNG = np.random.default_rng(11)
 REPEATS, WINDOW, REFERENCE, P = 300, 200, 2_000, 0.025
 Make = Callable[[int], OutcomeCounts]
+
+
+@pytest.fixture(autouse=True)
+def own_numbers(request: pytest.FixtureRequest) -> None:
+    """Each test draws the same numbers whichever others run, and in whatever order."""
+    seed = zlib.crc32(f"{request.node.name} 2".encode())
+    RNG.bit_generator.state = np.random.default_rng(seed).bit_generator.state
 
 
 def scored(n: int) -> OutcomeCounts:
@@ -57,10 +72,26 @@ def scored(n: int) -> OutcomeCounts:
 
 
 def errors(draw: Callable[[int], Any]) -> Make:
+    """Errors that do not depend on the prediction, which is normal around 40."""
+
     def make(n: int) -> OutcomeCounts:
-        error, cells = draw(n), np.zeros(OUTCOME_CELLS, np.int64)
-        cells[LABELS] = n
-        for first, values in ((ERROR, error), (ABSOLUTE_ERROR, np.abs(error)), (SQUARED_ERROR, error**2)):
+        error = draw(n)
+        prediction = RNG.normal(40, 6.0, n)
+        cells = np.zeros(OUTCOME_CELLS, np.int64)
+        y = prediction - error
+        relative, symmetric = np.abs(error / y), 2 * np.abs(error) / (np.abs(prediction) + np.abs(y))
+        cells[LABELS] = cells[NONZERO_LABELS] = n
+        for first, values in (
+            (ERROR, error),
+            (ABSOLUTE_ERROR, np.abs(error)),
+            (SQUARED_ERROR, error**2),
+            (LABEL_VALUE, y),
+            (LABEL_SQUARE, y**2),
+            (RELATIVE_ERROR, relative),
+            (RELATIVE_SQUARE, relative**2),
+            (SYMMETRIC_ERROR, symmetric),
+            (SYMMETRIC_SQUARE, symmetric**2),
+        ):
             cells[first : first + LIMBS] = float_to_limbs([float(values.sum())])
         return OutcomeCounts(rows=n, cells=cells)
 

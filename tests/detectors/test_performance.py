@@ -67,6 +67,9 @@ def test_calibration_is_off_by_at_most_half_a_bin() -> None:
         ("mae", reference.mean_absolute_error(LABELS, PREDICTIONS)),
         ("rmse", math.sqrt(reference.mean_squared_error(LABELS, PREDICTIONS))),
         ("bias", float(np.mean(PREDICTIONS - LABELS))),
+        ("r2", reference.r2_score(LABELS, PREDICTIONS)),
+        ("mape", reference.mean_absolute_percentage_error(LABELS, PREDICTIONS)),
+        ("smape", float(np.mean(2 * np.abs(PREDICTIONS - LABELS) / (np.abs(PREDICTIONS) + np.abs(LABELS))))),
     ],
 )
 def test_regression(metric: str, expected: float) -> None:
@@ -93,3 +96,10 @@ def test_undefined_is_nan_and_not_zero(metric: str, labels: list[int], scores: l
 def test_one_huge_error_does_not_swallow_the_small_ones() -> None:
     """Sums are exact: 1e17 + 1 - 1e17 is 1."""
     assert METRICS["bias"].function(regression([0.0, 0.0, 0.0], [1e17, 1.0, -1e17])) == pytest.approx(1 / 3, rel=1e-15)
+
+
+def test_regression_where_there_is_nothing_to_divide_by() -> None:
+    assert math.isnan(METRICS["r2"].function(regression([2.0, 2.0], [1.0, 3.0])))  # labels without spread
+    assert math.isnan(METRICS["mape"].function(regression([0.0, 0.0], [1.0, 3.0])))
+    assert METRICS["mape"].function(regression([0.0, 2.0], [1.0, 3.0])) == 0.5
+    assert METRICS["smape"].function(regression([0.0, 0.0], [0.0, 3.0])) == 1.0
