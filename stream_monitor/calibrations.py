@@ -77,8 +77,9 @@ def _thresholds(name: str, segment: str, judge: Judge, monitor: Monitor) -> list
         line |= {"false_alarms_per_30d": None}
         if isinstance(monitor.detector, Threshold):
             line |= {"above": monitor.detector.above, "below": monitor.detector.below, "why": "as configured"}
-        elif monitor.detector is not None:
-            line |= {"why": f"judged by {monitor.spec.detector}"}
+        elif monitor.sequential:
+            learnt = "" if monitor.detector is not None else judge.detector(monitor, place).note
+            line |= {"why": f"judged by {monitor.spec.detector}{learnt}"}
         elif monitor.metric.needs == "segments":
             line |= {"why": "no threshold is learnt for it: state one"}
         else:

@@ -190,6 +190,7 @@ class MonitorSpec:
     warning: float | None = None
     severity: Literal["warning", "critical"] = "critical"
     segments: str | tuple[str, ...] = "all"
+    every: Literal["window", "pane"] = "window"  # what a change detector sees a value of
     parameters: Mapping[str, float] = field(default_factory=dict, metadata=INLINE)
 
 

@@ -277,6 +277,11 @@ def _monitor(path: str, monitor: MonitorSpec, model: Model, known: Known) -> Ite
         yield from _metric(path, monitor, metric, model)
     if monitor.detector != "threshold":
         yield from _detector(path, monitor, known)
+    if monitor.every == "pane":
+        if monitor.detector == "threshold":
+            yield f"{path}.every", "a threshold judges windows; a change detector, like cusum, can see every pane"
+        if metric is not None and metric.needs not in ("column", "outcome"):
+            yield f"{path}.every", f"{monitor.metric} is of whole windows; metrics of columns and of labels have panes"
     yield from _segments(path, monitor, model)
 
 

@@ -132,7 +132,7 @@ def _take(
 def _kept(state: State, source: Source, record: PaneRecord, catalog: Catalog) -> None:
     """A pane was counted: what else is made of it."""
     gather(state, source, record, catalog)
-    if any(m.metric.needs == "scan" for m in monitors(state, record.model)):
+    if any(m.metric.needs == "scan" or m.by_pane for m in monitors(state, record.model)):
         traces.keep(state, source, record, catalog)
 
 

@@ -11,24 +11,37 @@ and the configuration; it is kept in memory and found again after a restart.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from math import lcm
+from typing import Any, Final, NamedTuple
 
-from detectors import Baseline, baseline
+from detectors import DETECTORS, Baseline, Detector, baseline
 from detectors.arrivals import StreamCounts, stream_counts
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome
 from detectors.layouts import Layout
 from stream_monitor.config import Model
-from stream_monitor.monitors import Monitor, monitors_of
+from stream_monitor.monitors import Monitor, monitors_of, stated_detector
 from stream_monitor.references import Reference
+from stream_monitor.traces import trace_ms
 from stream_monitor.trailing import touched
 
 LEAST: Final = 8  # windows of the reference from which their spread is learnt
 SHORTER: Final = 20  # windows that a short reference is cut into
 UNTIMED_WINDOWS: Final = 1000.0  # windows between false alarms, where neither windows nor reference tell of time
 
+LEAST_OF_PANE: Final = 25  # rows (labels) of a pane whose value a detector sees, at most
+
 Place = tuple[str, str]  # ("features" or "predictions", name)
+
+
+class Learnt(NamedTuple):
+    """A change detector, the state it starts from, and the reference that made it ("": it is as stated)."""
+
+    detector: Detector
+    start: Mapping[str, Any]
+    reference: str
+    note: str  # for the reasons of verdicts
 
 
 class Judge:
@@ -42,6 +55,7 @@ class Judge:
         self._panes = tuple(reference.series.get(segment, ()))
         self._whole = True  # whether the reference's windows are as long as those that are judged
         self._baselines: dict[tuple[str, Place | None], Baseline] = {}
+        self._detectors: dict[tuple[str, Place | None], Learnt] = {}
 
     @property
     def empty(self) -> bool:
@@ -64,28 +78,81 @@ class Judge:
         return outcome(self.total)
 
     def baseline(self, monitor: Monitor, place: Place | None) -> Baseline:
-        """The values of a monitor's metric over the reference's windows, and its thresholds."""
+        """The values of a monitor's metric over the reference's windows (or panes), and its thresholds."""
         known = self._baselines.get((monitor.name, place))
         if known is None:
-            metric = monitor.metric
+            metric, panes = monitor.metric, monitor.by_pane
+            cut = self._windows if not panes else self._fine[1]
+            least = self.model.min_rows if not panes else min(self.model.min_rows, LEAST_OF_PANE)
             windows: Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[StreamCounts] | Sequence[float]
             if metric.needs == "window":
                 windows = self._volumes
             elif metric.needs == "outcome":
-                windows = [outcome(c) for c in self._windows]
+                windows = [outcome(c) for c in cut]
             elif metric.needs == "stream":
-                windows = [stream_counts([c], seconds=self._seconds) for c in self._windows]
+                windows = [stream_counts([c], seconds=self._seconds) for c in cut]
             else:
                 assert place is not None
-                windows = [w[place] for w in self._columns]
+                windows = [w[place] for w in (self._columns if not panes else self._fine_columns)]
             known = self._baselines[monitor.name, place] = baseline(
                 metric,
                 windows,
-                windows_between_false_alarms=self._budget,
+                windows_between_false_alarms=self._between(monitor),
                 share=1 / self._tests,
-                min_rows=0 if metric.needs == "window" else self.model.min_rows,
+                min_rows=0 if metric.needs == "window" else least,
             )
         return known
+
+    def detector(self, monitor: Monitor, place: Place | None) -> Learnt:
+        """A monitor's change detector, its limit from the budget and the reference's series of values.
+
+        Where the reference has too few of them (its labels had not come, say) it is as the monitor states it, and
+        learns what is usual from the first values that it sees.
+        """
+        known = self._detectors.get((monitor.name, place))
+        if known is None:
+            kind: Any = DETECTORS[monitor.spec.detector]
+            what = "panes" if monitor.by_pane else "windows"
+            values: tuple[float, ...] = ()
+            if not self.empty and (place is None or place in self.columns):
+                values = self.baseline(monitor, place).values
+            between = self._between(monitor) * self._tests
+            try:
+                made = kind.calibrated(
+                    values,
+                    worse=monitor.metric.worse,
+                    windows_between_false_alarms=self._between(monitor),
+                    share=1 / self._tests,
+                    **monitor.spec.parameters,
+                )
+                start = made.prime(values) if hasattr(made, "prime") else made.start()
+                note = f"; one false alarm in {between:.3g} {what}, learnt from {len(values)} {what} of the reference"
+            except ValueError as error:
+                made = stated_detector(monitor.spec)
+                start, note = made.start(), f"; not from the reference: {error}"
+            known = self._detectors[monitor.name, place] = Learnt(made, start, self.reference_id or "?", note)
+        return known
+
+    def _between(self, monitor: Monitor) -> float:
+        """Values of a monitor's series in which one false alarm of the whole model is tolerable."""
+        budget = self.model.false_alarms
+        if not monitor.by_pane:
+            return self._budget
+        return max(1.0, budget.per_ms / self.pane_ms / budget.alarms)
+
+    @property
+    def pane_ms(self) -> int:
+        """Length of the panes that a detector with `every: pane` sees: those of the reference and the traces alike."""
+        return self._fine[0]
+
+    @cached_property
+    def _fine(self) -> tuple[int, list[Counts]]:
+        pane_ms, series = series_of(self.model, self.reference, self.layout)
+        return pane_ms, [counts for _, counts in series.get(self.segment, ())]
+
+    @cached_property
+    def _fine_columns(self) -> list[dict[Place, ColumnCounts]]:
+        return [columns(c, self.layout) for c in self._fine[1]]
 
     @cached_property
     def stream(self) -> StreamCounts:
@@ -178,6 +245,23 @@ def places_of(monitor: Monitor, layout: Layout) -> list[Place]:
         and (names is None or name in names)
         and (not monitor.metric.only or name in monitor.metric.only)
     ]
+
+
+def series_of(model: Model, reference: Reference, layout: Layout) -> tuple[int, dict[str, list[tuple[int, Counts]]]]:
+    """The reference's series in panes that the traces, or the units of windows, can be added up to; their length."""
+    live = trace_ms(model, layout.pane_ms)
+    if reference.ordered_by != "time":  # panes of equal numbers of rows: any length of time may stand for them
+        places = {start: i * live for i, (start, _) in enumerate(reference.series.get("all", ()))}
+        return live, {s: [(places[t], c) for t, c in panes if t in places] for s, panes in reference.series.items()}
+    pane_ms = lcm(live, reference.pane_ms)
+    return pane_ms, {s: _together(panes, pane_ms) for s, panes in reference.series.items()}
+
+
+def _together(panes: Iterable[tuple[int, Counts]], pane_ms: int) -> list[tuple[int, Counts]]:
+    parts: dict[int, list[Counts]] = {}
+    for start, counts in panes:
+        parts.setdefault(start // pane_ms * pane_ms, []).append(counts)
+    return [(start, merge(parts[start])) for start in sorted(parts)]
 
 
 def cut_by_time(panes: Sequence[tuple[int, Counts]], size_ms: int) -> list[Counts]:

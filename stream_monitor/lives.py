@@ -17,11 +17,12 @@ from stream_monitor.memories import GroupState, Key, KeyState
 from stream_monitor.moments import rfc3339
 from stream_monitor.outputs import Output
 from stream_monitor.retrainings import retrain
+from stream_monitor.series import settle
 from stream_monitor.states import State
 from stream_monitor.summaries import model_output
 from stream_monitor.trailing import exclude_alerts
 from stream_monitor.units import forget, keys_of
-from stream_monitor.verdicts import Judged, judge_window, monitors, settle
+from stream_monitor.verdicts import Judged, judge_of, judge_window, monitors
 from stream_monitor.watermarks import model_watermark
 from stream_monitor.windows import Window
 
@@ -45,7 +46,7 @@ def go_on(state: State, name: str, again: set[tuple[Key, int]], catalog: Catalog
         forget(state, name)
         traces.forget(state, name)
         for key in keys_of(state, name):
-            settle(state, key)
+            settle(state, key, monitors(state, name), judge_of(state, key, catalog))
     if outputs or learnt:
         outputs.append(model_output(state, name))
     return outputs

@@ -153,7 +153,8 @@ class SeriesState(msgspec.Struct, array_like=True):
     """A sequential detector's memory after all final windows, and the values of those that may still re-open."""
 
     state: dict[str, Any]
-    tail: list[tuple[int, float]]  # (start of the window, value)
+    tail: list[tuple[int, float]]  # (start of the window or pane, value)
+    reference: str = ""  # that the detector's limit was learnt from; "": it is stated
 
 
 class KeyState(msgspec.Struct, array_like=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from detectors import DEFAULT_SUITE, DETECTORS, METRICS, Detector, Metric, Threshold
 from detectors.base import Counted
@@ -19,12 +19,17 @@ class Monitor:
     name: str
     metric: Metric
     spec: MonitorSpec
-    detector: Detector | None  # None: thresholds that are learnt from the reference
+    detector: Detector | None  # None: its thresholds or limits are learnt from the reference
 
     @property
     def sequential(self) -> bool:
         """Whether a judgement depends on earlier windows."""
         return self.spec.detector != "threshold"
+
+    @property
+    def by_pane(self) -> bool:
+        """Whether its detector sees a value a pane, and not one a window."""
+        return self.spec.every == "pane"
 
     def watches(self, segment: str) -> bool:
         """Whether it looks at a segment; `segments` names segments, dimensions, or with the word `all` everything."""
@@ -92,17 +97,39 @@ def counted_for(model: Model) -> frozenset[Counted]:
 
 def _detector(spec: MonitorSpec) -> Detector | None:
     if spec.detector != "threshold":
-        kind = DETECTORS[spec.detector]
-        parameters: dict[str, Any] = dict(spec.parameters)
-        if isinstance(spec.threshold, int | float) and "threshold" in {f.name for f in fields(kind)}:
-            parameters["threshold"] = spec.threshold
-        made: Detector = kind(**parameters)
-        return made
+        return None if learns(spec) else stated_detector(spec)
     above, below = stated(spec)
     metric = METRICS[spec.metric]
     if above is None and below is None and metric.noise is None:
         above = metric.otherwise
     return None if above is None and below is None else Threshold(above=above, below=below, **warning_bounds(spec))
+
+
+LIMITS: Final = ("threshold", "updates_between_false_alarms")  # of detectors: what a budget stands for
+
+
+def learns(spec: MonitorSpec) -> bool:
+    """Whether a change detector takes its limit from the budget and the reference: where it can and none is stated.
+
+    >>> learns(MonitorSpec(metric="mae", detector="cusum"))
+    True
+    >>> learns(MonitorSpec(metric="mae", detector="cusum", threshold=5.0))
+    False
+    """
+    if METRICS[spec.metric].needs in ("segments", "scan"):  # which have no series of values in the reference
+        return False
+    told = spec.threshold is not None or any(name in spec.parameters for name in LIMITS)
+    return hasattr(DETECTORS[spec.detector], "calibrated") and not told
+
+
+def stated_detector(spec: MonitorSpec) -> Detector:
+    """A change detector as the configuration states it, the rest at its defaults."""
+    kind = DETECTORS[spec.detector]
+    parameters: dict[str, Any] = dict(spec.parameters)
+    if isinstance(spec.threshold, int | float) and "threshold" in {f.name for f in fields(kind)}:
+        parameters["threshold"] = spec.threshold
+    made: Detector = kind(**parameters)
+    return made
 
 
 def stated(spec: MonitorSpec) -> tuple[float | None, float | None]:

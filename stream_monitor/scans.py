@@ -9,22 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import lcm
 from typing import Final
 
 import numpy as np
 
 from detectors.base import Judgement, Level
-from detectors.counts import Counts, merge
 from detectors.drift.scan import scan as evidence
-from detectors.layouts import Layout
 from detectors.scan import Result, Scan, Unit, look, needed
-from stream_monitor.judges import Judge
+from stream_monitor.judges import Judge, series_of
 from stream_monitor.moments import rfc3339
 from stream_monitor.monitors import Monitor, monitors_of
-from stream_monitor.references import Reference
 from stream_monitor.states import State
-from stream_monitor.traces import trace, trace_ms
+from stream_monitor.traces import trace
 from stream_monitor.windows import Window
 
 DIGITS: Final = 9  # of a number in a verdict: the last bits depend on the processor's arithmetic
@@ -53,7 +49,7 @@ class Calibrated:
 def calibrated(judge: Judge) -> Calibrated:
     """Learn a scan from a judge's reference; its budget is the scan's share of the model's."""
     reference, layout = judge.reference, judge.layout
-    pane_ms, series = _panes(judge, reference, layout)
+    pane_ms, series = series_of(judge.model, reference, layout)
     scans = [m for m in monitors_of(judge.model) if m.metric.needs == "scan"]
     series = {s: panes for s, panes in series.items() if s == "all" or any(m.watches(s) for m in scans)}
     return Calibrated(
@@ -62,23 +58,6 @@ def calibrated(judge: Judge) -> Calibrated:
         ),
         pane_ms=pane_ms,
     )
-
-
-def _panes(judge: Judge, reference: Reference, layout: Layout) -> tuple[int, dict[str, list[tuple[int, Counts]]]]:
-    """The reference's series in panes that the traces, or the units of windows, can be added up to."""
-    live = trace_ms(judge.model, layout.pane_ms)
-    if reference.ordered_by != "time":  # panes of equal numbers of rows: any length of time may stand for them
-        places = {start: i * live for i, (start, _) in enumerate(reference.series.get("all", ()))}
-        return live, {s: [(places[t], c) for t, c in panes if t in places] for s, panes in reference.series.items()}
-    pane_ms = lcm(live, reference.pane_ms)
-    return pane_ms, {s: _together(panes, pane_ms) for s, panes in reference.series.items()}
-
-
-def _together(panes: Iterable[tuple[int, Counts]], pane_ms: int) -> list[tuple[int, Counts]]:
-    parts: dict[int, list[Counts]] = {}
-    for start, counts in panes:
-        parts.setdefault(start // pane_ms * pane_ms, []).append(counts)
-    return [(start, merge(parts[start])) for start in sorted(parts)]
 
 
 def judge_by_scan(state: State, monitor: Monitor, judge: Judge, of: Calibrated, window: Window) -> list[Found]:

@@ -1,19 +1,12 @@
 """A window and a reference -> verdicts: one per monitor and column, each with its reason.
 
-Detectors with a memory (Page-Hinkley, ...) see each window once, in the order of time. Their state after the windows
-that are final is kept; the values of windows that may still re-open stand in a tail behind it:
-
-    state after 9:00 | 9:05 -> 0.11   9:10 -> 0.12   9:15 -> 0.31
-
-A window that closes again replaces its value, and it and those after it are judged anew from the state: the last
-revision of every verdict is what it would have been without the delay.
+Detectors with a memory: series.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -25,11 +18,12 @@ from stream_monitor.concerns import silence_of
 from stream_monitor.fairness import outcomes_of
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judges import Judge, Place, places_of
-from stream_monitor.memories import Key, KeyState, SeriesState
+from stream_monitor.memories import Key
 from stream_monitor.moments import rfc3339
 from stream_monitor.monitors import Monitor, monitors_of, stated, warning_bounds
 from stream_monitor.references import unpack_reference
 from stream_monitor.scans import Found, calibrated, judge_by_scan
+from stream_monitor.series import judge_series
 from stream_monitor.states import State
 from stream_monitor.units import keys_of
 from stream_monitor.windows import Window, unit_ms
@@ -89,8 +83,7 @@ def judge_of(state: State, key: Key, catalog: Catalog) -> Judge | None:
 def judge_window(state: State, window: Window, catalog: Catalog, learning: str) -> Judged:
     """Judge a window by all monitors of its model; memories in the state are moved on. `learning`: why there is no
     reference yet."""
-    judge, own = judge_of(state, window.key, catalog), state.keys[window.key]
-    judged = Judged()
+    judge, judged = judge_of(state, window.key, catalog), Judged()
     for monitor in monitors(state, window.key[0]):
         if not monitor.watches(window.key[2]):
             continue
@@ -99,12 +92,14 @@ def judge_window(state: State, window: Window, catalog: Catalog, learning: str) 
             continue
         for place in _places(state, monitor, judge, window, catalog):
             measured = _measure(state, monitor, place, judge, window, learning)
-            judgement = (
-                _sequential(own, monitor, place, window, measured, judged)
-                if monitor.sequential
-                else _by_threshold(monitor, place, judge, window, measured, learning)
-            )
-            judged.verdicts.append(_verdict(monitor, place, window, measured, judgement))
+            onset_ms = None
+            if monitor.sequential:
+                series = judge_series(state, monitor, place, judge, window, measured.value, measured.why)
+                judgement, onset_ms = series.judgement, series.onset_ms
+                judged.moved = judged.moved or series.moved
+            else:
+                judgement = _by_threshold(monitor, place, judge, window, measured, learning)
+            judged.verdicts.append(_verdict(monitor, place, window, measured, judgement, onset_ms=onset_ms))
             if math.isfinite(measured.value):
                 judged.values.append((monitor.metric.name, "" if place is None else place[1], measured.value))
     return judged
@@ -307,50 +302,6 @@ def _by_threshold(
         above = below = (above + below) / 2
     _, judgement = Threshold(above=above, below=below, **warning_bounds(monitor.spec)).update({}, measured.value)
     return replace(judgement, reason=f"{judgement.reason}; {bounds.reason}")
-
-
-def _sequential(
-    own: KeyState, monitor: Monitor, place: Place | None, window: Window, measured: _Measured, judged: Judged
-) -> Judgement:
-    """Put the window's value in its place in the series, and judge the series up to it."""
-    detector = monitor.detector
-    assert detector is not None
-    name = f"{monitor.name}|{place[1] if place else ''}"
-    series = own.series.get(name)
-    if series is None:
-        series = own.series[name] = SeriesState(dict(detector.start()), [])
-    before = dict(series.tail)
-    after = {start: value for start, value in before.items() if start != window.start_ms}
-    if math.isfinite(measured.value):
-        after[window.start_ms] = measured.value
-    if after != before:
-        series.tail = sorted(after.items())
-        judged.moved = judged.moved or any(start > window.start_ms for start in after)
-    if not math.isfinite(measured.value):
-        return Judgement(level=Level.UNKNOWN, reason=measured.why)
-    state: Mapping[str, Any] = series.state
-    judgement = Judgement(level=Level.UNKNOWN, reason="")
-    for start, value in series.tail:
-        if start <= window.start_ms:
-            state, judgement = detector.update(state, value)
-    return judgement
-
-
-def settle(state: State, key: Key) -> None:
-    """Move the values of windows that can re-open no more from the tails into the memories."""
-    own = state.keys[key]
-    if not own.series:
-        return
-    by_name = {m.name: m for m in monitors(state, key[0])}
-    for name, series in list(own.series.items()):
-        monitor = by_name.get(name.rpartition("|")[0])
-        if monitor is None or monitor.detector is None:
-            del own.series[name]
-            continue
-        memory: Mapping[str, Any] = series.state
-        while series.tail and series.tail[0][0] not in own.windows:
-            memory, _ = monitor.detector.update(memory, series.tail.pop(0)[1])
-        series.state = dict(memory)
 
 
 def _verdict(

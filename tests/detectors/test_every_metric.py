@@ -207,20 +207,24 @@ def test_noise_is_an_interval_that_narrows_with_rows(metric: Metric) -> None:
 
 @EVERY
 def test_noise_is_left_about_as_rarely_as_said(metric: Metric) -> None:
-    """Not much more often than p at each end, nor, but for bounds, less than a hundredth of it."""
+    """Not much more often than p at each end, nor, but for bounds, less than a hundredth of it.
+
+    Why many references: noise counts the reference's own, so the promise is one over references, and the windows that
+    are compared with one of them are not independent. Five each of 80 make the deviation 1.1 times that of 400 alone.
+    """
     if metric.noise is None or metric.needs != "column" or metric.reference_free:
         return
     p, rows, repeats = 0.05, 300, 400
     for kind in metric.kinds:
         above, below, ends = 0, 0, (0.0, 0.0)
-        for _ in range(20):  # the reference is a sample too
+        for _ in range(80):
             reference = columns(kind, 0.0, 5_000)
             ends = metric.noise(reference, rows, p)
-            for _ in range(repeats // 20):
+            for _ in range(repeats // 80):
                 value = metric.function(columns(kind, 0.0, rows), reference)
                 above, below = above + (value > ends[1]), below + (value < ends[0])
-        assert max(above, below) / repeats <= p + 3 * math.sqrt(p / repeats)
-        if metric.name not in BOUNDS | {"new_categories"}:  # which no window of these has
+        assert max(above, below) / repeats <= p + 3.3 * math.sqrt(p / repeats)
+        if metric.name not in BOUNDS | {"new_categories", "out_of_range"}:  # none, or one or none, in most windows
             assert above / repeats >= p / 100
             assert ends[0] == -math.inf or below / repeats >= p / 100
 

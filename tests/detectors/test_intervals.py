@@ -117,7 +117,7 @@ def test_noise_is_left_and_intervals_miss_about_as_rarely_as_said(metric: Metric
     truth = np.mean([metric.function(make(20_000)) for _ in range(3)])
     above = below = missed = 0
     for i in range(REPEATS):
-        if i % 15 == 0:  # the reference is a sample too
+        if i % 5 == 0:  # the reference is a sample too
             reference = make(REFERENCE)
             low, high = metric.noise(reference, WINDOW, P)
         window = make(WINDOW)
@@ -126,10 +126,10 @@ def test_noise_is_left_and_intervals_miss_about_as_rarely_as_said(metric: Metric
         least, most = metric.interval(window, P)
         assert metric.limits[0] <= least <= value <= most <= metric.limits[1]
         missed += not least <= truth <= most
-    slack = 3.5 * math.sqrt(P / REPEATS)
+    slack = 4 * math.sqrt(P / REPEATS)  # five windows share a reference, which a tenth of their variance is of
     assert max(above, below) / REPEATS <= P + slack
     if metric.name != "ece":  # which chance only makes greater
-        assert missed / REPEATS <= 2 * P + slack
+        assert missed / REPEATS <= 2 * P + math.sqrt(2) * slack
 
 
 def test_ends_where_nothing_varies() -> None:

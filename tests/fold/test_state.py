@@ -19,9 +19,15 @@ MONITORS = (
     MonitorSpec(metric="error_rate", threshold=0.4),
     MonitorSpec(metric="error_rate", detector="page_hinkley", parameters={"threshold": 0.3, "min_instances": 2}),
     MonitorSpec(metric="missing_rate", threshold=0.3),
+    MonitorSpec(
+        metric="error_rate",
+        detector="cusum",
+        every="pane",
+        parameters={"target": 0.4, "deviation": 0.3, "threshold": 1.0},
+    ),
 )
 MODELS = {
-    "tumbling": steady(monitors=MONITORS, retrain=Retrain(cooldown=30 * SECOND)),
+    "tumbling": steady(monitors=MONITORS, min_rows=2, retrain=Retrain(cooldown=30 * SECOND)),
     "sliding": steady(monitors=MONITORS, window=WindowSpec(size=20 * SECOND, slide=5 * SECOND)),
     "rows": steady(monitors=MONITORS, window=WindowSpec(rows=12)),
 }

@@ -268,6 +268,8 @@ WRONG = [
     ("delta: 0.005", "dleta: 0.005", "35: models.fraud.monitors[2].dleta: unknown key 'dleta'; did you mean 'delta'?"),
     ("delta: 0.005", "burn_in: -1", "35: models.fraud.monitors[2]: detector page_hinkley: burn_in must not be"),
     ("delta: 0.005", "threshold: 1", "35: models.fraud.monitors[2].threshold: the detector page_hinkley takes no"),
+    ("threshold: {below: 0.9}", "every: pane", "34: models.fraud.monitors[1].every: a threshold judges windows; a"),
+    ("delta: 0.005", "every: day", "35: models.fraud.monitors[2].every: unknown value 'day'"),
     ("threshold: {below: 0.9}", "below: 0.9", "34: models.fraud.monitors[1].below: unknown key 'below'; known: "),
     ("for: 2", "for: 0", "37: models.fraud.alerts.for: must be at least 1"),
     ("{team: risk}", "{model: risk}", "37: models.fraud.alerts.labels.model: is set by the service itself"),

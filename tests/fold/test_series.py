@@ -1,0 +1,148 @@
+"""Change detectors over the series of a monitor's values: limits from the budget, a value a window or a pane."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from detectors import DETECTORS
+from stream_monitor.config import Budget, MonitorSpec, WindowSpec
+from stream_monitor.references import Reference
+from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies, counts, seconds, steady
+
+LEARNT = [name for name, kind in DETECTORS.items() if hasattr(kind, "calibrated")]
+CUSUM = MonitorSpec(metric="error_rate", detector="cusum")
+
+
+def events(first: int, last: int, *, seed: int, wrong: float, rate: int = 20) -> list[Event]:
+    """`rate` labelled events a second in seconds [first, last), a share `wrong` of them wrong."""
+    rng = random.Random(f"{seed} {first}")
+    return [
+        Event(at=s * SECOND + k * SECOND // rate, x=rng.random(), right=rng.random() >= wrong)
+        for s in range(first, last)
+        for k in range(rate)
+    ]
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    """40 windows of 10 s, one event in ten wrong."""
+    panes = tuple((s * SECOND, counts(events(s, s + 1, seed=1, wrong=0.1))) for s in range(-400, 0))
+    return Reference(
+        model="m", version="", layout=LAYOUT.id, pane_ms=SECOND, rows=8_000, series={"all": panes}, source="s"
+    )
+
+
+def verdicts(run: Run, tap: Tap, first: int, last: int, **more: Any) -> list[dict[str, Any]]:
+    """Verdicts while seconds [first, last) come, ten at a time."""
+    blocks = [tap.block(events(s, s + 10, seed=2, **more)) for s in range(first, last, 10)]
+    return bodies(run.feed(*blocks), "verdict")
+
+
+def watching(reference: Reference | None, *specs: MonitorSpec, size: int = 10, **more: Any) -> Run:
+    model = steady(monitors=specs, window=WindowSpec(size=size * SECOND), **more)
+    return Run(model=model, reference=reference)
+
+
+@pytest.mark.parametrize("name", LEARNT)
+def test_a_limit_that_is_not_stated_comes_from_the_budget_and_the_reference(reference: Reference, name: str) -> None:
+    run, tap = watching(reference, replace(CUSUM, detector=name)), Tap()
+    quiet = verdicts(run, tap, 0, 200, wrong=0.1)
+    assert {v["level"] for v in quiet} <= {"ok", "unknown"}
+    assert quiet[-1]["level"] == "ok"
+    assert "one false alarm in 2.59e+05 windows, learnt from 40 windows of the reference" in quiet[-1]["reason"]
+    moved = [v for v in verdicts(run, tap, 200, 400, wrong=0.4) if v["level"] == "drift"]
+    assert moved
+    assert seconds(moved[0]["onset"]) <= seconds(moved[0]["start"])
+
+
+def test_a_greater_budget_is_sooner(reference: Reference) -> None:
+    def first(budget: Budget) -> int:
+        run, tap = watching(reference, CUSUM, false_alarms=budget), Tap()
+        found = [v for v in verdicts(run, tap, 0, 600, wrong=0.18) if v["level"] == "drift"]
+        return seconds(found[0]["start"])
+
+    assert first(Budget(alarms=1, per_ms=600_000)) < first(Budget())
+
+
+def test_what_is_stated_stands_and_needs_no_reference(reference: Reference) -> None:
+    stated = replace(CUSUM, parameters={"target": 0.1, "deviation": 0.02, "threshold": 3.0})
+    made = [verdicts(watching(r, stated), Tap(), 0, 200, wrong=0.12) for r in (None, reference)]
+    assert [v["level"] for v in made[0]] == [v["level"] for v in made[1]]
+    assert "ok" in {v["level"] for v in made[0]}
+
+
+def test_without_a_reference_a_learnt_limit_is_unknown() -> None:
+    made = verdicts(watching(None, CUSUM), Tap(), 0, 50, wrong=0.1)
+    assert {v["level"] for v in made} == {"unknown"}
+    assert "is still being learnt" in made[0]["reason"]
+
+
+def test_a_reference_without_labels_leaves_the_detector_to_learn_from_what_it_sees(reference: Reference) -> None:
+    bare = tuple((t, counts([replace(e, right=None) for e in events(t // SECOND, t // SECOND + 1, seed=1, wrong=0.1)]))
+                 for t, _ in reference.series["all"])  # fmt: skip
+    run, tap = watching(replace(reference, series={"all": bare}), CUSUM), Tap()
+    made = verdicts(run, tap, 0, 400, wrong=0.1)
+    assert [v["level"] for v in made[:30]] == ["unknown"] * 30
+    assert made[35]["level"] == "ok"
+    assert "not from the reference: 0 values without spread" in made[35]["reason"]
+
+
+def test_another_reference_begins_the_series_anew(reference: Reference) -> None:
+    run, tap = watching(reference, CUSUM), Tap()
+    assert verdicts(run, tap, 0, 300, wrong=0.3)[-1]["level"] == "drift"
+    worse = tuple((s * SECOND, counts(events(s, s + 1, seed=5, wrong=0.3))) for s in range(-400, 0))
+    run.reference = replace(reference, series={"all": worse})
+    run.state.derived.clear()
+    command = run.config()
+    run.state.models["m"].reference = command.body["references"]["m"]
+    after = verdicts(run, tap, 300, 600, wrong=0.3)
+    assert {v["level"] for v in after[1:]} == {"ok"}
+
+
+def test_every_pane_sees_within_a_window_what_windows_see_later(reference: Reference) -> None:
+    """
+    seconds     0        60       120      180      240
+    wrong       .1  .1   .1  .1   .1  |.3  .3       .3        from 140 on
+    by window   ok       ok       ok?      ...                20 of its 60 seconds
+    by pane     ok       ok       drift: panes of 1 s, onset about 140
+    """
+    spec = replace(CUSUM, every="pane")
+    run, tap = watching(reference, spec, size=60), Tap()
+    made = verdicts(run, tap, 0, 140, wrong=0.1)
+    made += verdicts(run, tap, 140, 250, wrong=0.3)
+    assert [v["level"] for v in made] == ["ok", "ok", "drift", "drift"]
+    assert "pane of 1 s, 60 in this window" in made[0]["reason"]
+    assert "400 panes of the reference" in made[0]["reason"]
+    assert abs(seconds(made[2]["onset"]) - 140) <= 5
+    assert made[2]["rows"] == 1_200  # the verdict and its value are still the window's
+
+
+def test_late_events_change_the_panes_of_their_window_and_what_follows(reference: Reference) -> None:
+    spec = replace(CUSUM, every="pane")
+    whole = events(0, 60, seed=2, wrong=0.1) + events(60, 90, seed=2, wrong=0.4) + events(90, 250, seed=2, wrong=0.1)
+    late = [e for e in whole if 60 <= e.at // SECOND < 85 and not e.right]
+    straight, tap = watching(reference, spec, size=60), Tap()
+    straight.feed(*(tap.block([e for e in whole if e.at // 10_000 == i]) for i in range(25)))
+    behind, tap = watching(reference, spec, size=60), Tap()
+    for i in range(25):
+        behind.feed(tap.block([e for e in whole if e.at // 10_000 == i and (e not in late or i > 8)]))
+        if i == 13:
+            behind.feed(tap.block(late))
+
+    def last(run: Run) -> dict[str, tuple[str, str]]:
+        return {v["start"]: (v["level"], v["reason"]) for v in bodies(run.outputs, "verdict")}
+
+    assert last(behind) == last(straight)
+    assert "drift" in {level for level, _ in last(straight).values()}
+    assert any(v["revision"] == 1 for v in bodies(behind.outputs, "verdict"))
+
+
+def test_the_tail_is_bounded_by_what_may_re_open(reference: Reference) -> None:
+    run, tap = watching(reference, replace(CUSUM, every="pane"), size=60), Tap()
+    verdicts(run, tap, 0, 400, wrong=0.1)
+    (series,) = run.state.keys["m", "1", "all"].series.values()
+    assert 60 <= len(series.tail) <= 180  # a minute late, and windows of a minute
