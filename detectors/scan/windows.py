@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 JOINT = -1  # the component number of T^2
+AT_ONCE = 100  # windows: their scores fit into the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ def crossings(series: Series) -> list[Crossing]:
     found: list[Crossing] = []
     running, exposed = series.running()
     for scale, m in enumerate(series.unit.scales):
-        ends = series.ends(scale)
-        if len(ends):
+        every = series.ends(scale)
+        for ends in (every[i : i + AT_ONCE] for i in range(0, len(every), AT_ONCE)):
             begin = ends + 1 - m
             sums, exposures = running[ends + 1] - running[begin], exposed[:, ends + 1] - exposed[:, begin]
             found += _crossings(series, ends, scale, sums, exposures)

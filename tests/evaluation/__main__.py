@@ -1,8 +1,12 @@
-"""`make evaluate`: false alarms and delays on labelled streams, a JSON line per (tool, rule, scenario, on, size, seed).
+"""`make evaluate`: false alarms and delays on labelled streams, of ours and of other tools.
 
-    python -m tests.evaluation --scenarios abrupt,season --seeds 0-4 --sizes medium --jobs 2
+    python -m tests.evaluation --scenarios nulls,drifts --seeds 0-9 --sizes medium,small --jobs 2
+    python -m tests.evaluation --tools river,evidently --scenarios nulls --seeds 0-3 --ladder > ladder.jsonl
+    python -m tests.evaluation --equalise ladder.jsonl --target 0.02       # writes equal_fa.json
+    python -m tests.evaluation --read lines.jsonl more.jsonl               # the table of lines that are there
 
-Lines go to stdout, a table to stderr. Seeds from 1000 on are held out: they are for the final table.
+Lines go to stdout, one per (tool, rule, setting, scenario, on, size, seed), a table to stderr. Seeds from 1000 on are
+held out: they are for the final table.
 """
 
 from __future__ import annotations
@@ -13,112 +17,106 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from typing import Any
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
 
 from stream_monitor.progress import progress
-from tests.evaluation.make_streams import ON, SCENARIOS, SIZE, make
+from tests.evaluation import equal
+from tests.evaluation.jobs import DRIFTS, NULLS, OURS, Job, Line, run
+from tests.evaluation.make_streams import ON, SCENARIOS, SIZE
 from tests.evaluation.tables import table
-
-N_REF, N = 20_000, 60_000
-NULLS = tuple(s for s, (drift, _, _) in SCENARIOS.items() if not drift)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One stream for one tool."""
-
-    tool: str
-    scenario: str
-    on: str | None
-    size: str
-    seed: int
-    budget: float
-    pane_events: int
-    cache: bool
-
-    @property
-    def key(self) -> str:
-        return f"{self.scenario}-{self.on}-{self.size}-{self.seed}"
-
-
-def run(job: Job) -> dict[str, Any]:
-    """The line of one job."""
-    from tests.evaluation.tools import scan
-
-    reference, stream = make(  # type: ignore[no-untyped-call]
-        job.scenario, job.seed, N, N_REF, size=job.size, on_top_of=job.on
-    )
-    begin = time.perf_counter()
-    raised = scan.alarms(
-        reference, stream, budget_per_5000=job.budget, key=job.key if job.cache else "", pane_events=job.pane_events
-    )
-    seconds = time.perf_counter() - begin
-    change = stream.truth["change"]
-    after = [(at, columns) for at, columns in raised if change is not None and at > change]
-    return {
-        "tool": job.tool,
-        "rule": "scan",
-        "setting": "default",
-        "scenario": job.scenario,
-        "on": job.on,
-        "size": job.size if change is not None else None,
-        "seed": job.seed,
-        "split": "dev" if job.seed < 1000 else "heldout",
-        "n_ref": N_REF,
-        "n": N,
-        "pane_events": job.pane_events,
-        "budget_per_5000": job.budget,
-        "alarms": [at for at, _ in raised],
-        "change": change,
-        "delay": after[0][0] - change if after else None,
-        "columns": (after or raised)[0][1] if raised else [],
-        "seconds": round(seconds, 2),
-    }
+from tests.evaluation.tools import peers
 
 
 def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
     """All jobs that the options ask for, seed by seed."""
     low, _, high = args.seeds.partition("-")
-    scenarios = list(SCENARIOS) if args.scenarios == "all" else args.scenarios.split(",")
-    scenarios = [
-        s for name in scenarios for s in (NULLS if name == "nulls" else DRIFTS if name == "drifts" else (name,))
-    ]
+    named = list(SCENARIOS) if args.scenarios == "all" else args.scenarios.split(",")
+    scenarios = [s for name in named for s in (NULLS if name == "nulls" else DRIFTS if name == "drifts" else (name,))]
     for seed in range(int(low), int(high or low) + 1):
         for scenario in scenarios:
             drift = SCENARIOS[scenario][0]
             for size in args.sizes.split(",") if drift else ("medium",):
                 for on in args.on.split(",") if drift else ("none",):
-                    over = None if on == "none" else on
-                    yield Job("stream-monitor", scenario, over, size, seed, args.budget, args.pane_events, args.cache)
+                    for tool in args.tools:
+                        yield Job(
+                            tool=tool, scenario=scenario, on=None if on == "none" else on, size=size, seed=seed,
+                            budget=args.budget, pane_events=args.pane_events, cache=args.cache,
+                            settings=() if tool == OURS else tuple(settings(tool, args).items()),
+                        )  # fmt: skip
 
 
-DRIFTS = tuple(s for s in SCENARIOS if s not in NULLS)
+def settings(tool: str, args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Setting -> rule -> thresholds at which a peer is asked."""
+    if args.ladder:
+        return {"ladder": equal.ladders(tool)}
+    found = {"default": equal.defaults(tool), "equal_fa": equal.equalised(tool)}
+    return {name: rules for name, rules in found.items() if name in args.settings and rules}
+
+
+def evaluated(jobs: Sequence[Job], processes: int, minutes: float) -> Iterator[Line]:
+    """Lines as they come; after so many minutes no further job is begun, and stderr says how many were left."""
+    end = time.monotonic() + minutes * 60
+    left = iter(jobs)
+    begun = 0
+    with ProcessPoolExecutor(processes) as pool, progress("streams", len(jobs)) as steps:
+        running: set[Future[list[Line]]] = set()
+        while True:
+            while len(running) < 2 * processes and time.monotonic() < end and (job := next(left, None)) is not None:
+                running.add(pool.submit(run, job))
+                begun += 1
+            if not running:
+                break
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for found in done:
+                yield from found.result()
+                steps.advance(1, "")
+    if begun < len(jobs):
+        print(
+            f"{len(jobs) - begun} of {len(jobs)} streams were left out: the {minutes:g} minutes were over",
+            file=sys.stderr,
+        )
+
+
+def commit() -> str:
+    """The commit that is evaluated, with + where files differ from it."""
+    code = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
+    return code.stdout.strip()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what the options ask for."""
     p = argparse.ArgumentParser(prog="python -m tests.evaluation", description=__doc__.split("\n")[0])
+    p.add_argument("--tools", default=OURS, help=f"of {OURS} {' '.join(peers.PEERS)}; all, peers")
+    p.add_argument("--settings", default="default,equal_fa", help="of peers")
     p.add_argument("--scenarios", default="all", help=f"of {' '.join(SCENARIOS)}; nulls, drifts, all")
     p.add_argument("--on", default="none", help=f"what a drift comes on top of: none {' '.join(ON)}")
     p.add_argument("--sizes", default="medium", help=f"of {' '.join(SIZE)}")
     p.add_argument("--seeds", default="0-4", help="FROM-TO; below 1000 for development")
-    p.add_argument("--budget", type=float, default=0.05, help="false alarms per 5000 events")
+    p.add_argument("--budget", type=float, default=0.05, help="ours: false alarms per 5000 events")
     p.add_argument("--pane-events", type=int, default=25)
     p.add_argument("--jobs", type=int, default=1, help="processes")
+    p.add_argument("--minutes", type=float, default=1e6, help="after which no further stream is begun")
     p.add_argument("--cache", action="store_true", help="keep counted streams in build/evaluation")
+    p.add_argument("--ladder", action="store_true", help="peers at many thresholds, for --equalise")
+    p.add_argument("--equalise", nargs="+", metavar="FILE", help="choose the thresholds of equal_fa from ladder lines")
+    p.add_argument("--target", type=float, help="with --equalise: the false alarms per 5000 events not to exceed")
+    p.add_argument("--read", nargs="+", metavar="FILE", help="print the table of these lines and stop")
     args = p.parse_args(argv)
-    code = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    if args.read or args.equalise:
+        lines = [json.loads(text) for f in args.read or args.equalise for text in Path(f).read_text().splitlines()]
+        sys.stderr.write(table(lines) if args.read else equal.equalise(lines, args.target))
+        return
+    named = {"all": [OURS, *peers.PEERS], "peers": list(peers.PEERS)}.get(args.tools, args.tools.split(","))
+    args.tools, missing = peers.installed(named)
+    code = commit()
     lines = []
-    todo = list(jobs_of(args))
-    with ProcessPoolExecutor(args.jobs) as pool, progress("streams", len(todo)) as steps:
-        for done in as_completed([pool.submit(run, job) for job in todo]):
-            line = {**done.result(), "code": code.stdout.strip()}
-            print(json.dumps(line), flush=True)
-            lines.append(line)
-            steps.advance(1, f"{line['scenario']} {line['seed']}")
-    sys.stderr.write(table(lines))
+    for found in evaluated(list(jobs_of(args)), args.jobs, args.minutes):
+        line = {**found, "code": code}
+        print(json.dumps(line), flush=True)
+        lines.append(line)
+    if not args.ladder:
+        sys.stderr.write(table(lines, missing))
 
 
 if __name__ == "__main__":

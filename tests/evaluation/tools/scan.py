@@ -1,59 +1,111 @@
-"""stream-monitor's scan: layout, panes, calibration and looks of the service."""
+"""stream-monitor's scan: layout, panes, calibration and looks of the service, all looks of a stream at once."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from detectors.counts import Counts
-from detectors.scan.components import Components, components_of
+import detectors.layouts
+import detectors.learning
+import detectors.scan.components
+from detectors.scan.components import Components
 from detectors.scan.scan import ALL, Scan
 from detectors.scan.windows import JOINT, Crossing, Series, crossings, lasting
-from tests.evaluation import counted as counting
+from tests.evaluation import counted, make_streams, sweeps
 from tests.evaluation.make_streams import Stream
 
 PANE_EVENTS: Final = 25
-VERSION: Final = 4  # of kept streams: raise it when what is counted, or the components, change
+SOON: Final = 100  # panes after a change that are read first: most changes are seen by then
 CACHE: Final = Path(__file__).resolve().parents[3] / "build" / "evaluation"
-Learnt = tuple[dict[str, Components], dict[str, NDArray[np.float32]], int]
+DECIDE: Final = (counted, sweeps, make_streams, detectors.layouts, detectors.learning, detectors.scan.components)
+
+Floats = NDArray[np.float64]
+Kept = tuple[dict[str, Components], dict[str, NDArray[np.float32]]]  # components and vectors of units
+Alarm = tuple[int, list[str]]  # events of the stream seen, columns named
+
+
+def vectors_of(reference: Stream, stream: Stream, pane_events: int = PANE_EVENTS) -> Kept:
+    """What the scan reads of a stream: the reference's panes, then the stream's."""
+    before, after = (counted.batch(s, at, counted.SEGMENTS) for s, at in ((reference, 0), (stream, len(reference))))
+    learnt, known = sweeps.learn(before, counted.layout_of(before, pane_events), pane_events)
+    new = sweeps.sweep(after, learnt, pane_events)
+    return dict(learnt.of), {name: np.concatenate([known[name], new[name]]).astype(np.float32) for name in known}
+
+
+def kept(key: str) -> Path:
+    """Where vectors of a stream are kept: the name changes with the code that they come from."""
+    code = hashlib.sha256(b"".join(Path(str(m.__file__)).read_bytes() for m in DECIDE)).hexdigest()[:12]
+    return CACHE / code / f"{key}.pickle"
+
+
+def load(key: str) -> Kept | None:
+    """The vectors that are kept under a key, if they are."""
+    path = kept(key)
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        found: Kept = pickle.load(file)
+    return found
+
+
+def save(key: str, found: Kept) -> None:
+    """Keep them."""
+    path = kept(key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        pickle.dump(found, file, protocol=5)
+    part.replace(path)
 
 
 def alarms(
-    reference: Stream, stream: Stream, *, budget_per_5000: float, key: str = "", pane_events: int = PANE_EVENTS
-) -> list[tuple[int, list[str]]]:
-    """(events of the stream seen, columns named) of each alarm.
+    found: Kept, count: int, *, budget_per_5000: float, pane_events: int = PANE_EVENTS, change: int | None = None
+) -> list[Alarm]:
+    """Alarms of a stream whose first `count` panes are the reference, as a function of what `vectors_of` gives.
 
-    A subject (a column of a unit, all columns together, dependence, labels) is in alarm until it has had no finding for
-    as long as the window of the last one; each position at which a subject comes into alarm is one.
+    After a change the stream is read until there is an alarm, and a little further.
+
+    A subject (a column of a unit, all columns together, dependence, labels) comes into alarm with its first finding
+    that lasts, and leaves it when no window of its was beyond its bound for as long as the last one that was.
     """
-    of, vectors, count = _vectors(reference, stream, pane_events, key)
+    of, kept_vectors = found
+    vectors = {s: v.astype(np.float64) for s, v in kept_vectors.items()}
     starts = np.arange(count, dtype=np.int64) * pane_events
-    both = {s: v.astype(np.float64) for s, v in vectors.items()}
-    scan = Scan.learnt(
-        of, {s: v[:count] for s, v in both.items()}, starts, pane_events, 5000 / pane_events / budget_per_5000
-    )
-    found: list[tuple[int, float, Series, Crossing]] = []
+    apart = 5000 / pane_events / budget_per_5000
+    scan = Scan.learnt(of, {s: v[:count] for s, v in vectors.items()}, starts, pane_events, apart)
+    raised: list[Alarm] = []
+    for until in (None,) if change is None else (change // pane_events + SOON, None):
+        seen = {name: v[count:][:until] for name, v in vectors.items()}
+        raised = alarms_of(scan, seen, count, pane_events)
+        if change is not None and any(at > change for at, _ in raised):
+            break
+    return raised
+
+
+def alarms_of(scan: Scan, vectors: Mapping[str, Floats], first: int, pane_events: int) -> list[Alarm]:
+    """The same with a calibrated scan, of panes from number `first` on."""
+    beyond: list[tuple[int, float, Series, Crossing]] = []
     for name, unit in scan.units.items():
-        series = Series.of(unit, count, both[name][count:])
-        found += [(c.end, c.p / c.alpha, series, c) for c in crossings(series)]
-    found.sort(key=lambda f: f[:2])
+        series = Series.of(unit, first, vectors[name])
+        beyond += [(c.end, c.p / c.alpha, series, c) for c in crossings(series)]
+    beyond.sort(key=lambda f: f[:2])
     raised: dict[int, list[str]] = {}
-    quiet: dict[tuple[str, int], int] = {}  # subject: the pane from which a finding is a new alarm
-    done: set[tuple[int, str, int]] = set()  # looks whose subject has its finding
-    for end, _, series, c in found:
+    until: dict[tuple[str, int], int] = {}  # subject in alarm: the pane from which a finding is a new alarm
+    for end, _, series, c in beyond:
         unit = series.unit
         subject = (unit.name, JOINT if c.component == JOINT else int(unit.subject[c.component]))
-        if (end, *subject) in done or not lasting(series, c):
+        inside = end < until.get(subject, -1)
+        if not inside and not lasting(series, c):
             continue
-        done.add((end, *subject))
-        if end >= quiet.get(subject, 0):
+        if not inside:
             raised.setdefault((end + 1) * pane_events, []).extend(_columns(series, c))
-        quiet[subject] = max(quiet.get(subject, 0), end + 1 + unit.scales[c.scale])
+        until[subject] = max(until.get(subject, -1), end + 1 + unit.scales[c.scale])
     return sorted(raised.items())
 
 
@@ -63,37 +115,3 @@ def _columns(series: Series, c: Crossing) -> list[str]:
         return ["all"]
     names = list(unit.components.of[c.component].columns)
     return names if unit.name == ALL else [unit.name, *names]
-
-
-def _vectors(reference: Stream, stream: Stream, pane_events: int, key: str) -> Learnt:
-    path = CACHE / f"{key}-{pane_events}-{VERSION}.pickle"
-    if key and path.exists():
-        with path.open("rb") as file:
-            kept: Learnt = pickle.load(file)
-        return kept
-    count = len(reference) // pane_events
-    before, after = (counting.batch(s, at, counting.SEGMENTS) for s, at in ((reference, 0), (stream, len(reference))))
-    layout = counting.layout_of(before, pane_events)
-    later = len(stream) // pane_events
-    whole = counting.matrices(before, layout, 0, count, segments=False)[ALL]
-    of = {ALL: components_of(layout, _total(whole))}
-    own = counting.matrices(after, layout, count, later, segments=False)[ALL]
-    parts = {ALL: [of[ALL].of_cells(whole), of[ALL].of_cells(own)]}
-    for name, vector in counting.located(before, layout, 0, count, of, learn=True).items():
-        parts[name] = [vector, np.zeros((later, of[name].entries))]
-    for name, vector in counting.located(after, layout, count, later, of, learn=False).items():
-        parts[name][1] = vector
-    vectors = {name: np.concatenate(both).astype(np.float32) for name, both in parts.items()}
-    if key:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            pickle.dump((of, vectors, count), file, protocol=5)
-    return of, vectors, count
-
-
-def _total(cells: csr_array) -> Counts:
-    """All panes together."""
-    totals = np.asarray(cells.sum(axis=0)).ravel().astype(np.int64)
-    some = np.flatnonzero(totals[:-1])
-    none = np.zeros(0)
-    return Counts(rows=int(totals[-1]), cells=some.astype(np.int32), values=totals[some], low=none, high=none)

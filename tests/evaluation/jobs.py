@@ -1,0 +1,104 @@
+"""One stream for one tool: what is asked, and the lines that come of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.evaluation.draws import draw
+from tests.evaluation.make_streams import SCENARIOS, Stream
+from tests.evaluation.tools import peers, scan
+
+OURS: Final = "stream-monitor"
+HELD_OUT: Final = 1000  # the first seed of the final table
+N_REF, N = 20_000, 60_000
+NULLS: Final = tuple(s for s, (drift, _, _) in SCENARIOS.items() if not drift)
+DRIFTS: Final = tuple(s for s in SCENARIOS if s not in NULLS)
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A stream, and who reads it how."""
+
+    tool: str
+    scenario: str
+    on: str | None
+    size: str
+    seed: int
+    budget: float  # ours: false alarms per 5,000 events
+    pane_events: int = scan.PANE_EVENTS
+    cache: bool = False
+    settings: tuple[tuple[str, dict[str, list[float]]], ...] = ()  # a peer: setting -> rule -> thresholds
+
+    @property
+    def key(self) -> str:
+        """Names the stream."""
+        return f"{self.scenario}-{self.on}-{self.size}-{self.seed}-{self.pane_events}"
+
+
+def run(job: Job) -> list[Line]:
+    """The lines of one job: one of ours; of a peer one per setting, rule and threshold."""
+    return _ours(job) if job.tool == OURS else _peer(job)
+
+
+def _ours(job: Job) -> list[Line]:
+    found = scan.load(job.key) if job.cache else None
+    truth, begin = None, time.process_time()
+    if found is None:
+        reference, stream = _drawn(job)
+        truth, begin = stream.truth, time.process_time()
+        found = scan.vectors_of(reference, stream, job.pane_events)
+        if job.cache:
+            scan.save(job.key, found)
+    change = truth["change"] if truth else (N // 2 if SCENARIOS[job.scenario][0] else None)
+    raised = scan.alarms(
+        found, N_REF // job.pane_events, budget_per_5000=job.budget, pane_events=job.pane_events, change=change
+    )
+    return [line(job, "scan", "default", raised, change, time.process_time() - begin)]
+
+
+def _peer(job: Job) -> list[Line]:
+    reference, stream = _drawn(job)
+    lines = []
+    for setting, rules in job.settings:
+        for found in peers.asked(job.tool, reference, stream, rules):
+            got = line(
+                job, found["rule"], setting, [(at, columns) for at, columns in found["alarms"]],
+                stream.truth["change"], found["seconds"],
+            )  # fmt: skip
+            lines.append({**got, "threshold": found["threshold"], "pane_events": None, "budget_per_5000": None})
+    return lines
+
+
+def _drawn(job: Job) -> tuple[Stream, Stream]:
+    return draw(job.scenario, job.seed, N, N_REF, size=job.size, on=job.on)
+
+
+def line(
+    job: Job, rule: str, setting: str, raised: Sequence[tuple[int, list[str]]], change: int | None, seconds: float
+) -> Line:
+    """What is said of one stream; `delay` is that of the first alarm after the change, `columns` what it named."""
+    after = [(at, columns) for at, columns in raised if change is not None and at > change]
+    return {
+        "tool": job.tool,
+        "rule": rule,
+        "setting": setting,
+        "scenario": job.scenario,
+        "on": job.on,
+        "size": job.size if change is not None else None,
+        "seed": job.seed,
+        "split": "dev" if job.seed < HELD_OUT else "heldout",
+        "n_ref": N_REF,
+        "n": N,
+        "pane_events": job.pane_events,
+        "budget_per_5000": job.budget,
+        "alarms": [at for at, _ in raised],
+        "change": change,
+        "delay": after[0][0] - change if after and change is not None else None,
+        "columns": (after or raised)[0][1] if raised else [],
+        "seconds": round(seconds, 2),
+    }
