@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
 
 from detectors.counts import Counts
 from detectors.layouts import (
@@ -22,6 +23,7 @@ from detectors.layouts import (
     NumericLayout,
 )
 from detectors.scan import Components, components_of
+from detectors.scan.scan import SEGMENT_SHARES
 from stream_monitor.batches import NUMBER, Batch, Column
 
 Floats = NDArray[np.float64]
@@ -33,11 +35,11 @@ AT_ONCE = 400  # panes whose counts are held at once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
-    """What is looked at, and of segments where: learnt from the reference's events."""
+    """What is looked at, of all and in segments ("plan=free"): learnt from the reference's events."""
 
     layout: Layout
-    of: Mapping[str, Components]  # "all", then "plan=free", ... of which only the location of numeric columns
-    tables: Mapping[str, tuple[tuple[str, ...], Floats, Integers]]  # dimension: words, weights, where they go
+    of: Mapping[str, Components]
+    segments: Mapping[str, tuple[str, ...]]  # dimension: values
 
 
 def learn(reference: Batch, layout: Layout, pane_events: int) -> tuple[Learnt, dict[str, Floats]]:
@@ -48,45 +50,38 @@ def learn(reference: Batch, layout: Layout, pane_events: int) -> tuple[Learnt, d
     for dense in _dense(reference, cells, layout, pane_events, count):
         whole += dense.sum(axis=0).astype(np.int64)
     of = {ALL: components_of(layout, _counts(whole))}
-    tables = {}
-    numeric = [(i, name) for i, (_, name, c) in enumerate(layout.columns) if isinstance(c, NumericLayout)]
+    segments = {}
     for dimension, column in reference.segments.items():
-        own: list[Components] = []
         for code, word in enumerate(column.words):
             some = column.codes == code
-            totals = np.bincount(cells[[i for i, _ in numeric]][:, some].ravel(), minlength=layout.size + 1)
+            totals = np.bincount(cells[:, some].ravel(), minlength=layout.size + 1)
             totals[-1] = int(some.sum())
-            of[f"{dimension}={word}"] = components_of(layout, _counts(totals), frozenset({"location"}))
-            own.append(of[f"{dimension}={word}"])
-        tables[dimension] = (column.words, *_table(layout, own, [name for _, name in numeric]))
-    learnt = Learnt(layout=layout, of=of, tables=tables)
+            of[f"{dimension}={word}"] = components_of(layout, _counts(totals), frozenset(SEGMENT_SHARES))
+        segments[dimension] = column.words
+    learnt = Learnt(layout=layout, of=of, segments=segments)
     return learnt, sweep(reference, learnt, pane_events, cells)
 
 
 def sweep(events: Batch, learnt: Learnt, pane_events: int, cells: NDArray[np.int32] | None = None) -> dict[str, Floats]:
-    """Vectors of consecutive panes by unit; what segments are not looked at for (sizes to report) stays 0."""
+    """Vectors of consecutive panes by unit; the reports of segments, which nobody tests, stay 0."""
     layout = learnt.layout
     cells = cells_of(events, layout) if cells is None else cells
     count = len(events) // pane_events
     whole = learnt.of[ALL]
-    found = {
-        ALL: np.concatenate(
-            [(dense @ whole.cells) @ whole.mix for dense in _dense(events, cells, layout, pane_events, count)]
-        )
-    }
-    numeric = [i for i, (_, _, c) in enumerate(layout.columns) if isinstance(c, NumericLayout)]
-    starts = np.array([layout.offsets[place, name] for place, name, _ in layout.columns])
-    bins = cells[numeric] - starts[numeric][:, None]
-    for dimension, (words, weights, at) in learnt.tables.items():
+    parts = [(dense @ whole.cells) @ whole.mix for dense in _dense(events, cells, layout, pane_events, count)]
+    found = {ALL: np.concatenate(parts)}
+    for dimension, words in learnt.segments.items():
         column = events.segments[dimension]
-        known = np.array([words.index(w) if w in words else -1 for w in column.words] + [-1])
-        sums = np.zeros((len(words), count, len(numeric) + 1))
-        _located(bins, known[column.codes], pane_events, weights, sums)
-        for s, word in enumerate(words):
-            vectors = np.zeros((count, learnt.of[f"{dimension}={word}"].entries))
-            some = at[s] >= 0
-            vectors[:, at[s][some]] = sums[s][:, :-1][:, some]
-            vectors[:, -2] = vectors[:, -1] = sums[s][:, -1]
+        code = np.array([words.index(w) if w in words else -1 for w in column.words] + [-1])[column.codes]
+        own = [learnt.of[f"{dimension}={word}"] for word in words]
+        most = max(len(of.of) for of in own)
+        weights = csr_array(vstack([_tested(of, most) for of in own]))
+        sums = np.zeros((len(words), count, most + 1))
+        _within(cells, code, pane_events, layout.size + 1, weights.indptr, weights.indices, weights.data, sums)
+        for word, of, tested in zip(words, own, sums, strict=True):
+            vectors = np.zeros((count, of.entries))
+            vectors[:, : len(of.of)] = tested[:, : len(of.of)]
+            vectors[:, -2] = vectors[:, -1] = tested[:, -1]
             found[f"{dimension}={word}"] = vectors
     return found
 
@@ -161,20 +156,10 @@ def _counts(totals: Integers) -> Counts:
     return Counts(rows=int(totals[-1]), cells=some.astype(np.int32), values=totals[some], low=none, high=none)
 
 
-def _table(layout: Layout, own: list[Components], names: list[str]) -> tuple[Floats, Integers]:
-    """Weights (words, numeric columns, bins) of segments, and the component of each column, -1 for none."""
-    numeric = [(place, name, c) for place, name, c in layout.columns if name in names]
-    weights = np.zeros((len(own), len(names), max(HEAD + c.bins for _, _, c in numeric)))
-    at = np.full((len(own), len(names)), -1)
-    for s, of in enumerate(own):
-        scores = (of.cells @ of.mix).toarray()
-        for k, component in enumerate(of.of):
-            i = names.index(component.columns[0])
-            place, name, c = numeric[i]
-            begin = layout.offsets[place, name]
-            weights[s, i, : HEAD + c.bins] = scores[begin : begin + HEAD + c.bins, k]
-            at[s, i] = k
-    return weights, at
+def _tested(of: Components, width: int) -> csr_array:
+    """What each cell adds to the components, without rows, labels and reports: (cells + 1, width)."""
+    weights = csr_array((of.cells @ of.mix)[:, : len(of.of)])
+    return csr_array((weights.data, weights.indices, weights.indptr), shape=(weights.shape[0], width))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -186,12 +171,21 @@ def _counted(cells: NDArray[np.int32], pane_events: int, dense: Floats) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _located(bins: Integers, segment: Integers, pane_events: int, weights: Floats, sums: Floats) -> None:
-    columns = bins.shape[0]
+def _within(
+    cells: NDArray[np.int32], segment: Integers, pane_events: int, width: int, starts: Integers, of: Integers,
+    weights: Floats, sums: Floats,
+) -> None:  # fmt: skip
+    """Sums by segment and pane: (segments, panes, components + 1), the last the rows."""
+    last = sums.shape[2] - 1
     for event in range(sums.shape[1] * pane_events):
         s = segment[event]
         if s >= 0:
             pane = event // pane_events
-            for k in range(columns):
-                sums[s, pane, k] += weights[s, k, bins[k, event]]
-            sums[s, pane, columns] += 1.0
+            for c in range(cells.shape[0]):
+                row = s * width + cells[c, event]
+                for k in range(starts[row], starts[row + 1]):
+                    sums[s, pane, of[k]] += weights[k]
+            row = s * width + width - 1  # what each row adds
+            for k in range(starts[row], starts[row + 1]):
+                sums[s, pane, of[k]] += weights[k]
+            sums[s, pane, last] += 1.0

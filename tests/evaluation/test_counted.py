@@ -7,6 +7,7 @@ import pytest
 
 from detectors.counts import merge
 from detectors.scan import components_of
+from detectors.scan.scan import SEGMENT_SHARES
 from tests.evaluation.counted import batch, counted, layout_of
 from tests.evaluation.draws import draw
 from tests.evaluation.sweeps import learn, sweep
@@ -25,7 +26,7 @@ def test_sums_in_one_go_are_those_of_the_tap(scenario: str) -> None:
     swept = sweep(after, learnt, PANE)
     assert set(tapped.stream) == set(swept)
     for name in swept:
-        own = None if name == "all" else frozenset({"location"})
+        own = None if name == "all" else frozenset(SEGMENT_SHARES)
         of = components_of(tapped.layout, merge(c for _, c in tapped.reference[name]), own)
         assert [c.name for c in of.of] == [c.name for c in learnt.of[name].of]
         some = [*range(len(of.of)), -2, -1]

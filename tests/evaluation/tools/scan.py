@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 
 import detectors.layouts
 import detectors.learning
-import detectors.scan.components
+from detectors.scan import columns, components, functionals, products, residuals
 from detectors.scan.components import Components
 from detectors.scan.scan import ALL, Scan
-from detectors.scan.windows import JOINT, Crossing, Series, crossings, lasting
+from detectors.scan.windows import JOINT, Crossing, Series, crossings, drifting
 from tests.evaluation import counted, make_streams, sweeps
 from tests.evaluation.make_streams import Stream
 
 PANE_EVENTS: Final = 25
 SOON: Final = 100  # panes after a change that are read first: most changes are seen by then
 CACHE: Final = Path(__file__).resolve().parents[3] / "build" / "evaluation"
-DECIDE: Final = (counted, sweeps, make_streams, detectors.layouts, detectors.learning, detectors.scan.components)
+DECIDE: Final = (
+    counted, sweeps, make_streams, detectors.layouts, detectors.learning, columns, components, functionals, products,
+    residuals,
+)  # fmt: skip
 
 Floats = NDArray[np.float64]
 Kept = tuple[dict[str, Components], dict[str, NDArray[np.float32]]]  # components and vectors of units
@@ -101,7 +104,7 @@ def alarms_of(scan: Scan, vectors: Mapping[str, Floats], first: int, pane_events
         unit = series.unit
         subject = (unit.name, JOINT if c.component == JOINT else int(unit.subject[c.component]))
         inside = end < until.get(subject, -1)
-        if not inside and not lasting(series, c):
+        if not inside and not drifting(series, c):
             continue
         if not inside:
             raised.setdefault((end + 1) * pane_events, []).extend(_columns(series, c))
