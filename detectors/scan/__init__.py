@@ -9,9 +9,8 @@
     look(unit, first, vectors, since=pane)               # all looks from that pane on at once, e.g. those of a window
 
 `first` is start_ms // pane_ms of the first row. Everything is a pure function of its arguments: the same panes give the
-same findings, whenever they are asked for. Units are "all" and the segments, which are looked
-at for less (SEGMENT_SHARES).
-`panes_between_false_alarms` is a mean for everything together: columns, scales, segments. Half of it is given out.
+same findings, whenever they are asked for. Units are "all" and the segments, which are looked at for less.
+`panes_between_false_alarms` is a mean for everything together: columns, scales, segments.
 
 How it works: components.py, of functionals.py, columns.py, products.py and residuals.py (what is looked at), units.py
 (what is normal), dependence.py and seasons.py (what is predictable), tails.py and scores.py (how unlikely), windows.py

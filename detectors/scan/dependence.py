@@ -9,7 +9,7 @@ memory is longer than the fit can tell, it replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ Integers = NDArray[np.int64]
 
 ORDER: Final = 3
 FAR: Final = 512  # lags of the fitted autocorrelation that are summed
-EFFECTIVE_GROUP: Final = 4.0  # independent components that a large group is taken to be worth
+MOST_EFFECTIVE: Final = 12.0  # independent components that a large group is taken to be worth, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,25 +47,45 @@ def dependence(residuals: Floats, groups: Integers, scales: Sequence[int]) -> De
     lags = max(ORDER + 1, min(max([*scales, 1]), panes // 8))
     plain = np.stack([(standard[k:] * standard[:-k]).sum(axis=0) / panes for k in range(1, lags + 1)])
     shared = np.empty((ORDER, count))
-    df = np.full(count, panes / 2.0 / ORDER)
+    worth = np.ones(count)  # independent series that a component's memory is known from
+    independent = {}
     for g in np.unique(groups):
         some = groups == g
-        shared[:, some], kept = _shrunk(plain[:ORDER, some], panes)
-        df[some] *= 1 + (EFFECTIVE_GROUP - 1) * (1 - kept) * min(1.0, (some.sum() - 1) / 10)
+        independent[int(g)] = independent_series(standard[:, some])
+        shared[:, some], kept = _shrunk(plain[:ORDER, some], panes, independent[int(g)])
+        worth[some] = 1 + (independent[int(g)] - 1) * (1 - kept)
     fitted = _extended(shared)
     inflation = np.stack([_sum(fitted, m) for m in [*scales, FAR]], axis=1)
     inflation = np.maximum(inflation, 1.0)
-    known = np.repeat(df[:, None], inflation.shape[1], axis=1)
-    _guard(inflation, known, plain, groups, scales, panes)
+    # What the errors of the first autocorrelations, 1 / panes each, make of a sum: few for short windows.
+    weights = [sum((1 - k / m) ** 2 for k in range(1, min(ORDER + 1, m))) for m in [*scales, FAR]]
+    known = worth[:, None] * panes / 2.0 / np.maximum(np.array(weights), 1e-9)[None, :]
+    _guard(inflation, known, plain, groups, scales, panes, independent)
     return Dependence(inflation=inflation, df=known)
 
 
-def _shrunk(r: Floats, panes: int) -> tuple[Floats, float]:
+def independent_series(standard: Floats) -> float:
+    """How many independent series the mean autocorrelation of these (panes, components), of variance 1, is known from.
+
+    The estimates of two series go together by the square of their correlation: count^2 over the sum of all squared
+    correlations, less what chance adds to these; at most MOST_EFFECTIVE.
+
+    >>> noise = np.random.default_rng(0).normal(size=(4000, 5))
+    >>> round(independent_series(noise), 1), round(independent_series(noise[:, [0, 0, 0]]), 1)
+    (5.0, 1.0)
+    """
+    panes, count = standard.shape
+    products = standard @ standard.T if panes < count else standard.T @ standard
+    squares = float((products**2).sum()) / panes**2 - (count**2 - count) / panes
+    return float(np.clip(count**2 / max(squares, count), 1.0, MOST_EFFECTIVE))
+
+
+def _shrunk(r: Floats, panes: int, independent: float) -> tuple[Floats, float]:
     """Autocorrelations (lags, components) of a group, drawn to their mean by as much as chance explains; and how much
     of their differences is kept."""
     noise, (lags, count) = 1.0 / panes, r.shape
     mean = r.mean(axis=1, keepdims=True)
-    chance = noise * lags / min(count, EFFECTIVE_GROUP)
+    chance = noise * lags / independent
     mean = mean * max(0.0, 1 - chance / max(float((mean**2).sum()), 1e-300))
     if count == 1:
         return mean, 1.0
@@ -93,7 +113,15 @@ def _sum(r: Floats, m: int) -> Floats:
     return np.asarray(1 + 2 * ((1 - k / m)[:, None] * r[1:m]).sum(axis=0), np.float64)
 
 
-def _guard(inflation: Floats, df: Floats, plain: Floats, groups: Integers, scales: Sequence[int], panes: int) -> None:
+def _guard(
+    inflation: Floats,
+    df: Floats,
+    plain: Floats,
+    groups: Integers,
+    scales: Sequence[int],
+    panes: int,
+    independent: Mapping[int, float],
+) -> None:
     """Raise what the plain sums say is too low, from that scale on."""
     for i, m in enumerate(scales):
         if m > len(plain) or m * 10 > panes:
@@ -105,9 +133,11 @@ def _guard(inflation: Floats, df: Floats, plain: Floats, groups: Integers, scale
         for g in np.unique(groups):
             some = np.flatnonzero(groups == g)
             mean = float(ratio[some].mean())
-            if mean > 1 + 2.5 * error / np.sqrt(min(len(some), EFFECTIVE_GROUP)):
+            if mean > 1 + 2.5 * error / np.sqrt(independent[int(g)]):
                 inflation[np.ix_(some, np.arange(i, inflation.shape[1]))] *= mean
-                df[np.ix_(some, np.arange(i, inflation.shape[1]))] = np.minimum(df[some][:, i:], nu * EFFECTIVE_GROUP)
+                df[np.ix_(some, np.arange(i, inflation.shape[1]))] = np.minimum(
+                    df[some][:, i:], nu * independent[int(g)]
+                )
                 ratio[some] /= mean
         own = np.flatnonzero(ratio > 1 + 4 * error)
         later = np.ix_(own, np.arange(i, inflation.shape[1]))

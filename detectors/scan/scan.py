@@ -21,7 +21,6 @@ Integers = NDArray[np.int64]
 Series = Sequence[tuple[int, Counts]]
 
 ALL: Final = "all"
-MARGIN: Final = 0.5  # of the budget is given out: what a reference cannot tell of itself needs the rest
 SHARES: Final = {  # of the budget, of those groups that are there
     "location": 0.15,
     "joint": 0.15,
@@ -86,7 +85,7 @@ class Scan:
         whole, within = budgets_of(
             [c.group for c in of[ALL].of],
             [c.group for s in segments for c in of[s].of],
-            MARGIN / panes_between_false_alarms,
+            1 / panes_between_false_alarms,
         )
         units: dict[str, Unit] = {}
         of_seasons: tuple[Season, ...] | None = None

@@ -210,8 +210,8 @@ def test_odd_columns_say_nothing_and_break_nothing() -> None:
     assert {r.subject for r in look(unit, 120, vectors).results} == set(features)
 
 
-def test_false_findings_are_at_most_the_budget() -> None:
-    """At most panes / mean time are to be expected: 30 in 600 panes at 1 per 20.
+def test_false_findings_are_at_most_the_budget_and_not_far_fewer() -> None:
+    """At most panes / mean time are to be expected, 30 in 600 panes at 1 per 20, and at least a fifth of that.
 
     Crossings of overlapping windows come together, so the error is taken from the 12 independent series.
     """
@@ -221,7 +221,7 @@ def test_false_findings_are_at_most_the_budget() -> None:
         found = Scan.calibrated(LAYOUT, {ALL: panes(*draw(rng, 200))}, panes_between_false_alarms=20)
         per_series.append(len(crossings(series(found, panes(*draw(rng, 600), 200)))))
     mean, error = np.mean(per_series), np.std(per_series, ddof=1) / 12**0.5
-    assert 1 < mean < 30 + 2 * error  # far fewer here: half is given out, and components that go together share
+    assert 0.2 * 30 < mean < 30 + 2 * error
 
 
 @pytest.mark.parametrize("a", [3, 6, 12])
