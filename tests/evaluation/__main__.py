@@ -1,8 +1,9 @@
 """`make evaluate`: false alarms and delays on labelled streams, of ours and of other tools.
 
     python -m tests.evaluation --scenarios nulls,drifts --seeds 0-9 --sizes medium,small --jobs 2
-    python -m tests.evaluation --tools river,evidently --scenarios nulls --seeds 0-3 --ladder > ladder.jsonl
-    python -m tests.evaluation --equalise ladder.jsonl --target 0.02       # writes equal_fa.json
+    python -m tests.evaluation --tools river,evidently --scenarios nulls --seeds 0-3 --ladder > l.jsonl
+    python -m tests.evaluation --equalise l.jsonl --target 0.02            # writes equal_fa.json
+    python -m tests.evaluation --rare --scenarios nulls --seeds 0-99       # 50 M events a null at 1 per 30 d
     python -m tests.evaluation --read lines.jsonl more.jsonl               # the table of lines that are there
 
 Lines go to stdout, one per (tool, rule, setting, scenario, on, size, seed), a table to stderr. Seeds from 1000 on are
@@ -19,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from typing import Final
 
 from stream_monitor.progress import progress
 from tests.evaluation import equal
@@ -26,6 +28,8 @@ from tests.evaluation.jobs import DRIFTS, NULLS, OURS, Job, Line, run
 from tests.evaluation.make_streams import ON, SCENARIOS, SIZE
 from tests.evaluation.tables import table
 from tests.evaluation.tools import peers
+
+RARE: Final = {"budget": 1e-4, "pane_events": 250, "n_ref": 100_000, "n": 500_000}  # panes of 13 s
 
 
 def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
@@ -41,7 +45,8 @@ def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
                     for tool in args.tools:
                         yield Job(
                             tool=tool, scenario=scenario, on=None if on == "none" else on, size=size, seed=seed,
-                            budget=args.budget, pane_events=args.pane_events, cache=args.cache,
+                            budget=args.budget, n_ref=args.n_ref, n=args.n, pane_events=args.pane_events,
+                            cache=args.cache,
                             settings=() if tool == OURS else tuple(settings(tool, args).items()),
                         )  # fmt: skip
 
@@ -95,6 +100,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--seeds", default="0-4", help="FROM-TO; below 1000 for development")
     p.add_argument("--budget", type=float, default=0.05, help="ours: false alarms per 5000 events")
     p.add_argument("--pane-events", type=int, default=25)
+    p.add_argument("--n-ref", type=int, default=20_000, help="events of the reference")
+    p.add_argument("--n", type=int, default=60_000, help="events of the stream; a drift begins in the middle")
+    p.add_argument("--rare", action="store_true", help=f"a budget of 1 per 30 d at 19 events/s: {RARE}")
     p.add_argument("--jobs", type=int, default=1, help="processes")
     p.add_argument("--minutes", type=float, default=1e6, help="after which no further stream is begun")
     p.add_argument("--cache", action="store_true", help="keep counted streams in build/evaluation")
@@ -103,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--target", type=float, help="with --equalise: the false alarms per 5000 events not to exceed")
     p.add_argument("--read", nargs="+", metavar="FILE", help="print the table of these lines and stop")
     args = p.parse_args(argv)
+    if args.rare:
+        vars(args).update(RARE)
     if args.read or args.equalise:
         lines = [json.loads(text) for f in args.read or args.equalise for text in Path(f).read_text().splitlines()]
         sys.stderr.write(table(lines) if args.read else equal.equalise(lines, args.target))

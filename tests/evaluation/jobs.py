@@ -13,7 +13,6 @@ from tests.evaluation.tools import peers, scan
 
 OURS: Final = "stream-monitor"
 HELD_OUT: Final = 1000  # the first seed of the final table
-N_REF, N = 20_000, 60_000
 NULLS: Final = tuple(s for s, (drift, _, _) in SCENARIOS.items() if not drift)
 DRIFTS: Final = tuple(s for s in SCENARIOS if s not in NULLS)
 
@@ -30,6 +29,8 @@ class Job:
     size: str
     seed: int
     budget: float  # ours: false alarms per 5,000 events
+    n_ref: int = 20_000
+    n: int = 60_000
     pane_events: int = scan.PANE_EVENTS
     cache: bool = False
     settings: tuple[tuple[str, dict[str, list[float]]], ...] = ()  # a peer: setting -> rule -> thresholds
@@ -37,7 +38,7 @@ class Job:
     @property
     def key(self) -> str:
         """Names the stream."""
-        return f"{self.scenario}-{self.on}-{self.size}-{self.seed}-{self.pane_events}"
+        return f"{self.scenario}-{self.on}-{self.size}-{self.seed}-{self.n_ref}-{self.n}-{self.pane_events}"
 
 
 def run(job: Job) -> list[Line]:
@@ -54,9 +55,9 @@ def _ours(job: Job) -> list[Line]:
         found = scan.vectors_of(reference, stream, job.pane_events)
         if job.cache:
             scan.save(job.key, found)
-    change = truth["change"] if truth else (N // 2 if SCENARIOS[job.scenario][0] else None)
+    change = truth["change"] if truth else (job.n // 2 if SCENARIOS[job.scenario][0] else None)
     raised = scan.alarms(
-        found, N_REF // job.pane_events, budget_per_5000=job.budget, pane_events=job.pane_events, change=change
+        found, job.n_ref // job.pane_events, budget_per_5000=job.budget, pane_events=job.pane_events, change=change
     )
     return [line(job, "scan", "default", raised, change, time.process_time() - begin)]
 
@@ -75,7 +76,7 @@ def _peer(job: Job) -> list[Line]:
 
 
 def _drawn(job: Job) -> tuple[Stream, Stream]:
-    return draw(job.scenario, job.seed, N, N_REF, size=job.size, on=job.on)
+    return draw(job.scenario, job.seed, job.n, job.n_ref, size=job.size, on=job.on)
 
 
 def line(
@@ -92,8 +93,8 @@ def line(
         "size": job.size if change is not None else None,
         "seed": job.seed,
         "split": "dev" if job.seed < HELD_OUT else "heldout",
-        "n_ref": N_REF,
-        "n": N,
+        "n_ref": job.n_ref,
+        "n": job.n,
         "pane_events": job.pane_events,
         "budget_per_5000": job.budget,
         "alarms": [at for at, _ in raised],

@@ -10,7 +10,7 @@ from scipy.stats import t
 
 Line = dict[str, Any]
 
-MERGED: Final = 3200  # events within which alarms are one, of every tool: the longest window of ours
+MERGED: Final = 128  # panes of ours (peers: of 25 events) within which alarms are one: its longest window
 OURS: Final = "stream-monitor"
 
 
@@ -19,7 +19,7 @@ def false_alarms(lines: Sequence[Line]) -> tuple[float, float]:
 
     The limit is that of Student's t over the streams' own rates, at least that of none seen (Poisson).
 
-    >>> rate, upper = false_alarms([{"alarms": [9] * k, "change": None, "n": 5000} for k in (0, 1)])
+    >>> rate, upper = false_alarms([{"alarms": [9] * k, "change": None, "n": 5000, "pane_events": 25} for k in (0, 1)])
     >>> rate, round(upper, 2)
     (0.5, 3.66)
     """
@@ -34,9 +34,10 @@ def false_alarms(lines: Sequence[Line]) -> tuple[float, float]:
 
 def _false(line: Line) -> float:
     until = line["change"] if line["change"] is not None else line["n"]
-    count, last = 0, -MERGED
+    merged = MERGED * (line["pane_events"] or 25)
+    count, last = 0, -merged
     for a in line["alarms"]:
-        if a <= until and a - last > MERGED:
+        if a <= until and a - last > merged:
             count, last = count + 1, a
     return count / (float(until) / 5000)
 
@@ -55,7 +56,7 @@ def table(lines: Sequence[Line], missing: Mapping[str, str] | None = None) -> st
     """One row per (tool, rule, setting, scenario, on, size), then who was sooner; `missing` tools with the reason."""
     rows = _grouped(lines, "tool", "rule", "setting", "scenario", "on", "size")
     out = [
-        f"{'tool':16}{'rule':16}{'setting':10}{'scenario':17}{'on':11}{'size':7}{'streams':>8}{'FA/5000':>9}{'95 %':>8}"
+        f"{'tool':16}{'rule':16}{'setting':10}{'scenario':17}{'on':11}{'size':7}{'streams':>8}{'FA/5000':>9}{'95 %':>9}"
         f"{'found':>7}{'median':>8}{'90 %':>8}\n"
     ]
     for key in sorted(rows, key=str):
@@ -63,7 +64,7 @@ def table(lines: Sequence[Line], missing: Mapping[str, str] | None = None) -> st
         rate, upper = false_alarms(some)
         tool, rule, setting, scenario, on, size = key
         text = f"{tool:16}{rule:16}{setting:10}{scenario:17}{on or '-':11}{size or '-':7}"
-        text += f"{len(some):8d}{rate:9.4f}{upper:8.4f}"
+        text += f"{len(some):8d}{rate:9.2g}{upper:9.2g}"
         if some[0]["change"] is not None:
             found = np.mean([line["delay"] is not None for line in some])
             text += f"{found:7.2f}{delay(some):8.0f}{delay(some, 0.9):8.0f}"

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.evaluation import equal
-from tests.evaluation.tables import MERGED, false_alarms, sooner, table
+from tests.evaluation.tables import false_alarms, sooner, table
 
 
 def line(**of: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "tool": "stream-monitor", "rule": "scan", "setting": "default", "scenario": "none", "on": None, "size": None,
-        "seed": 0, "n": 50_000, "alarms": [], "change": None, "delay": None,
+        "seed": 0, "n": 50_000, "pane_events": 25, "alarms": [], "change": None, "delay": None,
     }  # fmt: skip
     return {**plain, **of}
 
@@ -38,7 +38,7 @@ def test_none_seen_is_not_none() -> None:
 
 
 def test_alarms_close_together_are_one_and_those_after_the_change_are_true() -> None:
-    close = [100, 100 + MERGED, 101 + MERGED]  # the third is counted: it is more than MERGED from the first
+    close = [100, 3300, 3301]  # the third is counted: it is more than 128 panes of 25 from the first
     assert false_alarms([line(alarms=close)])[0] == pytest.approx(0.2)
     assert false_alarms([drift(0, 10, alarms=[24_000, 25_010, 40_000])])[0] == pytest.approx(0.2)
 
@@ -61,8 +61,8 @@ def test_what_is_missing_is_in_the_table() -> None:
     text = table([line(), line(seed=1), drift(0, 200), drift(1, None)], {"evidently": "not installed: no network"})
     assert "evidently       not in the table, not installed: no network\n" in text
     rows = text.splitlines()
-    assert rows[1].split()[-4:] == ["0.2996", "0.50", "inf", "inf"]
-    assert rows[2].split()[:8] == ["stream-monitor", "scan", "default", "none", "-", "-", "2", "0.0000"]
+    assert rows[1].split()[-4:] == ["0.3", "0.50", "inf", "inf"]
+    assert rows[2].split()[:8] == ["stream-monitor", "scan", "default", "none", "-", "-", "2", "0"]
 
 
 def test_equal_false_alarms_is_the_first_threshold_whose_worst_null_is_quiet(
