@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ALL = "all"
-AT_ONCE = 400  # panes whose counts are held at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +45,12 @@ def learn(reference: Batch, layout: Layout, pane_events: int) -> tuple[Learnt, d
     """From the reference's events, whose vectors come with it."""
     cells = cells_of(reference, layout)
     count = len(reference) // pane_events
-    whole = np.zeros(layout.size + 1, np.int64)
-    for dense in _dense(reference, cells, layout, pane_events, count):
-        whole += dense.sum(axis=0).astype(np.int64)
+    inside = cells[:, : count * pane_events]
+    whole = np.bincount(inside.ravel(), minlength=layout.size + 1)
+    whole[layout.joint_offset : -1] = np.rint(_across(reference, layout, pane_events, count).sum(axis=0)).astype(
+        np.int64
+    )
+    whole[-1] = inside.shape[1]
     of = {ALL: components_of(layout, _counts(whole))}
     segments = {}
     for dimension, column in reference.segments.items():
@@ -68,8 +70,12 @@ def sweep(events: Batch, learnt: Learnt, pane_events: int, cells: NDArray[np.int
     cells = cells_of(events, layout) if cells is None else cells
     count = len(events) // pane_events
     whole = learnt.of[ALL]
-    parts = [(dense @ whole.cells) @ whole.mix for dense in _dense(events, cells, layout, pane_events, count)]
-    found = {ALL: np.concatenate(parts)}
+    sums = np.zeros((1, count, whole.cells.shape[1] + 1))
+    everywhere = np.zeros(len(events), np.int64)
+    weights = csr_array(whole.cells)
+    _within(cells, everywhere, pane_events, layout.size + 1, weights.indptr, weights.indices, weights.data, sums)
+    across = _across(events, layout, pane_events, count) @ weights[layout.joint_offset : layout.size]
+    found = {ALL: (sums[0, :, :-1] + across) @ whole.mix}
     for dimension, words in learnt.segments.items():
         column = events.segments[dimension]
         code = np.array([words.index(w) if w in words else -1 for w in column.words] + [-1])[column.codes]
@@ -109,28 +115,8 @@ def cells_of(events: Batch, layout: Layout) -> NDArray[np.int32]:
     return np.stack(found).astype(np.int32)
 
 
-def _dense(events: Batch, cells: NDArray[np.int32], layout: Layout, pane_events: int, count: int) -> Iterator[Floats]:
-    """Counts of AT_ONCE panes at a time: (panes, cells + 1), the last column the rows."""
-    ranks, by = _across(events, layout)
-    first, second = np.triu_indices(ranks.shape[1], 1)
-    for begin in range(0, count, AT_ONCE):
-        panes = min(AT_ONCE, count - begin)
-        inside = slice(begin * pane_events, (begin + panes) * pane_events)
-        dense = np.zeros((panes, layout.size + 1))
-        _counted(cells[:, inside], pane_events, dense)
-        dense[:, -1] = pane_events
-        own = ranks[inside].reshape(panes, pane_events, -1)
-        products = own.transpose(0, 2, 1) @ own
-        if layout.joint_size:
-            dense[:, layout.joint_offset : layout.residual_offset] = products[:, first, second]
-        if layout.residual_size:
-            sums = by[inside].reshape(panes, pane_events, -1).sum(axis=1)
-            dense[:, layout.residual_offset : layout.size] = sums
-        yield dense
-
-
-def _across(events: Batch, layout: Layout) -> tuple[Floats, Floats]:
-    """Ranks of numeric features, and what residual cells sum up."""
+def _across(events: Batch, layout: Layout, pane_events: int, count: int) -> Floats:
+    """The joint and residual cells of panes."""
     assert events.label is not None
     assert events.score is not None
     columns = {c.name: c for c in events.features}
@@ -142,7 +128,12 @@ def _across(events: Batch, layout: Layout) -> tuple[Floats, Floats]:
         if category is not None
     ]
     by = np.column_stack([np.ones(len(events)), residual, residual**2, residual[:, None] * ranks])
-    return ranks, np.column_stack([by, *(residual * c for c in categories)])
+    by = np.column_stack([by, *(residual * c for c in categories)])
+    some = count * pane_events
+    panes = ranks[:some].reshape(count, pane_events, -1)
+    first, second = np.triu_indices(ranks.shape[1], 1)
+    products = (panes.transpose(0, 2, 1) @ panes)[:, first, second]
+    return np.concatenate([products, by[:some].reshape(count, pane_events, -1).sum(axis=1)], axis=1)
 
 
 def _rank(column: Column, of: ColumnLayout) -> Floats:
@@ -160,14 +151,6 @@ def _tested(of: Components, width: int) -> csr_array:
     """What each cell adds to the components, without rows, labels and reports: (cells + 1, width)."""
     weights = csr_array((of.cells @ of.mix)[:, : len(of.of)])
     return csr_array((weights.data, weights.indices, weights.indptr), shape=(weights.shape[0], width))
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _counted(cells: NDArray[np.int32], pane_events: int, dense: Floats) -> None:
-    for event in range(dense.shape[0] * pane_events):
-        pane = event // pane_events
-        for c in range(cells.shape[0]):
-            dense[pane, cells[c, event]] += 1.0
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
