@@ -10,7 +10,8 @@
 
 `first` is start_ms // pane_ms of the first row. Everything is a pure function of its arguments: the same panes give the
 same findings, whenever they are asked for. Units are "all" and the segments, which are looked at for less.
-`panes_between_false_alarms` is a mean for everything together: columns, scales, segments.
+`panes_between_false_alarms` is a mean for everything together: columns, scales, segments; MARGIN of it
+is given out.
 
 How it works: components.py, of functionals.py, columns.py, products.py and residuals.py (what is looked at), units.py
 (what is normal), dependence.py and seasons.py (what is predictable), tails.py and scores.py (how unlikely), windows.py

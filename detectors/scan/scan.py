@@ -21,6 +21,7 @@ Integers = NDArray[np.int64]
 Series = Sequence[tuple[int, Counts]]
 
 ALL: Final = "all"
+MARGIN: Final = 0.7  # of the budget is given out: so that the upper limit of a measured rate, too, lies within it
 SHARES: Final = {  # of the budget, of those groups that are there
     "location": 0.15,
     "joint": 0.15,
@@ -85,7 +86,7 @@ class Scan:
         whole, within = budgets_of(
             [c.group for c in of[ALL].of],
             [c.group for s in segments for c in of[s].of],
-            1 / panes_between_false_alarms,
+            MARGIN / panes_between_false_alarms,
         )
         units: dict[str, Unit] = {}
         of_seasons: tuple[Season, ...] | None = None
