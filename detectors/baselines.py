@@ -137,6 +137,7 @@ def together(windows: Sequence[ColumnCounts]) -> ColumnCounts:
         sum=_sum(windows),
         low=min(w.low for w in windows),
         high=max(w.high for w in windows),
+        labels=together_outcomes([w.labels for w in windows if w.labels is not None]) if windows[0].labels else None,
     )
 
 
@@ -162,9 +163,16 @@ def rests(windows: Sequence[ColumnCounts], total: ColumnCounts) -> list[ColumnCo
             sum=total.sum - w.sum,
             low=second_low if w.low == low else low,
             high=-second_high if -w.high == high else -high,
+            labels=_without(total.labels, w.labels),
         )
         for w in windows
     ]
+
+
+def _without(total: OutcomeCounts | None, part: OutcomeCounts | None) -> OutcomeCounts | None:
+    if total is None or part is None:
+        return None
+    return OutcomeCounts(rows=total.rows - part.rows, cells=total.cells - part.cells)
 
 
 def _rest(mean: float, rows: float, windows: int) -> float:

@@ -29,6 +29,8 @@ Cells = NDArray[np.int32]
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+SCORE: Final = ("predictions", "score")  # place and name
+
 _NO_CELLS: Final = np.zeros(0, np.int32)
 _NO_VALUES: Final = np.zeros(0, np.int64)
 _NO_FLOATS: Final = np.zeros(0, np.float64)
@@ -187,6 +189,7 @@ class ColumnCounts:
     sum: float  # numeric: exact sum of the valid values, rounded once; categorical: nan
     low: float  # least valid value; +inf where there is none
     high: float
+    labels: OutcomeCounts | None = None  # of the column `score`: what labels said of the same events
 
     @property
     def invalid(self) -> int:
@@ -249,5 +252,6 @@ def columns(counts: Counts, layout: Layout) -> dict[tuple[str, str], ColumnCount
             sum=limbs_to_float(dense[stop : stop + LIMBS]) if numeric else float("nan"),
             low=float(counts.low[i]) if i < len(counts.low) else float("inf"),
             high=float(counts.high[i]) if i < len(counts.high) else float("-inf"),
+            labels=outcome(counts) if (place, name) == SCORE else None,
         )
     return out

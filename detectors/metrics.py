@@ -47,7 +47,23 @@ from detectors.performance.brier import brier, brier_interval, brier_noise
 from detectors.performance.calibration_bias import calibration_bias, calibration_bias_interval, calibration_bias_noise
 from detectors.performance.ece import ece, ece_interval, ece_noise
 from detectors.performance.error_rate import error_rate, error_rate_interval, error_rate_noise
-from detectors.performance.estimated_accuracy import estimated_accuracy, estimated_accuracy_noise
+from detectors.performance.estimated_accuracy import (
+    estimated_accuracy,
+    estimated_accuracy_interval,
+    estimated_accuracy_noise,
+)
+from detectors.performance.estimated_f1 import estimated_f1, estimated_f1_interval, estimated_f1_noise
+from detectors.performance.estimated_precision import (
+    estimated_precision,
+    estimated_precision_interval,
+    estimated_precision_noise,
+)
+from detectors.performance.estimated_recall import estimated_recall, estimated_recall_interval, estimated_recall_noise
+from detectors.performance.estimated_roc_auc import (
+    estimated_roc_auc,
+    estimated_roc_auc_interval,
+    estimated_roc_auc_noise,
+)
 from detectors.performance.f1 import f1, f1_interval, f1_noise
 from detectors.performance.label_coverage import label_coverage
 from detectors.performance.label_delay import label_delay
@@ -137,6 +153,25 @@ def _outcome(
         tasks=tasks,
         limits=limits,
         **more,
+    )
+
+
+def _estimated(
+    function: Callable[..., float],
+    noise: Callable[..., tuple[float, float]],
+    interval: Callable[..., tuple[float, float]],
+) -> Metric:
+    return Metric(
+        name=function.__name__,
+        group="performance",
+        needs="column",
+        kinds=_NUMERIC,
+        worse="below",
+        function=function,
+        noise=noise,
+        interval=interval,
+        limits=(0.0, 1.0),
+        only=("score",),
     )
 
 
@@ -235,18 +270,11 @@ METRICS: Final[dict[str, Metric]] = {
     "mape": _judged(_REGRESSION, mape, "above", (0.0, inf), mape_noise, mape_interval),
     "smape": _judged(_REGRESSION, smape, "above", (0.0, 2.0), smape_noise, smape_interval),
     "bias": _judged(_REGRESSION, bias, "both", (-inf, inf), bias_noise, bias_interval),
-    "estimated_accuracy": Metric(
-        name="estimated_accuracy",
-        group="performance",
-        needs="column",
-        kinds=_NUMERIC,
-        worse="below",
-        function=estimated_accuracy,
-        reference_free=True,
-        noise=estimated_accuracy_noise,
-        limits=(0.0, 1.0),
-        only=("score",),
-    ),
+    "estimated_accuracy": _estimated(estimated_accuracy, estimated_accuracy_noise, estimated_accuracy_interval),
+    "estimated_precision": _estimated(estimated_precision, estimated_precision_noise, estimated_precision_interval),
+    "estimated_recall": _estimated(estimated_recall, estimated_recall_noise, estimated_recall_interval),
+    "estimated_f1": _estimated(estimated_f1, estimated_f1_noise, estimated_f1_interval),
+    "estimated_roc_auc": _estimated(estimated_roc_auc, estimated_roc_auc_noise, estimated_roc_auc_interval),
     "label_coverage": _outcome(_ALL, label_coverage, "below", (0.0, inf), group="stream"),
     "label_delay": _outcome(_ALL, label_delay, "above", (-inf, inf), group="stream"),
     "selection_rate_difference": _fairness(_BINARY, selection_rate_difference),

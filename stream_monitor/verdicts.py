@@ -237,9 +237,10 @@ def _measure_column(
         return _Measured(why="undefined here", reference_rows=usual.rows)
     p_value = metric.p_value(now, usual) if metric.p_value is not None else None
     effect = value
-    if metric.reference_free:
+    if metric.reference_free or metric.group == "performance":
         effect = value - metric.function(usual, usual)
-    return _Measured(value, "", p_value, effect if math.isfinite(effect) else None, usual.rows)
+    interval = _interval(metric, value, now, usual)
+    return _Measured(value, "", p_value, effect if math.isfinite(effect) else None, usual.rows, interval)
 
 
 def _measure_segments(state: State, metric: Metric, dimension: str, window: Window) -> _Measured:
