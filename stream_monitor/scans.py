@@ -1,7 +1,8 @@
 """The scan over a model's traces: one look per pane of a window, and the most telling of them for each column.
 
 A window's verdicts are those of its looks: DRIFT if any look within it finds drift. A look sees up to LONGEST panes
-back, so that a slow drift is found that no single window could show.
+back, so that a slow drift is found that no single window could show; a drift that is over by then is OK, and the reason
+says from when to when it was.
 """
 
 from __future__ import annotations

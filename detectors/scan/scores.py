@@ -40,9 +40,9 @@ def scores(
     expected = np.where(
         (per == 0)[None, :], exposures[0] @ unit.coefficients[:, some], exposures[1] @ unit.coefficients[:, some]
     )
-    n = safe[per].T  # (windows, components)
-    relative = np.where(unit.seasonal[some][None, :], error[per].T, unit.flat[per][None, :])
-    own = np.atleast_2d(unit.inflation[some][:, scale].T)
+    n = np.ascontiguousarray(safe[per].T)  # (windows, components), as all others: one order in memory
+    relative = np.where(unit.seasonal[some][None, :], error.T[:, per], unit.flat[per][None, :])
+    own = np.ascontiguousarray(np.atleast_2d(unit.inflation[some][:, scale].T))
     all_ = unit.inflation[some, -1][None, :]
     excess = unit.excess[some][None, :]
     effective = n / (excess * own)
@@ -51,7 +51,8 @@ def scores(
         z = deviation / np.sqrt(unit.variance[some][None, :] * (n * own + n**2 * relative * all_))
     if share.any():
         k = np.flatnonzero(share)
-        vif, vif_all = (UNEVEN - (UNEVEN - 1) / (excess * own)[:, k]) * (excess * own)[:, k], (excess * all_)[:, k]
+        vif, vif_all = (excess * own)[:, k], (excess * all_)[:, k]
+        vif = (UNEVEN - (UNEVEN - 1) / vif) * vif
         m = 1 / (relative[:, k] * vif_all)
         p = np.clip(expected[:, k] / n[:, k], 0.0, 1.0)
         z[:, k] = deviance_root(sums[:, k] / vif, n[:, k] / vif, p * m, m)

@@ -70,9 +70,8 @@ def test_without_a_scan_it_says_what_thresholds_were_learnt(config: str, capsys:
     assert {line["segment"] for line in learnt} == {"all"}
     assert all(0 < line["above"] < 1 and line["below"] is None for line in learnt)
     assert all("learnt from" in line["why"] for line in learnt)
-    assert sum(line["false_alarms_per_30d"] for line in learnt) == pytest.approx(
-        20 / 7
-    )  # of 30 / 7: a third is the detector's
+    # Of 30 / 7 a third is the detector's.
+    assert sum(line["false_alarms_per_30d"] for line in learnt) == pytest.approx(20 / 7)
     assert said["mean_shift:page_hinkley", "amount"]["why"].startswith("judged by page_hinkley; one false alarm in ")
 
 
