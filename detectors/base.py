@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 Group = Literal["drift", "performance", "quality", "stream", "fairness"]
-Needs = Literal["column", "outcome", "window", "segments", "scan", "stream"]
+Needs = Literal["column", "outcome", "window", "segments", "scan", "stream", "joint"]
 Counted = Literal["", "order", "ids", "keys", "schemas", "gaps", "delays", "latencies"]
 
 
@@ -40,8 +40,8 @@ class Metric:
 
     `function` takes, by `needs`: column -> (window: ColumnCounts, reference: ColumnCounts); outcome ->
     (OutcomeCounts,); window -> (rows in the window, mean rows of a reference window); segments -> (a sequence of
-    OutcomeCounts, one per segment of a dimension,); stream -> (window: StreamCounts, reference: StreamCounts). It
-    returns nan where the value is undefined.
+    OutcomeCounts, one per segment of a dimension,); stream -> (window: StreamCounts, reference: StreamCounts);
+    joint -> (window: JointCounts, reference: JointCounts). It returns nan where the value is undefined.
 
     `p_value` takes what `function` takes. `noise(reference, rows, p)` is the interval that the metric of a window of
     `rows` independent events (outcome: labelled events) of the reference's own distribution leaves with probability p

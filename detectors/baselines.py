@@ -12,9 +12,12 @@ from detectors.arrivals import StreamCounts, together_streams, without
 from detectors.base import Metric
 from detectors.calibration import Bounds, calibrate, exceedance
 from detectors.counts import ColumnCounts, OutcomeCounts
+from detectors.joint_counts import JointCounts, together_joint, without_joint
 from detectors.layouts import LABEL_CELLS, LABELS
 
-Windows = Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[StreamCounts] | Sequence[float]
+Windows = (
+    Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[StreamCounts] | Sequence[JointCounts] | Sequence[float]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,7 +32,7 @@ class Baseline:
     metric: Metric
     values: tuple[float, ...]
     rows: float
-    total: ColumnCounts | OutcomeCounts | StreamCounts | float | None
+    total: ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | float | None
     bounds: Bounds
     p: float
 
@@ -81,7 +84,7 @@ def baseline(
     p = exceedance(metric.worse, windows_between_false_alarms, share)
     enough = [w for w in windows if size(w) >= min_rows]
     rows = float(np.median([size(w) for w in enough])) if enough else 0.0
-    total: ColumnCounts | OutcomeCounts | StreamCounts | float | None
+    total: ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | float | None
     if metric.needs == "window":
         numbers = [float(w) for w in enough if isinstance(w, int | float)]
         total = math.fsum(numbers) / len(numbers) if numbers else 0.0
@@ -95,6 +98,10 @@ def baseline(
         total = together_streams(streams)
         found = [metric.function(w, w if metric.reference_free else without(total, w)) for w in streams]
         values = [v for v in found if math.isfinite(v)]
+    elif metric.needs == "joint":
+        joints = [w for w in enough if isinstance(w, JointCounts)]
+        total = together_joint(joints) if joints else None
+        values = [] if total is None else [metric.function(w, without_joint(total, w)) for w in joints]
     else:
         columns = [w for w in enough if isinstance(w, ColumnCounts)]
         total = together(columns) if columns else None
@@ -115,9 +122,9 @@ def baseline(
     return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=bounds, p=p)
 
 
-def size(window: ColumnCounts | OutcomeCounts | StreamCounts | float) -> float:
+def size(window: ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | float) -> float:
     """Rows of a window; of an outcome, its labels."""
-    if isinstance(window, ColumnCounts | StreamCounts):
+    if isinstance(window, ColumnCounts | StreamCounts | JointCounts):
         return window.rows
     return int(window.cells[LABELS]) if isinstance(window, OutcomeCounts) else window
 

@@ -9,6 +9,11 @@ from typing import Any, Final, Literal
 from detectors.base import Group, Metric
 from detectors.drift.anderson_darling import anderson_darling, anderson_darling_noise, anderson_darling_p_value
 from detectors.drift.chi_square import chi_square, chi_square_p_value, chi_square_value_noise
+from detectors.drift.correlation_drift import (
+    correlation_drift,
+    correlation_drift_noise,
+    correlation_drift_p_value,
+)
 from detectors.drift.cramer_von_mises import cramer_von_mises, cramer_von_mises_noise, cramer_von_mises_p_value
 from detectors.drift.cramers_v import cramers_v, cramers_v_noise, cramers_v_p_value
 from detectors.drift.energy import energy, energy_noise, energy_p_value
@@ -20,7 +25,13 @@ from detectors.drift.kullback_leibler import kullback_leibler, kullback_leibler_
 from detectors.drift.l_infinity import l_infinity, l_infinity_noise
 from detectors.drift.mean_shift import mean_shift, mean_shift_noise, mean_shift_p_value
 from detectors.drift.median_shift import median_shift, median_shift_noise
+from detectors.drift.mmd import mmd, mmd_noise, mmd_p_value
 from detectors.drift.new_categories import new_categories, new_categories_noise
+from detectors.drift.pca_reconstruction import (
+    pca_reconstruction,
+    pca_reconstruction_noise,
+    pca_reconstruction_p_value,
+)
 from detectors.drift.psi import psi, psi_noise
 from detectors.drift.q05_shift import q05_shift, q05_shift_noise
 from detectors.drift.q95_shift import q95_shift, q95_shift_noise
@@ -156,6 +167,21 @@ def _outcome(
     )
 
 
+def _joint(
+    function: Callable[..., float], most: float, worse: Literal["above", "both"] = "above", **more: Any
+) -> Metric:
+    return Metric(
+        name=function.__name__,
+        group="drift",
+        needs="joint",
+        kinds=(),
+        worse=worse,
+        function=function,
+        limits=(0.0, most),
+        **more,
+    )
+
+
 def _estimated(
     function: Callable[..., float],
     noise: Callable[..., tuple[float, float]],
@@ -229,6 +255,13 @@ METRICS: Final[dict[str, Metric]] = {
     "q05_shift": _shift(q05_shift, noise=q05_shift_noise),
     "q95_shift": _shift(q95_shift, noise=q95_shift_noise),
     "std_ratio": _shift(std_ratio, limits=(0.0, inf), noise=std_ratio_noise),
+    "mmd": _joint(mmd, inf, noise=mmd_noise, p_value=mmd_p_value),
+    "correlation_drift": _joint(
+        correlation_drift, 2.0, noise=correlation_drift_noise, p_value=correlation_drift_p_value
+    ),
+    "pca_reconstruction": _joint(
+        pca_reconstruction, inf, "both", noise=pca_reconstruction_noise, p_value=pca_reconstruction_p_value
+    ),
     "missing_rate": _column("quality", _BOTH, missing_rate, 1.0, noise=missing_rate_noise, reference_free=True),
     "invalid_rate": _column("quality", _BOTH, invalid_rate, 1.0, noise=invalid_rate_noise, reference_free=True),
     "unseen_rate": _column("quality", ("categorical",), unseen_rate, 1.0, noise=unseen_rate_noise, reference_free=True),

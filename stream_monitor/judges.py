@@ -18,7 +18,9 @@ from typing import Any, Final, NamedTuple
 
 from detectors import DETECTORS, Baseline, Detector, baseline
 from detectors.arrivals import StreamCounts, stream_counts
+from detectors.baselines import Windows
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome
+from detectors.joint_counts import JointCounts, joint_counts
 from detectors.layouts import Layout
 from stream_monitor.config import Model
 from stream_monitor.monitors import Monitor, monitors_of, stated_detector
@@ -73,6 +75,11 @@ class Judge:
         return columns(self.total, self.layout)
 
     @cached_property
+    def joint(self) -> JointCounts:
+        """All numeric features together."""
+        return joint_counts(self.total, self.layout)
+
+    @cached_property
     def outcome(self) -> OutcomeCounts:
         """What labels said in the reference."""
         return outcome(self.total)
@@ -84,9 +91,11 @@ class Judge:
             metric, panes = monitor.metric, monitor.by_pane
             cut = self._windows if not panes else self._fine[1]
             least = self.model.min_rows if not panes else min(self.model.min_rows, LEAST_OF_PANE)
-            windows: Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[StreamCounts] | Sequence[float]
+            windows: Windows
             if metric.needs == "window":
                 windows = self._volumes
+            elif metric.needs == "joint":
+                windows = [joint_counts(c, self.layout) for c in cut]
             elif metric.needs == "outcome":
                 windows = [outcome(c) for c in cut]
             elif metric.needs == "stream":

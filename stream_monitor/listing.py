@@ -23,6 +23,7 @@ READS: Final = {
     "stream": "how events come",
     "scan": "the window",
     "column": "columns",
+    "joint": "all numeric features",
 }
 
 

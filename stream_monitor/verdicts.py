@@ -14,6 +14,7 @@ import msgspec
 
 from detectors import Judgement, Level, Metric, Threshold
 from detectors.counts import ColumnCounts
+from detectors.joint_counts import joint_counts
 from stream_monitor.concerns import silence_of
 from stream_monitor.fairness import outcomes_of
 from stream_monitor.interfaces import Catalog
@@ -174,6 +175,8 @@ def _measure(
         return _Measured(
             value, "" if math.isfinite(value) else "undefined here", None, effect, judge.total.rows, interval
         )
+    if metric.needs == "joint":
+        return _measure_joint(monitor, judge, window, learning, least)
     assert place is not None
     rows = _rows_of(monitor, place, window)
     if rows < least:
@@ -241,6 +244,27 @@ def _measure_column(
         effect = value - metric.function(usual, usual)
     interval = _interval(metric, value, now, usual)
     return _Measured(value, "", p_value, effect if math.isfinite(effect) else None, usual.rows, interval)
+
+
+def _measure_joint(monitor: Monitor, judge: Judge | None, window: Window, learning: str, least: int) -> _Measured:
+    metric = monitor.metric
+    if window.rows + window.feature_rows < least:
+        return _Measured(why=f"{window.rows} rows, at least {least} needed" if window.rows else "no data")
+    if window.layout is None:
+        return _Measured(why="counted under several layouts, or under none yet")
+    if judge is None:
+        return _Measured(why=learning)
+    if judge.empty or judge.layout.id != window.layout.id:
+        why = "the reference has no events of this segment" if judge.empty else "the reference is of another layout"
+        return _Measured(why=why)
+    now = joint_counts(window.counts[window.layout.id], window.layout)
+    value = metric.function(now, judge.joint)
+    if not math.isfinite(value):
+        few = not window.layout.joint_pairs
+        why = "pairs are counted for 2 to 25 numeric features" if few else "undefined here"
+        return _Measured(why=why, reference_rows=judge.joint.rows)
+    p_value = metric.p_value(now, judge.joint) if metric.p_value is not None else None
+    return _Measured(value, "", p_value, value - metric.function(judge.joint, judge.joint), judge.joint.rows)
 
 
 def _measure_segments(state: State, metric: Metric, dimension: str, window: Window) -> _Measured:

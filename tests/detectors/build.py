@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detectors.arrivals import StreamCounts
 from detectors.counts import ZERO, ColumnCounts, OutcomeCounts, float_to_limbs
 from detectors.ids import hash_texts, id_cells
+from detectors.joint_counts import JointCounts
 from detectors.layouts import (
     ABSOLUTE_ERROR,
     BUCKETS,
@@ -72,6 +73,19 @@ def numeric(values: Floats, edges: Floats, missing: int = 0) -> ColumnCounts:
         sum=math.fsum(valid),
         low=float(valid.min(initial=np.inf)),
         high=float(valid.max(initial=-np.inf)),
+    )
+
+
+def joint(values: NDArray[np.float64], edges: Floats) -> JointCounts:
+    """Events x features, nan where missing: sums of bin ranks and of their products, the plain way."""
+    bins = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
+    ranks = np.where(np.isnan(values), 0, 2 * bins - len(edges)).astype(np.int64)
+    return JointCounts(
+        names=tuple(f"f{i}" for i in range(values.shape[1])),
+        rows=len(values),
+        sums=ranks.sum(axis=0),
+        products=ranks.T @ ranks,
+        fourth=(ranks**4).sum(axis=0),
     )
 
 

@@ -15,7 +15,8 @@ import pytest
 from detectors import DEFAULT_SUITE, DETECTORS, METRICS, Metric, Watch
 from detectors.arrivals import StreamCounts, together_streams
 from detectors.baselines import together, together_outcomes
-from tests.detectors.build import arrived, binary, categorical, nothing, numeric, regression
+from detectors.joint_counts import JointCounts
+from tests.detectors.build import arrived, binary, categorical, joint, nothing, numeric, regression
 
 RNG = np.random.default_rng(3)
 EDGES = np.unique(np.round(RNG.normal(0, 1, 200), 3))
@@ -54,6 +55,14 @@ def moved_columns(metric: Metric, kind: str) -> Any:
     return columns(kind, 1.5)
 
 
+def jointly(rows: int, dependence: float) -> JointCounts:
+    """Three features, the first two of which depend on each other; one event in twenty lacks the third."""
+    x = RNG.normal(0, 1, (rows, 3))
+    x[:, 1] = dependence * x[:, 0] + math.sqrt(1 - dependence**2) * x[:, 1]
+    x[RNG.uniform(size=rows) < 0.05, 2] = math.nan
+    return joint(x, EDGES)
+
+
 def neutral(metric: Metric) -> float:
     """The value without any change."""
     return 1.0 if metric.name == "std_ratio" else 0.0
@@ -69,6 +78,8 @@ def samples(metric: Metric) -> list[tuple[Any, ...]]:
         return [(1e-9,), (1.0,)]
     if metric.needs == "stream":
         return [(arrived(300), arrived(20_000)), (arrived(300, spread=3), arrived(20_000))]
+    if metric.needs == "joint":
+        return [(jointly(300, 0.3), jointly(4_000, 0.3)), (jointly(300, 0.8), jointly(4_000, 0.3))]
     if metric.needs == "column":
         if metric.only:  # scores
             return [tuple(numeric(RNG.beta(2, 3, n), np.linspace(0.05, 0.95, 50)) for n in (300, 3_000))]
@@ -116,6 +127,10 @@ def test_undefined_is_nan(metric: Metric) -> None:
         assert math.isnan(metric.function(10.0, 0.0))
     elif metric.needs == "scan":
         assert math.isnan(metric.function(math.nan))
+    elif metric.needs == "joint":
+        some = jointly(300, 0.3)
+        assert math.isnan(metric.function(jointly(0, 0.3), some))
+        assert math.isnan(metric.function(some, jointly(0, 0.3)))
     else:
         for kind in metric.kinds:
             empty = numeric([], EDGES) if kind == "numeric" else categorical([0, 0, 0])

@@ -119,6 +119,7 @@ def test_a_warning_bound() -> None:
     [
         (MonitorSpec(metric="psi"), [Event(at=0)] * 4, "4 rows, at least 5 needed"),
         (MonitorSpec(metric="psi"), [], "no data"),
+        (MonitorSpec(metric="mmd"), [Event(at=0)] * 9, "pairs are counted for 2 to 25 numeric features"),
         (MonitorSpec(metric="error_rate", threshold=0.5), [Event(at=0)] * 9, "0 labels, at least 5 needed"),
         (MonitorSpec(metric="psi"), [Event(at=0, x=None)] * 9, "undefined here"),
         (MonitorSpec(metric="roc_auc"), [Event(at=0, right=True)] * 9, "undefined here"),
