@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
+
+import msgspec
+
 from stream_monitor.errors import Unreachable
 from stream_monitor.interfaces import Schema
 
@@ -21,8 +26,14 @@ class MemorySchemas:
         self._schemas[len(self._schemas) + 1] = schema
         return len(self._schemas)
 
-    def schema(self, id: int) -> Schema:
+    def guid(self, id: int) -> str:
+        """The GUID of a schema: a hash of what it says."""
+        return str(uuid.UUID(bytes=hashlib.md5(msgspec.json.encode(self._schemas[id]), usedforsecurity=False).digest()))
+
+    def schema(self, id: int | str) -> Schema:
         self.ping()
+        if isinstance(id, str):
+            return {self.guid(known): schema for known, schema in self._schemas.items()}[id]
         return self._schemas[id]
 
     def ping(self) -> None:

@@ -59,12 +59,12 @@ class RegistrySchemas:
         except TypeError as error:
             raise ValueError(str(error)) from None
         self._name = ", ".join(map(_without_password, url.split(",")))
-        self._known: dict[int, Schema] = {}
-        self._unknown: dict[int, float] = {}
-        self._open: dict[int, Future[Schema]] = {}
+        self._known: dict[int | str, Schema] = {}
+        self._unknown: dict[int | str, float] = {}
+        self._open: dict[int | str, Future[Schema]] = {}
         self._clock = clock
 
-    def schema(self, id: int) -> Schema:
+    def schema(self, id: int | str) -> Schema:
         found = self._known.pop(id, None)
         if found is None:
             if self._unknown.get(id, 0.0) > self._clock():
@@ -92,7 +92,7 @@ class RegistrySchemas:
         """Let go of the connections."""
         self._client.__exit__()
 
-    def _answer(self, id: int) -> Schema:
+    def _answer(self, id: int | str) -> Schema:
         """What the registry says, if it says it soon."""
         asked = id in self._open
         answer = self._open.get(id) or _in_background(partial(self._fetch, id))
@@ -107,8 +107,9 @@ class RegistrySchemas:
         self._open.pop(id, None)
         return found
 
-    def _fetch(self, id: int) -> Schema:
-        found = self._asked(partial(self._client.get_schema, id))
+    def _fetch(self, id: int | str) -> Schema:
+        ask = self._client.get_schema_by_guid if isinstance(id, str) else self._client.get_schema
+        found = self._asked(partial(ask, id))
         references: dict[str, str] = {}
         self._collect(found, references, ())
         kind = _KINDS.get(found.schema_type or "AVRO")

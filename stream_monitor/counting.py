@@ -242,8 +242,10 @@ class _Under:
         """Whether anybody asks for the times of its records: as those of events, for payload logs, for delays."""
         if topic not in self._stamped:
             models = self.config.models
-            self._stamped[topic] = self.reads_headers(topic) or any(
-                not source_of(models[role[0]], role).time or "delays" in counted_for(models[role[0]])
+            self._stamped[topic] = any(
+                not source_of(models[role[0]], role).time
+                or "delays" in counted_for(models[role[0]])
+                or FORMATS[format_of(source_of(models[role[0]], role).format).name].fields is not None
                 for role in self.roles(topic)
             )
         return self._stamped[topic]

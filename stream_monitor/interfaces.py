@@ -179,8 +179,11 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 class Schemas(Protocol):
     """A schema registry. Called by the tap's thread, so it blocks."""
 
-    def schema(self, id: int) -> Schema:
-        """The schema with that id. KeyError: the registry says that it has none. Unreachable: it does not say."""
+    def schema(self, id: int | str) -> Schema:
+        """The schema with that id or, a text, that GUID. KeyError: the registry says that it has none.
+
+        Unreachable: it does not say.
+        """
 
     def ping(self) -> None:
         """Raise Unreachable if it does not answer as a schema registry does."""

@@ -55,9 +55,11 @@ FORMATS: Final[Mapping[str, Reader]] = {
     "arrow": reader(arrow.parse, arrow),
     "csv": reader(csv.parse, csv, ("header", "delimiter")),
     "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode),
-    "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro),
-    "protobuf": Reader(decode=protobuf.decode, decode_labels=protobuf.decode_labels, meaning=protobuf),
-    "json_schema": Reader(decode=json_schema.decode, decode_labels=json_schema.decode_labels, meaning=json_schema),
+    "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro, headers=True),
+    "protobuf": Reader(decode=protobuf.decode, decode_labels=protobuf.decode_labels, meaning=protobuf, headers=True),
+    "json_schema": Reader(
+        decode=json_schema.decode, decode_labels=json_schema.decode_labels, meaning=json_schema, headers=True
+    ),
     **{name: preset(read, fields) for name, (read, fields) in presets.PRESETS.items()},
 }
 

@@ -7,15 +7,17 @@ field that was renamed is another column. What Avro has and JSON has not: avro_v
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.avro_plain import compile_plain, is_safe
-from stream_monitor.formats.avro_values import CONVERSIONS, marked
-from stream_monitor.formats.framing import BEGINS, MALFORMED, Read, events, labels
+from stream_monitor.formats.avro_programs import AvroPrograms
+from stream_monitor.formats.avro_schemas import parse
+from stream_monitor.formats.avro_values import CONVERSIONS
+from stream_monitor.formats.framing import BEGINS, MALFORMED, Read, labels
+from stream_monitor.formats.programs import decode as decode_framed
 from stream_monitor.interfaces import Schema
 from stream_monitor.plans import LabelPlan, Plan
 
@@ -26,13 +28,10 @@ def compile_schema(schema: Schema) -> Read:
     from fastavro.read import LOGICAL_READERS
 
     LOGICAL_READERS.update({name: _with_schemas(convert) for name, convert in CONVERSIONS.items()})
-    named: dict[str, Any] = {}
+    parsed, named = parse(schema)
     try:
-        for _, text in schema.references:
-            fastavro.parse_schema(marked(json.loads(text)), named)
-        parsed = fastavro.parse_schema(marked(json.loads(schema.text)), named)
         safe = is_safe(parsed, named)
-    except (*MALFORMED, RecursionError, fastavro.schema.SchemaParseException) as error:
+    except (*MALFORMED, RecursionError) as error:
         raise InvalidRecord("unknown_schema", f"is no Avro schema that can be read: {error}") from None
     if not isinstance(parsed, dict) or parsed["type"] not in ("record", "error", "map"):
         kind = parsed["type"] if isinstance(parsed, dict) else "a union" if isinstance(parsed, list) else parsed
@@ -59,7 +58,7 @@ def _with_schemas(convert: Any) -> Any:
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
     """Avro records behind the id of their schema."""
-    return events(records, plan, layout, at_ms, "avro", compile_schema)
+    return decode_framed(records, plan, layout, at_ms, "avro", compile_schema, AvroPrograms)
 
 
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:

@@ -89,7 +89,7 @@ PRIMITIVES: Final[Mapping[str, Reader]] = {
 
 def compile_plain(schema: Any, named: Mapping[str, Any]) -> Callable[[bytes, int], Any]:
     """What reads a value of the parsed schema from a position on; `named` has its named types."""
-    read = _Compiler(named).reader(schema)
+    read = compile_reader(schema, named)
 
     def whole(data: bytes, at: int) -> Any:
         b = Bytes(data, at)
@@ -99,6 +99,11 @@ def compile_plain(schema: Any, named: Mapping[str, Any]) -> Callable[[bytes, int
         return value
 
     return whole
+
+
+def compile_reader(schema: Any, named: Mapping[str, Any]) -> Reader:
+    """What reads a value of the parsed schema from wherever bytes are being read."""
+    return _Compiler(named).reader(schema)
 
 
 class _Compiler:

@@ -55,14 +55,18 @@ def bytes_text(data: bytes, schema: object = None) -> str | bytes:
 
 
 def decimal(data: bytes, schema: Mapping[str, Any]) -> float:
-    """The double nearest to a decimal number.
+    r"""The double nearest to a decimal number.
 
     >>> decimal((-1250).to_bytes(2, "big", signed=True), {"scale": 2})
     -12.5
+    >>> decimal(b"\x01", {"scale": 2**32 - 1})
+    0.0
     """
-    number = int.from_bytes(data, "big", signed=True)
+    number, scale = int.from_bytes(data, "big", signed=True), int(schema.get("scale", 0))
+    if scale > number.bit_length() + 1100:  # nearer to nothing than any double; the power of ten may be beyond memory
+        return 0.0 if number >= 0 else -0.0
     try:
-        return float(number / 10 ** int(schema.get("scale", 0)))
+        return float(number / 10**scale)
     except OverflowError:
         return float("inf") if number > 0 else float("-inf")
 

@@ -26,6 +26,7 @@ from stream_monitor.batches import (
     Batch,
     Codes,
     Column,
+    Integers,
     Kinds,
     Mode,
     Records,
@@ -64,10 +65,10 @@ class Findings:
 
     def __init__(
         self, plan: Plan, layout: Layout | None, needs: Needs, words: Words, records: Records, found: Found,
-        values: dict[int, list[Any]],
+        values: dict[int, list[Any]], schema_ids: Integers | None = None,
     ) -> None:  # fmt: skip
         self._plan, self._layout, self._needs, self._words = plan, layout, needs, words
-        self._records, self._found, self._values = records, found, values
+        self._records, self._found, self._values, self._schema_ids = records, found, values, schema_ids
         self._roles = {
             role: needs.slots[tuple(path.split("."))] for role in ROLES if (path := getattr(plan.model.fields, role))
         }
@@ -131,6 +132,7 @@ class Findings:
             label=self._column("label", roles["label"], "raw") if "label" in roles else None,
             latency=self._column("latency_ms", roles["latency_ms"], "numeric") if "latency_ms" in roles else None,
             segments={dimension: self._segment(dimension) for dimension in model.segments},
+            schema_ids=None if self._schema_ids is None else self._take(self._schema_ids),
         )
 
     def _some(self, values: list[Any]) -> list[Any]:

@@ -24,7 +24,7 @@ from stream_monitor.errors import InvalidRecord
 from stream_monitor.fields import assemble, assemble_labels
 from stream_monitor.formats.machine import COMPILED
 from stream_monitor.formats.rows import DictRows, named, walk
-from stream_monitor.formats.templates import Quick
+from stream_monitor.formats.templates import JsonQuick
 from stream_monitor.plans import LabelPlan, Mask, Plan
 
 # Why a limit of our own: the parsers' depends on how deep the stack is, and a block made again must be cut the same.
@@ -292,7 +292,7 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
     return quick.decode(records, at_ms, lambda some: plainly(some, plan, layout, at_ms))
 
 
-def _quick(plan: Plan, layout: Layout | None) -> Quick | None:
+def _quick(plan: Plan, layout: Layout | None) -> JsonQuick | None:
     """The quick way of a plan; None where nothing is compiled, where columns are derived of values, or where a field's
     name cannot stand in a message."""
     if not COMPILED or plan.derived:
@@ -300,10 +300,10 @@ def _quick(plan: Plan, layout: Layout | None) -> Quick | None:
     key = ("quick", layout.id if layout is not None else "")
     if key not in plan.cache:
         try:
-            plan.cache[key] = Quick(plan, layout)
+            plan.cache[key] = JsonQuick(plan, layout)
         except UnicodeEncodeError:
             plan.cache[key] = None
-    quick: Quick | None = plan.cache[key]
+    quick: JsonQuick | None = plan.cache[key]
     return quick
 
 

@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.batches import Batch, DeadLetter, Headers, LabelBatch, Records
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats import json
-from stream_monitor.formats.framing import BEGINS, Readers, ids_of_events, readers_of, schema_id
+from stream_monitor.formats.framing import (
+    BEGINS,
+    Id,
+    Readers,
+    header_id,
+    ids_of_events,
+    number_of,
+    readers_of,
+    schema_id,
+)
 from stream_monitor.formats.parsed import checked
 from stream_monitor.interfaces import Schema
 from stream_monitor.plans import LabelPlan, Plan
@@ -45,32 +54,33 @@ class _Bare:
 
 def _bare(records: Records, plan: Plan | LabelPlan) -> _Bare:
     found, readers = _Bare(), readers_of(plan, "json_schema", _compile)
+    headers = records.headers
     for i, value in enumerate(records.values):
         try:
-            value = checked(value, plan)
-            id = _id(value, readers)
+            id, bare = _named(checked(value, plan), headers[i] if headers else (), readers)
         except InvalidRecord as error:
             found.dead.append(DeadLetter(i, error.reason, error.detail))
         else:
-            found.values.append(value[BEGINS:])
+            found.values.append(bare)
             found.index.append(i)
-            found.ids.append(id)
+            found.ids.append(number_of(id))
     return found
 
 
-def _id(value: bytes, readers: Readers) -> int:
-    """The id of a known schema. What is no JSON object at all is that first, whatever stands before it."""
+def _named(value: bytes, headers: Headers, readers: Readers) -> tuple[Id, bytes]:
+    """The name of a known schema, and the JSON. What is no JSON object at all is that first, whatever names it."""
     try:
-        id = schema_id(value)
+        told = header_id(headers) if headers else None
+        id, bare = (schema_id(value), value[BEGINS:]) if told is None else (told[0], value)
     except InvalidRecord:
         json.loads(value)
         raise
     try:
         readers.get(id)
     except InvalidRecord:
-        json.loads(value[BEGINS:])
+        json.loads(bare)
         raise
-    return id
+    return id, bare
 
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:

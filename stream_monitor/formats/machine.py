@@ -93,10 +93,36 @@ if COMPILED:
 
         return types.float64(types.uint64), code
 
+    def _single(typing: Any, bits: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            half = builder.bitcast(builder.trunc(arguments[0], ir.IntType(32)), ir.FloatType())
+            return builder.fpext(half, ir.DoubleType())
+
+        return types.float64(types.uint64), code
+
+    def _storer(bits: int, type: Any) -> Any:
+        def store(typing: Any, at: Any, value: Any) -> Any:
+            def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                where, what = arguments
+                into = ir.DoubleType() if type is types.float64 else ir.IntType(bits)
+                if bits < 64:
+                    what = builder.trunc(what, into)
+                builder.store(what, builder.inttoptr(where, into.as_pointer()), align=bits // 8)
+                return context.get_dummy_value()
+
+            return types.void(types.int64, type), code
+
+        return intrinsic(store)
+
     _load8 = _loader(8, types.int64)
     _load32 = _loader(32, types.int64)
     _load64 = _loader(64, types.uint64)
+    put8 = _storer(8, types.int64)
+    put32 = _storer(32, types.int64)
+    put64 = _storer(64, types.int64)
+    put_double = _storer(64, types.float64)
     as_double = intrinsic(_double)
+    as_single = intrinsic(_single)
     high64 = intrinsic(_high64)
     leading_zeros = intrinsic(_leading)
     trailing_zeros = intrinsic(_trailing)
@@ -118,9 +144,29 @@ else:
     def _load64(at: int) -> Any:
         return np.uint64(ctypes.c_uint64.from_address(int(at)).value)
 
+    def put8(at: int, value: int) -> None:
+        """Write a byte into a table of our own."""
+        ctypes.c_uint8.from_address(int(at)).value = int(value)
+
+    def put32(at: int, value: int) -> None:
+        """Write four bytes."""
+        ctypes.c_int32.from_address(int(at)).value = int(value)
+
+    def put64(at: int, value: int) -> None:
+        """Write eight bytes."""
+        ctypes.c_int64.from_address(int(at)).value = int(value)
+
+    def put_double(at: int, value: float) -> None:
+        """Write a double."""
+        ctypes.c_double.from_address(int(at)).value = float(value)
+
     def as_double(bits: Any) -> Any:
         """The double that has these bits."""
         return np.array([bits], np.uint64).view(np.float64)[0]
+
+    def as_single(bits: Any) -> Any:
+        """The double that is the single-precision number of the lower 32 bits."""
+        return np.float64(np.array([int(bits) & 0xFFFFFFFF], np.uint32).view(np.float32)[0])
 
     def high64(a: Any, b: Any) -> Any:
         """The upper half of the 128-bit product."""
@@ -154,6 +200,12 @@ def load64(at: int) -> Any:
     if CHECKED and (at < int64(_load64(_LIMITS_AT)) or at + 8 > int64(_load64(_LIMITS_AT + 8))):
         raise IndexError("a read outside the buffer")
     return _load64(at)
+
+
+@inlined
+def own8(at: int) -> Any:
+    """A byte of a table of our own."""
+    return _load8(at)
 
 
 @inlined

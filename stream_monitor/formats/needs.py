@@ -75,6 +75,22 @@ class Needs:
         """Where a feature is: at a key of the feature object, or at a path."""
         return (*self.at, name) if self.at is not None else tuple(name.split("."))
 
+    def feature(self, name: str) -> int:
+        """The slot of a feature of an open object, a new one if nobody knew of it."""
+        path = self.feature_path(name)
+        if path not in self.slots:
+            self._add(path, 0 if name in self.unnamed else WANTS["raw"])
+        return self.slots[path]
+
+    def reaches(self, path: Path) -> bool:
+        """Whether the value at a path is wanted, or one below it."""
+        return path in self.slots or path in self._nodes
+
+    def members(self, path: Path) -> dict[str, Path]:
+        """The keys of an object at `path` that are wanted -> their paths."""
+        depth = len(path)
+        return {p[depth]: p for p in {*self.slots, *self._nodes} if len(p) == depth + 1 and p[:depth] == path}
+
     def _add(self, path: Path, want: int) -> None:
         if path not in self.slots:
             self.slots[path] = len(self.wants)

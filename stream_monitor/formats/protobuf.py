@@ -9,48 +9,18 @@ are UTF-8.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
-from stream_monitor.formats.avro_values import bytes_text, decimal, utc_text
-from stream_monitor.formats.framing import BEGINS, Read, events, labels
+from stream_monitor.formats.avro_values import bytes_text
+from stream_monitor.formats.framing import Read, labels
+from stream_monitor.formats.programs import decode as decode_framed
+from stream_monitor.formats.protobuf_programs import ProtobufPrograms
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
+from stream_monitor.formats.protobuf_values import VALUES, Convert, indexes
 from stream_monitor.interfaces import Schema
 from stream_monitor.plans import LabelPlan, Plan
-
-MAX_PATH: Final = 32  # nested messages around the event's own
-
-Convert = Callable[[Any], Any]
-
-
-def indexes(value: bytes) -> tuple[tuple[int, ...], int]:
-    r"""Which message of the schema it is, as positions, and where it begins.
-
-    >>> indexes(b"\x00\x00\x00\x00\x07" + b"\x00" + b"...")
-    ((0,), 6)
-    >>> indexes(b"\x00\x00\x00\x00\x07" + b"\x04\x02\x00" + b"...")
-    ((1, 0), 8)
-    """
-    at = BEGINS
-
-    def number() -> int:
-        nonlocal at
-        found = shift = 0
-        while True:
-            if at >= len(value) or shift > 28:
-                raise EOFError("no message index behind the id")
-            byte = value[at]
-            at += 1
-            found |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return (found >> 1) ^ -(found & 1)
-            shift += 7
-
-    count = number()
-    if not 0 <= count <= MAX_PATH:
-        raise ValueError(f"a message index of {count} parts")
-    return (tuple(number() for _ in range(count)) if count else (0,)), at
 
 
 def compile_schema(schema: Schema) -> Read:
@@ -84,7 +54,7 @@ class _Converters:
 
     def of(self, descriptor: Any) -> Convert:
         """Of a message where it stands in another one: some types are values."""
-        return _VALUES.get(descriptor.full_name) or self.fields(descriptor)
+        return VALUES.get(descriptor.full_name) or self.fields(descriptor)
 
     def fields(self, descriptor: Any) -> Convert:
         """Of a message, field by field."""
@@ -135,45 +105,9 @@ def _key(value: int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _wrapped(message: Any) -> Any:
-    return message.value
-
-
-def _any_value(message: Any) -> Any:
-    """A google.protobuf.Value."""
-    kind = message.WhichOneof("kind")
-    if kind in (None, "null_value"):
-        return None
-    found = getattr(message, kind)
-    return _object(found) if kind == "struct_value" else _list(found) if kind == "list_value" else found
-
-
-def _object(message: Any) -> dict[str, Any]:
-    return {k: _any_value(v) for k, v in message.fields.items()}
-
-
-def _list(message: Any) -> list[Any]:
-    return [_any_value(v) for v in message.values]
-
-
-_VALUES: Final[dict[str, Convert]] = {
-    "google.protobuf.Timestamp": lambda m: utc_text(m.seconds * 1_000_000 + m.nanos // 1000),
-    "google.protobuf.Duration": lambda m: m.seconds + m.nanos / 1e9,
-    "google.protobuf.Struct": _object,
-    "google.protobuf.Value": _any_value,
-    "google.protobuf.ListValue": _list,
-    **{
-        f"google.protobuf.{kind}Value": _wrapped
-        for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String")
-    },
-    "google.protobuf.BytesValue": lambda m: bytes_text(m.value),
-    "confluent.type.Decimal": lambda m: decimal(m.value, {"scale": m.scale}),
-}
-
-
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
     """Protobuf messages behind the id of their schema and their place in it."""
-    return events(records, plan, layout, at_ms, "protobuf", compile_schema)
+    return decode_framed(records, plan, layout, at_ms, "protobuf", compile_schema, ProtobufPrograms)
 
 
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:

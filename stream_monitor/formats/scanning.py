@@ -78,7 +78,7 @@ def constant(p: int) -> int:
 
 
 @compiled
-def _wide(p: int) -> int:
+def wide(p: int) -> int:
     """The end of the UTF-8 sequence of two to four bytes at `p`; no overlong ones, surrogates or beyond U+10FFFF."""
     c = byte(p)
     least, most, more = 0x80, 0xBF, 0
@@ -154,7 +154,7 @@ def text(p: int) -> tuple[int, int]:
             p = _escape(p)
         elif c >= 128:
             made |= 2
-            p = _wide(p)
+            p = wide(p)
         else:
             p = -1
         if p < 0:

@@ -1,20 +1,14 @@
-"""The quick way through JSON: a block of records in one walk, the rest by the plain way, both woven together.
-
-Rows that are no events, or that the walk leaves, are read again by the plain way, which alone knows why an event is
-refused.
-"""
+"""The quick way through JSON: what the compiled walk of walking.py finds in joined records."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import TEXT, Batch, DeadLetter, Integers, Kinds, Records
+from stream_monitor.batches import TEXT, Integers, Kinds, Records
 from stream_monitor.columns import json_text
 from stream_monitor.config import Config, Fields, Model
 from stream_monitor.formats.findings import Findings
@@ -22,69 +16,39 @@ from stream_monitor.formats.found import NUMBERS, SPANS, TEXTS, nothing_yet, wit
 from stream_monitor.formats.interning import larger, strings
 from stream_monitor.formats.machine import COMPILED, PADDING, address, watch
 from stream_monitor.formats.needs import SPARE, Needs
+from stream_monitor.formats.quick import CHUNK, Quick
 from stream_monitor.formats.rows import MAX_NAMES
 from stream_monitor.formats.walking import DONE, NEEDS_WORDS, walk
-from stream_monitor.formats.weaving import weave
 from stream_monitor.formats.words import Words
 from stream_monitor.plans import Mask, Plan, event_plan
-
-Decoded = tuple[Batch, list[DeadLetter]]
-
-CHUNK: Final = 4096  # records joined at once: they stay in the processor's cache
 
 
 def _spell(_: int, value: bytes) -> str:
     return json_text(json.loads(value))
 
 
-class Quick:
-    """The quick way for one plan and one layout. It learns as it goes, and what it learnt changes no result."""
+class JsonQuick(Quick):
+    """The quick way through JSON for one plan and one layout."""
 
     def __init__(self, plan: Plan, layout: Layout | None) -> None:
         self._plan, self._layout = plan, layout
-        self._lock = threading.Lock()
-        self._begin()
+        super().__init__()
 
     def _begin(self) -> None:
         self._needs = Needs(self._plan, self._layout)
         self._keys = self._needs.keys()
         self._words = Words(_spell)
 
-    def decode(self, records: Records, at_ms: int, plainly: Callable[[Records], Decoded]) -> Decoded:
-        """The batch and the dead letters of `records`; `plainly` decodes some of them by the plain way."""
-        with self._lock:
-            self._words.forget()
-            block = self.walk(records)
-            if block is None:
-                self._begin()
-                return plainly(records)
-            rows = block.events(at_ms)
-            if not rows.any():
-                return plainly(records)
-            batch = block.batch(rows)
-        if rows.all():
-            return batch, []
-        rest = np.flatnonzero(~rows)
-        part = Records(
-            values=[records.values[i] for i in rest.tolist()],
-            timestamps_ms=records.timestamps_ms[rest],
-            offsets=records.offsets[rest],
-        )
-        others, dead = plainly(part)
-        dead = [DeadLetter(int(rest[letter.index]), letter.reason, letter.detail) for letter in dead]
-        if not len(others):
-            return batch, dead
-        if self._needs.open and any("\\" in c.name for c in others.features):
-            return plainly(records)  # names that are not as they stand in the message: their order is not ours to tell
-        derived = sum(map(len, self._needs.wanted.values()))
-        return weave(batch, others, self._needs.modes if self._needs.open else None, derived), dead
+    @property
+    def needs(self) -> Needs:
+        return self._needs
 
     def _wants(self, slots: int) -> list[int]:
         """What is wanted of so many slots, the last of them for features that nobody knew of."""
         return [*self._needs.wants, *([NUMBERS | TEXTS] * (slots - len(self._needs.wants)))]
 
     def walk(self, records: Records) -> Findings | None:
-        """What the walk found in all records; None when there are too many names of features."""
+        self._words.forget()
         n, limit = len(records), self._plan.max_event
         needs = self._needs
         found = nothing_yet(self._wants(len(needs.wants) + (SPARE if needs.open else 0)), n)
@@ -134,7 +98,7 @@ def warm() -> None:
     if not COMPILED:
         return
     model = Model(topic=("t",), fields=Fields(features="f"))
-    quick = Quick(event_plan("m", Config(models={"m": model})), None)
+    quick = JsonQuick(event_plan("m", Config(models={"m": model})), None)
     values: list[bytes | None] = [b'{"f": {"a": 1, "b": "c"}}', b"{}"]
     records = Records(values=values, timestamps_ms=np.zeros(2, np.int64), offsets=np.arange(2))
     found = quick.walk(records)

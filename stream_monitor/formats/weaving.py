@@ -48,6 +48,7 @@ def weave(a: Batch, b: Batch, modes: Mapping[str, Mode] | None, derived: int = 0
         label=_either(a.label, b.label, order),
         latency=_either(a.latency, b.latency, order),
         segments={dimension: _column(of, b.segments[dimension], order) for dimension, of in a.segments.items()},
+        schema_ids=None if a.schema_ids is None or b.schema_ids is None else _joined(a.schema_ids, b.schema_ids, order),
     )
 
 

@@ -1,6 +1,6 @@
-"""Events/s of JSON -> columns on one core, beside what parsers alone reach on the same events in the same run.
+"""Events/s of JSON, Avro and Protobuf -> columns on one core, and what parsers reach on the same events in that run.
 
-    python -m tests.benchmarks.decoding [--events N]
+    python -m tests.benchmarks.decoding [--events N] [--only TEXT]
 
 Ours is all of `decode`: fields checked, times, columns. The parsers make Python objects and no more, pyarrow.json makes
 columns of lines that were joined before. The best of five passes, by CPU time, which neighbours disturb less.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,14 +19,23 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.json as pa_json
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message_factory import GetMessageClass
 
+from connectors.memory_schemas import MemorySchemas
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
 from stream_monitor.batches import Records
 from stream_monitor.config import Config, Fields, Model
+from stream_monitor.formats import avro as avro_format
 from stream_monitor.formats import decode
 from stream_monitor.formats import json as json_format
-from stream_monitor.plans import event_plan
+from stream_monitor.formats import protobuf as protobuf_format
+from stream_monitor.formats.framing import plainly, readers_of
+from stream_monitor.formats.protobuf_schemas import file_of, message_type
+from stream_monitor.interfaces import Schema
+from stream_monitor.plans import Plan, event_plan
 from tests.benchmarks.streams import CATEGORIES, events
+from tests.registry.makers import REGISTRY, avro, avro_schema, frame, record
 
 START = 1_700_000_000
 LAYOUT = Layout(
@@ -58,19 +67,57 @@ def exact(value: bytes) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode()
 
 
+def avro_values(of: list[bytes], schemas: MemorySchemas) -> list[bytes]:
+    """The events as Avro records behind their schema's id."""
+    features = record(*((f"f{i}", "double") for i in range(16)), *((c, "string") for c in CATEGORIES), name="F")
+    schema = record(
+        ("prediction_id", "string"), ("ts", "double"), ("model", "string"), ("version", "string"),
+        ("features", features), ("prediction", "int"), ("score", ["null", "double"]),
+    )  # fmt: skip
+    id = avro_schema(schemas, schema)
+    return [avro(id, schema, json.loads(value)) for value in of]
+
+
+def protobuf_values(of: list[bytes], schemas: MemorySchemas) -> list[bytes]:
+    """The events as Protobuf messages behind their schema's id."""
+    numbers = " ".join(f"double f{i} = {i + 1};" for i in range(16))
+    words = " ".join(f"string {name} = {i + 17};" for i, name in enumerate(CATEGORIES))
+    schema = Schema(
+        kind="protobuf",
+        text=f"""
+        syntax = "proto3"; message Event {{ string prediction_id = 1; double ts = 2; string model = 3;
+        string version = 4; Features features = 5; int32 prediction = 6; optional double score = 7; }}
+        message Features {{ {numbers} {words} }}""",
+    )
+    id, make = schemas.register(schema), GetMessageClass(message_type(file_of(schema), (0,)))
+    return [frame(id, b"\x00" + ParseDict(json.loads(value), make()).SerializeToString()) for value in of]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.decoding", description=__doc__)
     parser.add_argument("--events", type=int, default=20_000)
-    n = parser.parse_args().events
+    parser.add_argument("--only", default="", metavar="TEXT", help="figures whose name has it")
+    options = parser.parse_args()
+    n: int = options.events
     values = list(events(n, 1, START))
     long = [exact(v) for v in values]
-    plan = event_plan("m", Config(models={"m": Model(topic=("t",), task="binary", fields=FIELDS)}))
+    schemas = MemorySchemas()
+
+    def plan_of(format: str) -> Plan:
+        model = Model(topic=("t",), task="binary", fields=FIELDS, format=format)
+        return event_plan("m", Config(models={"m": model}, kafka=REGISTRY), schemas=schemas)
+
+    plan, avro_plan, protobuf_plan = plan_of("json"), plan_of("avro"), plan_of("protobuf")
     at_ms = (START + 10**6) * 1000
 
     def records(of: list[bytes]) -> Records:
         return Records(values=list(of), timestamps_ms=np.full(n, START * 1000), offsets=np.arange(n, dtype=np.int64))
 
     short_records, long_records, lines = records(values), records(long), b"\n".join(values)
+    avros, protobufs = records(avro_values(values, schemas)), records(protobuf_values(values, schemas))
+    sizes: dict[str, Sequence[bytes | None]] = {"avro": avros.values, "protobuf": protobufs.values, "long": long}
+    avro_readers = readers_of(avro_plan, "avro", avro_format.compile_schema)
+    protobuf_readers = readers_of(protobuf_plan, "protobuf", protobuf_format.compile_schema)
     whole = pa_json.ReadOptions(use_threads=False, block_size=len(lines) + 1)
     read = msgspec.json.Decoder().decode
     work: dict[str, Callable[[], object]] = {
@@ -78,20 +125,25 @@ def main() -> None:
         "decode_json_long_numbers": lambda: decode(long_records, plan, LAYOUT, at_ms),
         "decode_json_raw_layout": lambda: decode(short_records, plan, None, at_ms),
         "decode_json_plainly": lambda: json_format.plainly(short_records, plan, LAYOUT, at_ms),
+        "decode_avro": lambda: decode(avros, avro_plan, LAYOUT, at_ms),
+        "decode_avro_raw_layout": lambda: decode(avros, avro_plan, None, at_ms),
+        "decode_avro_plainly": lambda: plainly(avros, avro_plan, LAYOUT, at_ms, avro_readers),
+        "decode_protobuf": lambda: decode(protobufs, protobuf_plan, LAYOUT, at_ms),
+        "decode_protobuf_raw_layout": lambda: decode(protobufs, protobuf_plan, None, at_ms),
+        "decode_protobuf_plainly": lambda: plainly(protobufs, protobuf_plan, LAYOUT, at_ms, protobuf_readers),
         "parse_json_loads": lambda: [json.loads(v) for v in values],
         "parse_orjson": lambda: [orjson.loads(v) for v in values],
         "parse_msgspec": lambda: [read(v) for v in values],
         "parse_pyarrow": lambda: pa_json.read_json(pa.BufferReader(lines), read_options=whole),
     }
-    found = {name: pace(of, n) for name, of in work.items()}
+    found = {name: pace(of, n) for name, of in work.items() if options.only in name}
     setup = {"numeric": 16, "categorical": 4}
-    ours = found["decode_json"][1]
     for name, (seconds, value) in found.items():
         line: dict[str, Any] = {"figure": name, "value": round(value), "unit": "events/s", "events": n}
         line |= {"seconds": round(seconds, 4), "cpu_seconds": round(seconds, 4)}
         if name == "decode_json":
-            line["ratios"] = {k: round(ours / v, 2) for k, (_, v) in found.items() if k.startswith("parse_")}
-        size = len(b"\n".join(long if "long" in name else values)) / n
+            line["ratios"] = {k: round(value / v, 2) for k, (_, v) in found.items() if k.startswith("parse_")}
+        size = sum(len(v or b"") + 1 for v in next((of for key, of in sizes.items() if key in name), values)) / n
         print(json.dumps(line | {"setup": {"event_bytes": round(size), **setup}}), flush=True)
 
 

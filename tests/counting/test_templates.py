@@ -125,7 +125,7 @@ def test_lengths(text: str, ascii_only: bool) -> None:
 
 def _walked(plan: Plan, layout: Layout | None, values: list[bytes]) -> float:
     """The share of records that the quick walk reads."""
-    quick = templates.Quick(plan, layout)
+    quick = templates.JsonQuick(plan, layout)
     found = quick.walk(records(values))
     assert found is not None
     return float(found.events(10**15).mean())

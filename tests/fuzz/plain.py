@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,9 @@ def plainly(some: Records, plan: Plan, layout: Layout | None) -> tuple[Batch, li
     return batch, sorted(dead + refused, key=lambda d: d.index)
 
 
+Plainly = Callable[[Records, Plan, Layout | None], tuple[Batch, list[DeadLetter]]]
+
+
 def bits(value: Any) -> Any:
     """Something to compare, to the last bit."""
     if isinstance(value, Column):
@@ -48,7 +51,7 @@ def bits(value: Any) -> Any:
     return repr(value)
 
 
-def differences(some: Records, plan: Plan, layout: Layout | None) -> list[str]:
+def differences(some: Records, plan: Plan, layout: Layout | None, plainly: Plainly = plainly) -> list[str]:
     """In which parts of its answer `decode` differs from the plain way."""
     quick, quick_dead = decode(some, plan, layout, NOW)
     plain, plain_dead = plainly(some, plan, layout)
