@@ -32,6 +32,7 @@ MAX_DEPTH: Final = 500
 _DIGITS: Final = 4300  # json.loads refuses longer integers
 _PLAIN: Final = 2 * MAX_DEPTH  # bytes: a shorter text can be neither too deep nor hold too long an integer
 _TURNED: Final = 256
+QUICK_KINDS: Final = frozenset({"timestamp"})  # columns that others are derived of and whose values the walk hands over
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (_DIGITS + 1))
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BOM: Final = b"\xef\xbb\xbf"
@@ -293,9 +294,9 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 
 
 def _quick(plan: Plan, layout: Layout | None) -> JsonQuick | None:
-    """The quick way of a plan; None where nothing is compiled, where columns are derived of values, or where a field's
-    name cannot stand in a message."""
-    if not COMPILED or plan.derived:
+    """The quick way of a plan; None where nothing is compiled, where columns are derived of values that json.loads reads
+    one by one, or where a field's name cannot stand in a message."""
+    if not COMPILED or not {plan.model.columns[of] for of in plan.derived.values()} <= QUICK_KINDS:
         return None
     key = ("quick", layout.id if layout is not None else "")
     if key not in plan.cache:

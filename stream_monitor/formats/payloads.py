@@ -169,7 +169,9 @@ def _array(data: dict[str, Any]) -> tuple[list[str], list[Any]]:
     names = [str(n) for n in _list(data.get("names") or [], "names")]
     if "ndarray" in data:
         rows = _list(data["ndarray"], "ndarray")
-        return names, rows if all(isinstance(v, list | dict) for v in rows) else [[v] for v in rows]
+        if all(isinstance(v, list | dict) for v in rows):
+            return names, rows
+        return names, [rows] if len(rows) == len(names) > 1 else [[v] for v in rows]  # one event, or one feature
     tensor = _object(data.get("tensor"))
     values = _parts({"name": "tensor", "shape": tensor.get("shape"), "data": tensor.get("values")})
     return names, [v if isinstance(v, list) else [v] for v in values]

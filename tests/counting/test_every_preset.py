@@ -242,6 +242,15 @@ def test_halves_that_come_apart(format: str, binary: bool) -> None:
     assert {(e["time"], e["model"]) for e in requests} == {(WHEN, "m")}
 
 
+def test_a_flat_array_with_a_name_for_each_value_is_one_event() -> None:
+    """As the request logger of Seldon Core shows it; without names each value is an event of its own."""
+    headers = [("Ce-Requestid", b"r1"), ("Ce-Type", b"io.seldon.serving.inference.request")]
+    (event,) = rows_of("seldon", b'{"data": {"names": ["a", "b"], "ndarray": [0.77, 0.63]}}', headers)
+    assert (event["id"], event["features"]) == ("r1", {"a": 0.77, "b": 0.63})
+    two = rows_of("seldon", b'{"data": {"ndarray": [0.77, 0.63]}}', headers)
+    assert [e["features"] for e in two] == [{"a": 0.77}, {"a": 0.63}]
+
+
 def test_scores() -> None:
     two = json.dumps(cloud({"request": V2_IN, "response": V2_OUT})).encode()
     batch, _ = read("kserve_v2", two)
