@@ -294,8 +294,8 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 
 
 def _quick(plan: Plan, layout: Layout | None) -> JsonQuick | None:
-    """The quick way of a plan; None where nothing is compiled, where columns are derived of values that json.loads reads
-    one by one, or where a field's name cannot stand in a message."""
+    """The quick way of a plan. None where nothing is compiled, or a field's name cannot stand in a message, or columns
+    are derived of values that json.loads would read one by one."""
     if not COMPILED or not {plan.model.columns[of] for of in plan.derived.values()} <= QUICK_KINDS:
         return None
     key = ("quick", layout.id if layout is not None else "")
