@@ -247,8 +247,8 @@ def test_a_flat_array_with_a_name_for_each_value_is_one_event() -> None:
     headers = [("Ce-Requestid", b"r1"), ("Ce-Type", b"io.seldon.serving.inference.request")]
     (event,) = rows_of("seldon", b'{"data": {"names": ["a", "b"], "ndarray": [0.77, 0.63]}}', headers)
     assert (event["id"], event["features"]) == ("r1", {"a": 0.77, "b": 0.63})
-    two = rows_of("seldon", b'{"data": {"ndarray": [0.77, 0.63]}}', headers)
-    assert [e["features"] for e in two] == [{"a": 0.77}, {"a": 0.63}]
+    two = PRESETS["seldon"][0](b'{"data": {"ndarray": [0.77, 0.63]}}', headers, ())
+    assert [e["features"] for e in two] == [{"f0": 0.77}, {"f0": 0.63}]
 
 
 def test_scores() -> None:

@@ -63,9 +63,8 @@ def schemas(client: SchemaRegistryClient, monkeypatch: pytest.MonkeyPatch) -> It
         yield made
 
 
-def writer(client: SchemaRegistryClient, format: str) -> Callable[[dict[str, Any], SerializationContext], bytes]:
+def writer(client: SchemaRegistryClient, format: str) -> Any:
     """What writes an event's value, and its header into the context."""
-    write: Any
     if format == "avro":
         return AvroSerializer(client, json.dumps(AVRO), conf=OPTIONS)
     if format == "json_schema":
@@ -82,7 +81,9 @@ def writer(client: SchemaRegistryClient, format: str) -> Callable[[dict[str, Any
 
 
 def written(client: SchemaRegistryClient, format: str, n: int = 20) -> tuple[list[bytes], list[Headers]]:
-    write, values, headers = writer(client, format), [], []
+    write = writer(client, format)
+    values: list[bytes] = []
+    headers: list[Headers] = []
     for i in range(n):
         told: list[tuple[str, bytes]] = [("trace", b"1")]
         where = SerializationContext("topic", MessageField.VALUE, told)
