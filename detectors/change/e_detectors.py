@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, Self
 
+import numpy as np
 from scipy.special import stdtrit
 
 from detectors.calibration import Floats, effective, finite
@@ -108,15 +109,22 @@ class _EDetector(Machine):
         share: float = 1.0,
         **parameters: Any,
     ) -> Self:
-        """The usual mean is the 90 % interval that the reference's windows give. ValueError for fewer than 3."""
+        """The usual mean is the 90 % interval that the reference's windows give. ValueError for fewer than 3.
+
+        Where no bounds are given and the reference leaves 0 to 1, they are its range, widened by as much on each side.
+        """
         series = finite(values)
         if len(series) < 3:
             raise ValueError(f"{len(series)} values without spread: nothing to learn a mean from")
-        count, mean = effective(series), float(series.mean())
         low, high = float(parameters.get("low", 0.0)), float(parameters.get("high", 1.0))
+        least, most = float(series.min()), float(series.max())
+        if not {"low", "high"} & parameters.keys() and not (low <= least and most <= high):
+            low, high = least - (most - least), most + (most - least)
+        series = np.clip(series, low, high)  # as the detector itself will take them
+        count, mean = effective(series), float(series.mean())
         error = -float(stdtrit(count - 1, CONFIDENCE)) * float(series.std(ddof=1)) / math.sqrt(count)
         error += (high - low) / count**2  # values that hardly vary still have not shown all they can be
-        own = {"mean_least": mean - error, "mean_most": mean + error, "mode": MODE_OF[worse]}
+        own = {"low": low, "high": high, "mean_least": mean - error, "mean_most": mean + error, "mode": MODE_OF[worse]}
         return cls(**{**own, "updates_between_false_alarms": windows_between_false_alarms / share, **parameters})
 
     def parameters(self) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from scipy.special import ndtri
 
 from detectors.calibration import Floats
-from detectors.change.levels import MODE_OF, MODES, Mode, check, number, usual
+from detectors.change.levels import MODES, Mode, chart, check, number
 from detectors.change.machines import Machine, Step, at_least, between
 
 
@@ -85,10 +85,8 @@ class EWMA(Machine):
         **parameters: Any,
     ) -> EWMA:
         """Target and deviation of the reference's windows; the threshold bounds the false alarms of each value."""
-        known, sides = usual(values), 2 if worse == "both" else 1
-        p = share / windows_between_false_alarms / sides  # normal: no sum of crossings can have a greater rate
-        own = {"target": known.mean, "deviation": known.deviation, "reference_values": known.values}
-        return cls(**{**own, "threshold": -float(ndtri(min(p, 0.4))), "mode": MODE_OF[worse], **parameters})
+        own, p = chart(values, worse, windows_between_false_alarms, share)  # no sum of crossings has a greater rate
+        return cls(**{**own, "threshold": -float(ndtri(min(p, 0.4))), **parameters})
 
     def parameters(self) -> list[float]:
         own = [self.smoothing, self.threshold, float(self.min_instances), MODES[self.mode], self.reference_values]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from scipy.special import ndtri
 
 from detectors.calibration import Floats
-from detectors.change.levels import MODE_OF, MODES, Mode, check, number, usual
+from detectors.change.levels import MODES, Mode, chart, check, number
 from detectors.change.machines import Machine, Step, at_least
 
 
@@ -90,11 +90,9 @@ class GLR(Machine):
         **parameters: Any,
     ) -> GLR:
         """Target and deviation of the reference's windows; the threshold for all places of the window together."""
-        known, sides = usual(values), 2 if worse == "both" else 1
-        places = int(parameters.get("window", 100))
-        p = share / windows_between_false_alarms / sides / places
-        own = {"target": known.mean, "deviation": known.deviation, "reference_values": known.values}
-        return cls(**{**own, "threshold": float(ndtri(min(p, 0.4))) ** 2 / 2, "mode": MODE_OF[worse], **parameters})
+        own, p = chart(values, worse, windows_between_false_alarms, share)
+        p /= int(parameters.get("window", 100))
+        return cls(**{**own, "threshold": float(ndtri(min(p, 0.4))) ** 2 / 2, **parameters})
 
     def parameters(self) -> list[float]:
         own = [float(self.window), self.threshold, float(self.min_instances), MODES[self.mode], self.reference_values]

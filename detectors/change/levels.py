@@ -37,6 +37,25 @@ def usual(values: Sequence[float] | Floats) -> Usual:
     return Usual(float(np.mean(series)), deviation * math.sqrt((count - 1) / chdtri(count - 1, 0.9)), count)
 
 
+class Chart(NamedTuple):
+    """What a chart of standardised values takes from the reference, and the error that its budget allows a value."""
+
+    own: dict[str, Any]
+    p: float
+
+
+def chart(values: Sequence[float] | Floats, worse: str, windows_between_false_alarms: float, share: float) -> Chart:
+    """Target and deviation of the reference's windows, with how many they are worth; `p` is of one side.
+
+    >>> made = chart([1.0, 2.0, 3.0] * 20, "above", 1_000, 0.5)
+    >>> made.own["target"], made.own["mode"], made.p
+    (2.0, 'up', 0.0005)
+    """
+    known, sides = usual(values), 2 if worse == "both" else 1
+    own = {"target": known.mean, "deviation": known.deviation, "reference_values": known.values, "mode": MODE_OF[worse]}
+    return Chart(own, share / windows_between_false_alarms / sides)
+
+
 def number(value: float | None) -> float:
     """A parameter for a step: nan stands for what is to be learnt."""
     return math.nan if value is None else float(value)

@@ -116,6 +116,19 @@ def test_calibrated_keeps_its_budget_and_still_sees(name: str, worse: Literal["a
     assert seen / runs >= 0.95
 
 
+@pytest.mark.parametrize("name", ["e_cusum", "e_shiryaev_roberts"])
+def test_bets_are_on_the_range_of_the_reference_where_none_is_stated(name: str) -> None:
+    """Values around 20, as an error in euros may be: none lies between 0 and 1."""
+    rng, alarmed = np.random.default_rng(4), 0
+    for _ in range(40):
+        reference, quiet, moved = rng.normal(20, 2, 60), rng.normal(20, 2, 200), rng.normal(26, 2, 60)
+        kind: Any = DETECTORS[name]
+        made: Machine = kind.calibrated(reference, worse="above", windows_between_false_alarms=1_000)
+        alarmed += bool(np.any(made.update_many(made.start(), quiet)[1] == Level.DRIFT))
+        assert np.any(made.update_many(made.start(), moved)[1] == Level.DRIFT)
+    assert alarmed / 40 <= 0.18 + 3 * np.sqrt(0.18 * 0.82 / 40)
+
+
 def test_a_level_is_held_for_alerts_that_ask_for_several_windows() -> None:
     test: Machine = DETECTORS["ddm"](hold=3)
     levels = test.update_many(test.start(), [0, 0, 0, 1] * 50 + [1] * 60)[1].tolist()
