@@ -63,15 +63,19 @@ def _ours(job: Job) -> list[Line]:
 
 
 def _peer(job: Job) -> list[Line]:
+    """All settings are asked at once: most tools need only compare what they found with another threshold."""
     reference, stream = _drawn(job)
+    asked: dict[str, list[float]] = {}
+    for _, rules in job.settings:
+        for rule, thresholds in rules.items():
+            asked.setdefault(rule, []).extend(x for x in thresholds if x not in asked.get(rule, []))
     lines = []
-    for setting, rules in job.settings:
-        for found in peers.asked(job.tool, reference, stream, rules):
-            got = line(
-                job, found["rule"], setting, [(at, columns) for at, columns in found["alarms"]],
-                stream.truth["change"], found["seconds"],
-            )  # fmt: skip
-            lines.append({**got, "threshold": found["threshold"], "pane_events": None, "budget_per_5000": None})
+    for found in peers.asked(job.tool, reference, stream, asked):
+        raised = [(at, columns) for at, columns in found["alarms"]]
+        for setting, rules in job.settings:
+            if found["threshold"] in rules.get(found["rule"], ()):
+                got = line(job, found["rule"], setting, raised, stream.truth["change"], found["seconds"])
+                lines.append({**got, "threshold": found["threshold"], "pane_events": None, "budget_per_5000": None})
     return lines
 
 

@@ -77,8 +77,8 @@ PEERS: Final[Mapping[str, Peer]] = {
         {
             "ks": Rule(0.001, P_VALUES),
             "psi": Rule(0.2, _powers(0.02, 1.15, 50)),
-            "ecdd": Rule(0.1, (0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02, 0.01)),
-            "stepd": Rule(0.003, _powers(3e-3, 0.1, 14)),
+            "ecdd": Rule(0.1, (0.1, 0.05, 0.02)),
+            "stepd": Rule(0.003, (3e-3, 1e-5, 1e-8, 1e-12)),
         },
     ),
     "alibi-detect": Peer(
@@ -86,7 +86,7 @@ PEERS: Final[Mapping[str, Peer]] = {
         {"tabular": Rule(0.05, P_VALUES), "tabular_250": Rule(0.05, P_VALUES)},
     ),
     "evidently": Peer(
-        ("evidently==0.7.23",),
+        ("evidently==0.7.23", "pandas<3"),
         {"column": Rule(0.1, _powers(0.02, 1.12, 50)), "dataset": Rule(0.5, (0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05))},
     ),
     "nannyml": Peer(
