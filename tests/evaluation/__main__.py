@@ -115,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         vars(args).update(RARE)
     if args.read or args.equalise:
         lines = [json.loads(text) for f in args.read or args.equalise for text in Path(f).read_text().splitlines()]
-        sys.stderr.write(table(lines) if args.read else equal.equalise(lines, args.target))
+        tools = sorted({line["tool"] for line in lines})
+        sys.stderr.write(table(lines, equal.without(tools)) if args.read else equal.equalise(lines, args.target))
         return
     named = {"all": [OURS, *peers.PEERS], "peers": list(peers.PEERS)}.get(args.tools, args.tools.split(","))
     args.tools, missing = peers.installed(named)
@@ -126,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps(line), flush=True)
         lines.append(line)
     if not args.ladder:
-        sys.stderr.write(table(lines, missing))
+        sys.stderr.write(table(lines, missing | equal.without(args.tools)))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,22 @@ def equalised(tool: str) -> dict[str, list[float]]:
     return {name: [of["threshold"]] for name, of in chosen.items() if of["threshold"] is not None}
 
 
+def without(tools: Sequence[str]) -> dict[str, str]:
+    """The rules of these tools that are not in the table at an equal rate of false alarms, and why."""
+    chosen = json.loads(CHOSEN.read_text()) if CHOSEN.exists() else {}
+    found = {}
+    for tool in tools:
+        for rule in PEERS[tool].rules if tool in PEERS else ():
+            of = chosen.get(tool, {}).get(rule)
+            if of is None:
+                found[f"{tool} {rule}"] = "equal_fa: its thresholds were not tried yet"
+            elif of["threshold"] is None:
+                found[f"{tool} {rule}"] = (
+                    f"equal_fa: no threshold has {of['target']} false alarms or fewer on every null"
+                )
+    return found
+
+
 def equalise(lines: Sequence[Line], target: float) -> str:
     """Choose from ladder lines on nulls, per rule the first threshold whose worst null is within `target`; the rules
     and what they came to are written to `equal_fa.json`, and said."""

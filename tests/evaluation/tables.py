@@ -69,7 +69,7 @@ def table(lines: Sequence[Line], missing: Mapping[str, str] | None = None) -> st
             found = np.mean([line["delay"] is not None for line in some])
             text += f"{found:7.2f}{delay(some):8.0f}{delay(some, 0.9):8.0f}"
         out.append(text + "\n")
-    out += [f"{name:16}not in the table, {why}\n" for name, why in (missing or {}).items()]
+    out += [f"{name:32}not in the table, {why}\n" for name, why in (missing or {}).items()]
     return "".join(out) + sooner(lines)
 
 

@@ -59,7 +59,7 @@ def test_a_loss_is_called_a_loss() -> None:
 
 def test_what_is_missing_is_in_the_table() -> None:
     text = table([line(), line(seed=1), drift(0, 200), drift(1, None)], {"evidently": "not installed: no network"})
-    assert "evidently       not in the table, not installed: no network\n" in text
+    assert "evidently                       not in the table, not installed: no network\n" in text
     rows = text.splitlines()
     assert rows[1].split()[-4:] == ["0.3", "0.50", "inf", "inf"]
     assert rows[2].split()[:8] == ["stream-monitor", "scan", "default", "none", "-", "-", "2", "0"]
@@ -79,3 +79,6 @@ def test_equal_false_alarms_is_the_first_threshold_whose_worst_null_is_quiet(
     assert equal.equalised("river") == {"adwin": [ladder[2]]}
     equal.equalise(lines, 0.05)
     assert equal.equalised("river") == {}  # no threshold is quiet enough: the rule has no equal
+    why = equal.without(["stream-monitor", "river"])
+    assert why["river adwin"] == "equal_fa: no threshold has 0.05 false alarms or fewer on every null"
+    assert why["river ddm"] == "equal_fa: its thresholds were not tried yet"
