@@ -1,4 +1,5 @@
-"""Other tools on the very same streams, each in an environment of its own under `.evaluate/`, made when first needed.
+"""Other tools on the very same streams, each in an environment of its own under `.evaluate/` (or
+`EVALUATE_ENVIRONMENTS`), made when first needed.
 
 A peer is a script that reads questions from stdin, a line of JSON each: a file with the stream (`handed`), and
 thresholds by rule. It answers each with a line per rule and threshold and then `{"done": true}`:
