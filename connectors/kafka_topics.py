@@ -173,7 +173,9 @@ class Topics:
         if self._embedded:
             return
         # Why not its offsets: librdkafka 2.16 crashes on that answer, in a client that is no consumer, while the broker
-        # is still making its topic of offsets.
+        # is still making its topic of offsets. Why names first: it also crashes when this question has timed out and
+        # the broker comes up after that.
+        self.names()
         with self._connection.asking(f"group {group}", self._admin):
             for future in self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS).values():
                 try:

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIBS = ROOT / ".kafka" / "libs"
 CLUSTER_ID = "c3RyZWFtLW1vbml0b3ItMQ"  # any 16 bytes in base64
-START_SECONDS = 60.0
+START_SECONDS = 180.0  # 3 s on an idle machine
 
 PROPERTIES = """\
 process.roles=broker,controller

@@ -288,6 +288,23 @@ def test_holes_at_the_end_of_a_log_are_passed(on_kafka: Place) -> None:
     assert max(b.to for b in place.bundles(0)) >= 12 + 10
 
 
+EARLY = """
+import sys
+from connectors.kafka_clients import Connection
+from connectors.kafka_topics import Topics
+from stream_monitor.errors import Unreachable
+
+topics = Topics(Connection(brokers=sys.argv[1]))
+while True:
+    try:
+        topics.check_group("early")
+        topics.identify(["early"])
+        break
+    except Unreachable:
+        print("asked", flush=True)
+"""
+
+
 def test_a_broker_restart_is_survived_and_told(own_kafka: Node) -> None:
     place = Place(Connection(brokers=own_kafka.bootstrap, options=OPTIONS))
     try:
@@ -297,7 +314,12 @@ def test_a_broker_restart_is_survived_and_told(own_kafka: Node) -> None:
         own_kafka.kill()
         wait_until(lambda: not tap.status()["healthy"], 25, "unhealthy")
         assert tap.status()["reason"]
-        own_kafka.start()
+        command = [sys.executable, "-c", EARLY, own_kafka.bootstrap]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as early:  # asks before a broker is there
+            assert early.stdout is not None
+            assert early.stdout.readline() == "asked\n"
+            own_kafka.start()
+            assert early.wait(60) == 0
         place.write(300)
         place.wait_counted()
         wait_until(lambda: bool(tap.status()["healthy"]), 20, "healthy")
