@@ -6,18 +6,23 @@ Each verb imports what it needs when it is asked for, so that `--help` and `chec
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-from rich.console import Console
 
 from stream_monitor import failpoints, logs
 from stream_monitor.errors import ConfigError, StreamMonitorError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +43,34 @@ ROLES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    with _told_to_stop_early({*ROLES, "run"} & set(words)):
+        return _main(argv)
+
+
+@contextlib.contextmanager
+def _told_to_stop_early(serving: Collection[str]) -> Iterator[None]:
+    """A process of the service that is told to stop before it has begun anything is done, and ends at once.
+
+    Why here: what it imports and reads takes seconds, and without a handler the signal itself would end it.
+    """
+    if not serving or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, _at_once) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _at_once(number: int, frame: object) -> None:
+    os._exit(0)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = parser().parse_args(argv)
     formatter = logs.setup(getattr(args, "log_format", "text"), getattr(args, "log_level", "info"))
     try:
@@ -252,7 +285,7 @@ def _layout(args: argparse.Namespace, formatter: logs.Formatter) -> None:
         if args.json:
             print(json.dumps(plain))
         else:
-            Console().print(layout_tools.table(layout_tools.from_document(plain)), highlight=False)
+            _console().print(layout_tools.table(layout_tools.from_document(plain)), highlight=False)
         return
     if not args.file:
         raise _wrong("--file: missing: what `stream-monitor layout learn` printed")
@@ -291,7 +324,7 @@ def _calibrate(args: argparse.Namespace, formatter: logs.Formatter) -> None:
     from stream_monitor import app, calibrations
 
     lines = calibrations.calibrations(app.read(args.config, formatter), args.model, args.shifts or calibrations.SHIFTS)
-    calibrations.print_calibrations(lines, Console(), as_json=args.json)
+    calibrations.print_calibrations(lines, _console(), as_json=args.json)
 
 
 def _status(args: argparse.Namespace, formatter: logs.Formatter) -> None:
@@ -299,7 +332,7 @@ def _status(args: argparse.Namespace, formatter: logs.Formatter) -> None:
 
     key = os.environ.get(args.key_env, "")
     formatter.hide([key])
-    status_tables.show(args.url, args.model, as_json=args.json, key=key, console=Console())
+    status_tables.show(args.url, args.model, as_json=args.json, key=key, console=_console())
 
 
 def _list(args: argparse.Namespace, formatter: logs.Formatter) -> None:
@@ -312,7 +345,13 @@ def _list(args: argparse.Namespace, formatter: logs.Formatter) -> None:
         "sinks": lambda: listing.targets("sink", app.SINKS),
         "triggers": lambda: listing.targets("trigger", app.TRIGGERS),
     }
-    listing.show(tables[args.what](), Console())
+    listing.show(tables[args.what](), _console())
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
 
 
 def _wrong(message: str) -> ConfigError:

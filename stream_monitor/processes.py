@@ -106,22 +106,31 @@ def every(seconds: float, what: str, do: Callable[[], Awaitable[None]]) -> Part:
     return part
 
 
-def main(start: Callable[[asyncio.Event], Awaitable[None]], again: Callable[[], None] | None = None) -> None:
+class Order(asyncio.Event):
+    """The order to stop. Until `begun` is set by whoever may get it, there is nothing that must be ended in order."""
+
+    begun = False
+
+
+def main(start: Callable[[Order], Awaitable[None]], again: Callable[[], None] | None = None) -> None:
     """Run `start` in an event loop until it ends; SIGTERM and SIGINT set its event, a second one ends the process.
 
-    SIGHUP calls `again` in the loop, where it is given.
+    Before anything has begun the first one does, with exit code 0: what the start waits for may not answer. SIGHUP
+    calls `again` in the loop, where it is given.
 
     Why plain signal handlers with a timer: the event loop may be what hangs.
     """
 
     async def body() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        stop, loop = Order(), asyncio.get_running_loop()
         asked = False
 
         def told(number: int, _: object) -> None:
             nonlocal asked
             if asked:
                 _die(1)
+            if not stop.begun:
+                _die(0)
             asked = True
             _end_hard_later()
             loop.call_soon_threadsafe(stop.set)

@@ -29,7 +29,7 @@ from stream_monitor.formats import templates
 from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Schemas, Sink, StatusStore, Trigger
 from stream_monitor.layout_tools import from_document
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
-from stream_monitor.processes import Part, every, in_thread, now_ms, run_parts
+from stream_monitor.processes import Order, Part, every, in_thread, now_ms, run_parts
 from stream_monitor.references import pack_reference, prepare
 from stream_monitor.reloads import needing_restart, taken_over, told
 from stream_monitor.roles import patterns, resolved
@@ -182,7 +182,7 @@ class Process:
         self._counters: Callable[[], list[Mapping[str, Any]]] = list
         self._counted: list[Mapping[str, Any]] = []
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: Order) -> None:
         """Until `stop`; StateError or Unreachable when it cannot go on."""
         async with self._closing:
             self._ports = await asyncio.to_thread(self._make_ports, self._config)
@@ -206,6 +206,7 @@ class Process:
                 parts["reloads"] = self._reloads
             if self._http_port is not None:
                 self._serve_itself(self._http_port)
+            stop.begun = True
             log.info("%s %s has begun; brokers: %s", self._role, self._id, self._ports.brokers)
             await run_parts(parts, stop)
             log.info("stopped")

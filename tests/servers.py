@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.kafka.node import free_port
+from deploy.kafka.node import end, free_port
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -45,6 +45,23 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0, what: str =
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal by now."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
+def await_handler(pid: int, number: signal.Signals) -> None:
+    """Until the process has a handler of its own for the signal."""
+
+    def there() -> bool:
+        return handles(pid, number)
+
+    wait_until(there, 60, f"a handler of {number.name}", every=0.001)
+
+
 class Server:
     """A program with one HTTP or TCP port, its output in `folder`/NAME.log."""
 
@@ -70,15 +87,9 @@ class Server:
         wait_until(up, seconds, f"{self._name} listening on {self.port}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(how)
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        if self._process is not None:
+            end(self._process, how, 15)
+            self._process = None
 
 
 def answers(url: str) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBS = ROOT / ".kafka" / "libs"
@@ -75,6 +76,16 @@ def fetch() -> Path:
     return LIBS
 
 
+def end(process: subprocess.Popen[Any], how: signal.Signals = signal.SIGTERM, seconds: float = 30.0) -> int:
+    """Send the signal; kill -9 if it does not end within so many seconds. Its exit code."""
+    process.send_signal(how)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
 class Node:
     """A node that can be started, stopped, killed, frozen and started again on the same port and log.
 
@@ -128,8 +139,8 @@ class Node:
 
     def _await_listening(self) -> None:
         assert self._process is not None
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
             if self._process.poll() is not None:
                 break
             with socket.socket() as s:
@@ -169,12 +180,6 @@ class Node:
         self._process.wait()
 
     def _end(self, how: signal.Signals) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(how)
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        if self._process is not None:
+            end(self._process, how)
+            self._process = None

@@ -17,7 +17,7 @@ import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from deploy.kafka.node import free_port
+from deploy.kafka.node import end, free_port
 from stream_monitor import failpoints
 from tests.exactness import streams
 from tests.exactness.oracle import Record
@@ -142,12 +142,7 @@ class Role:
             self._keeper.join(2)
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
-        self._process.terminate()
-        try:
-            return self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+        return end(self._process, seconds=20)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -17,9 +16,10 @@ from deploy.kafka.node import free_port
 from stream_monitor.acls import acls
 from stream_monitor.config_files import read_config
 from tests.operations.secured import Secured
-from tests.shell.test_service import KEY, publish
+from tests.shell.fraud import FRAUD, KEY, publish, write_normal
 
-CONFIG = """\
+CONFIG = (
+    """\
 kafka:
   brokers: "{brokers}"
   prefix: "{name}."
@@ -27,20 +27,9 @@ kafka:
   partitions: 2
   options: {options}
 store: "{store}"
-api: {{port: {port}, keys: "${{API_KEY}}"}}
-time: {{out_of_orderness: 1s, idle_after: 60s}}
-models:
-  fraud:
-    topic: {name}-events
-    task: binary
-    fields: {{id: id, time: ts, version: model.version, features: features, prediction: prediction, score: score}}
-    columns: {{amount: numeric, country: categorical}}
-    reference: {{file: normal.csv}}
-    pane: 1s
-    window: {{size: 5s}}
-    min_rows: 20
-    monitors: [{{metric: psi, columns: [amount], threshold: 0.5}}]
 """
+    + FRAUD
+)
 SESSION = {"session.timeout.ms": "6000"}
 
 
@@ -52,9 +41,7 @@ class Stage:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.topic = f"{name}-events"
-        rng = random.Random(1)
-        rows = [f"{rng.gauss(100, 10):.3f},{rng.choice(['de', 'fr'])},0,{rng.random():.3f}" for _ in range(1_000)]
-        (folder / "normal.csv").write_text("amount,country,prediction,score\n" + "\n".join(rows) + "\n")
+        write_normal(folder)
         for future in secured.admin.create_topics([NewTopic(self.topic, 2, 1)]).values():
             future.result(20)
 

@@ -99,6 +99,7 @@ import asyncio, sys, time
 from stream_monitor import processes
 
 async def start(stop):
+    stop.begun = {begun}
     print("up", flush=True)
     await stop.wait()
     {then}
@@ -110,12 +111,16 @@ print("down")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize(("then", "code"), [("pass", 0), ("time.sleep(60)", 1)])
-def test_a_signal_stops_the_process_in_order_or_hard(number: signal.Signals, then: str, code: int) -> None:
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM.format(then=then)], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize(
+    ("begun", "then", "code"), [(True, "pass", 0), (True, "time.sleep(60)", 1), (False, "time.sleep(60)", 0)]
+)
+def test_a_signal_stops_the_process_in_order_or_hard(number: signal.Signals, begun: bool, then: str, code: int) -> None:
+    """And at once while there is nothing to be ended in order."""
+    program = PROGRAM.format(begun=begun, then=then)
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == code
-    assert out == ("down\n" if code == 0 else "")
+    assert out == ("down\n" if begun and code == 0 else "")

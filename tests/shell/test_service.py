@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -17,37 +16,24 @@ from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.kafka.node import Node, free_port
 from tests.servers import answers, wait_until
+from tests.shell.fraud import FRAUD, KEY, publish, write_normal
 
-CONFIG = """\
+CONFIG = (
+    """\
 kafka: {{brokers: "{brokers}", prefix: "{name}.", group: {name}, options: {{session.timeout.ms: 6000}}}}
 store: "{store}"
-api: {{port: {port}, keys: "${{API_KEY}}"}}
-time: {{out_of_orderness: 1s, idle_after: 60s}}
-models:
-  fraud:
-    topic: {name}-events
-    task: binary
-    fields: {{id: id, time: ts, version: model.version, features: features, prediction: prediction, score: score}}
-    columns: {{amount: numeric, country: categorical}}
-    reference: {{file: normal.csv}}
-    pane: 1s
-    window: {{size: 5s}}
-    min_rows: 20
-    monitors: [{{metric: psi, columns: [amount], threshold: 0.5}}]
 """
-KEY = "hush-hush-key"
+    + FRAUD
+)
 
 
 def write_config(folder: Path, *, brokers: str, store: str, name: str) -> tuple[str, str]:
     """The file and the address of the api."""
-    rng = random.Random(1)
-    rows = [f"{rng.gauss(100, 10):.3f},{rng.choice(['de', 'fr'])},0,{rng.random():.3f}" for _ in range(1_000)]
-    (folder / "normal.csv").write_text("amount,country,prediction,score\n" + "\n".join(rows) + "\n")
+    write_normal(folder)
     port = free_port()
     (folder / "monitor.yaml").write_text(CONFIG.format(brokers=brokers, store=store, name=name, port=port))
     return str(folder / "monitor.yaml"), f"http://127.0.0.1:{port}"
@@ -78,24 +64,6 @@ def command(*arguments: str) -> int:
     environment = {**os.environ, "API_KEY": KEY}
     run = [sys.executable, "-m", "stream_monitor", *arguments]
     return subprocess.run(run, check=False, env=environment, stdout=subprocess.DEVNULL).returncode
-
-
-def publish(brokers: str, topic: str, *, shift: float, start: float, seconds: int) -> None:
-    """Forty events a second of event time, evenly over the partitions."""
-    rng = random.Random(2)
-    producer = Producer({"bootstrap.servers": brokers})
-    partitions = len(producer.list_topics(topic, timeout=10).topics[topic].partitions)
-    for i in range(40 * seconds):
-        event = {
-            "id": f"{start}-{i}",
-            "ts": start + i / 40,
-            "model": {"version": "1"},
-            "features": {"amount": rng.gauss(100 + shift, 10), "country": rng.choice(["de", "fr"])},
-            "prediction": 0,
-            "score": rng.random(),
-        }
-        producer.produce(topic, json.dumps(event).encode(), partition=i % partitions)
-    assert producer.flush(30) == 0
 
 
 def get(url: str, path: str) -> Any:

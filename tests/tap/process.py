@@ -12,6 +12,10 @@ import signal
 import sys
 import threading
 
+if __name__ == "__main__":  # before what takes its time to import
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+
 from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_clients import Connection
 from stream_monitor.tap import Limits, Rules, Tap
@@ -21,11 +25,9 @@ WORKERS = 2
 OPTIONS = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
 
 
-def main() -> None:
+def main(stop: threading.Event) -> None:
     brokers, prefix, *topics = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     options = {**OPTIONS, **json.loads(os.environ.get("KAFKA_OPTIONS", "{}"))}
     connection = Connection(brokers=brokers, options=options)
     group, publisher = KafkaGroup(connection, prefix + "group"), KafkaPublisher(connection)
@@ -44,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(told)
