@@ -11,10 +11,12 @@ import numpy as np
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.kafka_clients import ANSWER_SECONDS, HOPELESS, Connection
+from connectors.kafka_reading import Read, reading
 from connectors.kafka_topics import Topics
 from stream_monitor.brokers import Partition, Polled
 from stream_monitor.errors import CommitUnknown, Fenced, StateError, Unreachable
 from stream_monitor.intents import Look
+from stream_monitor.runs import Runs
 
 # The broker said no before it wrote anything: this member's generation is over, or about to be.
 REFUSALS: Final = frozenset(
@@ -35,6 +37,7 @@ FIXED: Final = {
     "enable.partition.eof": True,  # holes at the end of a log have no records to show the position
     "isolation.level": "read_committed",
 }
+TURN_SECONDS: Final = 0.1  # how long messages are waited for before the consumer is asked what else there is
 FETCHING: Final = {
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 10,  # a full queue is tried again after so long, not after a second
@@ -63,6 +66,7 @@ class KafkaGroup:
         )
         self._connection = connection
         self._consumer: Consumer = connection.consumer(*self._settings)
+        self._reading = reading(self._consumer)
         self._topics = Topics(connection)
         self._held: frozenset[Partition] = frozenset()
         self._mine: set[Partition] = set()
@@ -85,6 +89,8 @@ class KafkaGroup:
             self._mine.update(new)
             self._member = consumer.memberid()
             placed = [TopicPartition(t, p, starts[t, p]) for t, p in new]
+            if self._reading is not None:
+                self._reading.lead(new)
             if self._incremental:
                 consumer.incremental_assign(placed)
             else:
@@ -115,31 +121,48 @@ class KafkaGroup:
         self._forget(list(self._mine))
         with self._connection.asking("joining the group"):
             self._consumer = self._connection.consumer(*self._settings)
+            self._reading = reading(self._consumer)
             self._consumer.subscribe(self._subscription[0], **self._subscription[1])
 
     def poll(self, records: int, seconds: float) -> Polled:
-        with self._connection.asking("reading"):
-            messages = self._consumer.consume(records, seconds)
-        if not any(map(Message.error, messages)):
-            return Polled(_by_partition(messages), {}, frozenset())
-        good: list[Message] = []
-        ends: dict[Partition, int] = {}
-        lost: set[Partition] = set()
-        trouble: KafkaError | None = None
-        for message in messages:
-            error = message.error()
-            partition = (message.topic(), message.partition())
-            if error is None:
-                good.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                ends[partition] = message.offset()
-            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-                lost.add(partition)
-            elif error.code() != KafkaError._MAX_POLL_EXCEEDED:
-                trouble = error
-        if trouble is not None and not good:
+        """As Group says. The consumer's own queue is asked first, and again while nothing else comes."""
+        end = time.monotonic() + seconds
+        while True:
+            left = max(0.0, end - time.monotonic())
+            direct = self._reading is not None and bool(self._mine)
+            with self._connection.asking("reading"):
+                messages = self._consumer.consume(records, 0 if direct else left)
+            polled, trouble = self._sorted(messages)
+            if direct and self._reading is not None:
+                left = 0.0 if messages else min(TURN_SECONDS, left)
+                polled = self._with(polled, self._reading.read(records, left))
+            if polled.records or polled.ends or polled.lost or time.monotonic() >= end:
+                break
+            if trouble is not None:
+                break
+        if trouble is not None and not polled.records:
             raise self._connection.in_our_words(trouble, "reading")
-        return Polled(_by_partition(good), ends, frozenset(lost))
+        return polled
+
+    def _sorted(self, messages: Sequence[Message]) -> tuple[Polled, KafkaError | None]:
+        """What came as Messages, and what is amiss."""
+        if not any(map(Message.error, messages)):
+            return Polled(_by_partition(messages), {}, frozenset()), None
+        good = [m for m in messages if m.error() is None]
+        bad = [((m.topic(), m.partition()), m.offset(), e) for m in messages if (e := m.error()) is not None]
+        ends, lost, trouble = _told(bad)
+        return Polled(_by_partition(good), ends, lost), trouble
+
+    def _with(self, polled: Polled, read: Read) -> Polled:
+        """And what was read beside it, which is newer."""
+        ends, lost, trouble = _told(read.errors)
+        if trouble is not None and not read.records:
+            raise self._connection.in_our_words(trouble, "reading")
+        records = {**polled.records}
+        for partition, runs in read.records.items():
+            before = Runs.of(records[partition]).parts if partition in records else []
+            records[partition] = Runs([*before, *runs.parts])
+        return Polled(records, {**polled.ends, **ends}, polled.lost | lost)
 
     def hold(self, partitions: frozenset[Partition]) -> None:
         held = partitions & self._mine
@@ -217,10 +240,29 @@ class KafkaGroup:
 
     def close(self, seconds: float = 2.0) -> None:
         """Leave the group. Without a broker it is left to the session timeout after so many seconds."""
-        old, self._consumer = self._consumer, None
+        if self._reading is not None:
+            self._reading.close()
+        old, self._consumer, self._reading = self._consumer, None, None
         closing = threading.Thread(target=old.close, daemon=True)
         closing.start()
         closing.join(seconds)
+
+
+def _told(
+    errors: Sequence[tuple[Partition, int, KafkaError]],
+) -> tuple[dict[Partition, int], frozenset[Partition], KafkaError | None]:
+    """Where logs end, which positions are not in their logs any more, and any other error."""
+    ends: dict[Partition, int] = {}
+    lost: set[Partition] = set()
+    trouble: KafkaError | None = None
+    for partition, offset, error in errors:
+        if error.code() == KafkaError._PARTITION_EOF:
+            ends[partition] = offset
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            lost.add(partition)
+        elif error.code() != KafkaError._MAX_POLL_EXCEEDED:
+            trouble = error
+    return ends, frozenset(lost), trouble
 
 
 def _by_partition(messages: Sequence[Message]) -> dict[Partition, list[Any]]:

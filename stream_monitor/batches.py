@@ -32,7 +32,7 @@ Mode = Literal["numeric", "categorical", "text", "raw"]  # text: its length in c
 class Records:
     """Values of consecutive records of one source partition, in offset order; offsets may have holes."""
 
-    values: list[bytes | None]
+    values: Sequence[bytes | None]
     timestamps_ms: Integers  # Kafka timestamps; negative where there is none
     offsets: Integers
     headers: Sequence[Headers] | None = None  # there only for formats that read them

@@ -9,14 +9,14 @@ Everything here can be had again from the committed intent and the log.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from stream_monitor.brokers import Message, Partition
 from stream_monitor.entries import PaneRecord
 from stream_monitor.intents import FIRST_BLOCK, Intent, Look, Opening
+from stream_monitor.runs import Run, Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,9 @@ class Assigned:
     alarm: str = ""
     position: int  # everything below it in the log has been read
     intent: Intent | None = None  # committed, its block not yet acknowledged
-    messages: list[Any] = field(default_factory=list)  # read, in no applied block
-    bytes: int = 0  # of the messages' values
+    runs: list[Run] = field(default_factory=list)  # read, in no applied block
+    events: int = 0  # in them
+    bytes: int = 0  # of their values
     settled: bool = False  # the last block was empty: the committed offset is where it ended
     watermark_ms: int | None = None
     idle: bool = False
@@ -128,14 +129,17 @@ class Assigned:
         """Whether its epoch has no block yet, so that where it began is not committed."""
         return self.n < FIRST_BLOCK and self.intent is None
 
-    def take(self, messages: list[Any]) -> bool:
+    def take(self, messages: Sequence[Message]) -> bool:
         """Add messages read. False if the log went back under us, as it does when a topic is deleted and made again."""
-        if messages[0].offset() < self.position:
-            return False
-        self.messages += messages
-        self.bytes += sum(map(len, messages))
-        self.position = messages[-1].offset() + 1
+        for run in Runs.of(messages).parts:
+            if run.offsets[0] < self.position:
+                return False
+            self._hold([*self.runs, run])
+            self.position = int(run.offsets[-1]) + 1
         return True
+
+    def _hold(self, runs: list[Run]) -> None:
+        self.runs, self.events, self.bytes = runs, sum(map(len, runs)), sum(run.values.size for run in runs)
 
     def wants_block(self, now_ms: int, *, idle_after_ms: int, silence_ms: int) -> bool:
         """Whether there is something to say: events, the end of a block, silence, idleness."""
@@ -178,29 +182,35 @@ class Assigned:
         """Whether all events of the announced block have been read. By position: its last offsets may be holes."""
         return self.intent is not None and self.position >= self.intent.to
 
-    def block(self) -> list[Any]:
+    def block(self) -> Runs:
         """The messages of the announced block."""
+        return Runs(self._cut()[0])
+
+    def _cut(self) -> tuple[list[Run], list[Run]]:
+        """What was read of the announced block, and what was read beyond it."""
         assert self.intent is not None
-        return self.messages[: bisect_left(self.messages, self.intent.to, key=_offset)]
+        inside, beyond = [], []
+        for run in self.runs:
+            end = int(run.offsets.searchsorted(self.intent.to))
+            if end:
+                inside.append(run.part(0, end))
+            if end < len(run):
+                beyond.append(run.part(end, len(run)))
+        return inside, beyond
 
     def applied(self, counted: Counted) -> None:
         """Every message of the announced block is acknowledged."""
         assert self.intent is not None
-        intent, size = self.intent, len(self.block())
+        intent, (_, beyond) = self.intent, self._cut()
         self.n, self.to, self.at_ms, self.alarm = intent.n, intent.to, intent.at_ms, ""
         self.max_event_ms, self.watermark_ms = counted.max_event_ms, counted.watermark_ms
         self.idle, self.hole = counted.idle, counted.hole
         self.active_ms = intent.at_ms if counted.events else intent.active_ms
         self.settled = intent.from_ == intent.to
-        del self.messages[:size]
-        self.bytes = sum(map(len, self.messages))
+        self._hold(beyond)
         self.intent = None
 
 
 def is_idle(intent: Intent, events: int, idle_after_ms: int) -> bool:
     """Whether the source has been without events for so long, as of the block's own clock."""
     return not events and intent.at_ms - intent.active_ms >= idle_after_ms
-
-
-def _offset(message: Message) -> int:
-    return message.offset()

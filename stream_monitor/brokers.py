@@ -16,7 +16,7 @@ Partition = tuple[str, int]  # topic, partition
 
 
 class Message(Protocol):
-    """A record as the broker's client gives it. Why methods: it is not copied before it is counted."""
+    """A record as a broker's client gives it. What comes in numbers comes as Runs (runs.py) of them."""
 
     def __len__(self) -> int:
         """Bytes of the value."""
@@ -34,7 +34,7 @@ class Polled:
     """What a poll brought: records by partition in offset order, positions at which a log ended, partitions whose
     position is no longer in their log."""
 
-    records: Mapping[Partition, list[Any]] = field(default_factory=dict)  # lists of Message
+    records: Mapping[Partition, Sequence[Any]] = field(default_factory=dict)  # Runs, or other sequences of Message
     ends: Mapping[Partition, int] = field(default_factory=dict)
     lost: frozenset[Partition] = frozenset()
 

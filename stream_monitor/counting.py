@@ -29,6 +29,7 @@ from stream_monitor.panes import count_block
 from stream_monitor.plans import LabelPlan, Plan, event_plan, feature_plan, format_of, label_plan
 from stream_monitor.publications import config_of
 from stream_monitor.roles import Role, roles, roles_of
+from stream_monitor.runs import Runs
 from stream_monitor.selections import Selection, source_of
 
 Integers = NDArray[np.int64]
@@ -97,7 +98,8 @@ class BlockCounting:
         its_roles = under.roles(partition[0])
         layouts = self._named(intent)
         made = _Made(source=intent.source(*partition), intent=intent)
-        records = _records(messages, headers=under.reads_headers(partition[0]), stamped=under.stamped(partition[0]))
+        messages = Runs.of(messages)
+        records = _records(messages, headers=under.reads_headers(partition[0]))
         split = under.selection(partition[0]).split(records, messages, intent.at_ms)
         made.refuse(split.dead)
         parts = []
@@ -213,7 +215,6 @@ class _Under:
         self._roles = roles(config)
         self._selections: dict[str, Selection] = {}
         self._headers: dict[str, bool] = {}
-        self._stamped: dict[str, bool] = {}
         self._plans: dict[Role, Plan] = {}
         self._label_plans: dict[str, LabelPlan] = {}
 
@@ -237,18 +238,6 @@ class _Under:
                 for role in self.roles(topic)
             )
         return self._headers[topic]
-
-    def stamped(self, topic: str) -> bool:
-        """Whether anybody asks for the times of its records: as those of events, for payload logs, for delays."""
-        if topic not in self._stamped:
-            models = self.config.models
-            self._stamped[topic] = any(
-                not source_of(models[role[0]], role).time
-                or "delays" in counted_for(models[role[0]])
-                or FORMATS[format_of(source_of(models[role[0]], role).format).name].fields is not None
-                for role in self.roles(topic)
-            )
-        return self._stamped[topic]
 
     def plan(self, role: Role) -> Plan:
         """Of a model's predictions or of its feature stream."""
@@ -333,16 +322,10 @@ def _others(parts: Sequence[_Part]) -> list[Integers | None]:
     return [reached[np.searchsorted(offsets, part.batch.offsets)] for part in parts]
 
 
-def _records(messages: Sequence[Message], *, headers: bool = False, stamped: bool = True) -> Records:
-    """Why timestamps only where they are needed: each costs more than all else that is asked of a message."""
-    n = len(messages)
-    if stamped:
-        stamps = np.array([ms if kind else -1 for kind, ms in (m.timestamp() for m in messages)], np.int64)
-    else:
-        stamps = np.full(n, -1, np.int64)
+def _records(messages: Runs, *, headers: bool = False) -> Records:
     return Records(
-        values=[m.value() for m in messages],
-        timestamps_ms=stamps,
-        offsets=np.fromiter((m.offset() for m in messages), np.int64, n),
+        values=messages.values,
+        timestamps_ms=messages.times_ms,
+        offsets=messages.offsets,
         headers=[m.headers() or () for m in messages] if headers else None,
     )

@@ -38,6 +38,7 @@ from stream_monitor.failpoints import reach
 from stream_monitor.intents import BEYOND_END, Intent, Look, Opening, came_later, from_metadata, take_up, to_metadata
 from stream_monitor.reports import Report
 from stream_monitor.roles import matches, patterns, roles
+from stream_monitor.runs import Runs
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +246,7 @@ class Tap:
         """Keep what was read; why the group must be joined anew, or ""."""
         for partition, messages in polled.records.items():
             a = self._assigned.get(partition)
-            if a is not None and messages and not a.take(messages):
+            if a is not None and not a.take(messages):
                 return f"{partition[0]}/{partition[1]} went back to offset {messages[0].offset()}"
         for partition, end in polled.ends.items():
             if partition in self._assigned:
@@ -266,7 +267,7 @@ class Tap:
 
     def _full(self, share: float = 1.0) -> bool:
         some = [a for a in self._assigned.values() if not a.waiting]
-        events, size = sum(len(a.messages) for a in some), sum(a.bytes for a in some)
+        events, size = sum(a.events for a in some), sum(a.bytes for a in some)
         return events >= share * self._limits.events or size >= share * self._limits.bytes
 
     # -- assignment
@@ -458,7 +459,7 @@ class Tap:
         return self._assigned.get(block.of.partition) is block.of
 
     def _count(
-        self, intent: Intent, partition: Partition, messages: list[Any]
+        self, intent: Intent, partition: Partition, messages: Runs
     ) -> tuple[Counted, list[tuple[int, bytes]], float]:
         """By the executor: the counts, the messages to the workers, and how long it took."""
         began = self._clock()
@@ -504,7 +505,7 @@ class _Block:
 
     of: Assigned
     intent: Intent
-    messages: list[Any]
+    messages: Runs
     began: float
     future: Future[tuple[Counted, list[tuple[int, bytes]], float]]
     counted: Counted | None = None  # taken from the future, and its messages sent

@@ -45,6 +45,7 @@ if COMPILED:
     import numba
     from llvmlite import ir
     from numba import types
+    from numba.core import cgutils
     from numba.extending import intrinsic
 
     def compiled(function: F) -> F:
@@ -114,6 +115,38 @@ if COMPILED:
 
         return intrinsic(store)
 
+    def _copy(typing: Any, to: Any, start: Any, size: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            to, start = [builder.inttoptr(a, ir.IntType(8).as_pointer()) for a in arguments[:2]]
+            cgutils.raw_memcpy(builder, to, start, arguments[2], 1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), code
+
+    def _caller(count: int) -> Any:
+        def call(typing: Any, function: Any, *arguments: Any) -> Any:
+            def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                word = ir.IntType(64)
+                kind = ir.FunctionType(word, [word] * count)
+                return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+
+            return types.int64(types.int64, *[types.int64] * count), code
+
+        return call
+
+    def _called1(typing: Any, function: Any, a: Any) -> Any:
+        return _caller(1)(typing, function, a)
+
+    def _called2(typing: Any, function: Any, a: Any, b: Any) -> Any:
+        return _caller(2)(typing, function, a, b)
+
+    def _called5(typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+        return _caller(5)(typing, function, a, b, c, d, e)
+
+    copy = intrinsic(_copy)  # (to, start, size): bytes between addresses
+    called1 = intrinsic(_called1)  # (function, a): a C function by its address, whose arguments fit 64 bits
+    called2 = intrinsic(_called2)
+    called5 = intrinsic(_called5)
     _load8 = _loader(8, types.int64)
     _load32 = _loader(32, types.int64)
     _load64 = _loader(64, types.uint64)
@@ -134,6 +167,11 @@ else:
         return function
 
     inlined = compiled
+
+    def _uncompiled(*arguments: int) -> int:
+        raise NotImplementedError("only for compiled loops")
+
+    copy = called1 = called2 = called5 = _uncompiled
 
     def _load8(at: int) -> int:
         return ctypes.c_uint8.from_address(int(at)).value

@@ -11,12 +11,13 @@ from detectors.layouts import Layout
 from stream_monitor.batches import TEXT, Integers, Kinds, Records
 from stream_monitor.columns import json_text
 from stream_monitor.config import Config, Fields, Model
+from stream_monitor.formats.chunks import chunks
 from stream_monitor.formats.findings import Findings
 from stream_monitor.formats.found import NUMBERS, SPANS, TEXTS, nothing_yet, with_room
 from stream_monitor.formats.interning import larger, strings
-from stream_monitor.formats.machine import COMPILED, PADDING, address, watch
+from stream_monitor.formats.machine import COMPILED, address, watch
 from stream_monitor.formats.needs import SPARE, Needs
-from stream_monitor.formats.quick import CHUNK, Quick
+from stream_monitor.formats.quick import Quick
 from stream_monitor.formats.rows import MAX_NAMES
 from stream_monitor.formats.walking import DONE, NEEDS_WORDS, walk
 from stream_monitor.formats.words import Words
@@ -53,27 +54,24 @@ class JsonQuick(Quick):
         needs = self._needs
         found = nothing_yet(self._wants(len(needs.wants) + (SPARE if needs.open else 0)), n)
         cut: dict[int, list[Any]] = {slot: [] for slot, want in enumerate(needs.wants) if want & SPANS}
-        for first in range(0, n, CHUNK):
-            values = [b"" if v is None or len(v) > limit else v for v in records.values[first : first + CHUNK]]
-            ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1)
-            data = b"\0".join([*values, bytes(PADDING)])
-            at, starts = 0, np.concatenate([np.zeros(1, np.int64), ends])
-            buffer = np.frombuffer(data, np.uint8)
-            base = address(buffer)
-            watch(base, base + len(buffer))
+        for chunk in chunks(records.values, limit):
+            base = address(chunk.buffer)
+            watch(base, base + len(chunk.buffer))
+            at = 0
             while True:
-                at, why = walk(base, starts, at, first, self._keys, self._words.strings, found)
+                at, why = walk(base, chunk.starts, at, chunk.first, self._keys, self._words.strings, found)
                 if why == DONE:
                     break
                 if why == NEEDS_WORDS:
-                    self._words.strings = larger(self._words.strings, len(data))
-                    watch(base, base + len(buffer))
+                    self._words.strings = larger(self._words.strings, len(chunk.buffer))
+                    watch(base, base + len(chunk.buffer))
                 elif len(found.want) > 2 * MAX_NAMES:
                     return None
                 else:
                     found = with_room(found, self._wants(2 * len(found.want)))
-            span = slice(first, first + len(values))
-            text = data.decode("latin-1") if cut else ""
+            found.good[chunk.first + chunk.too_large] = False
+            span = slice(chunk.first, chunk.first + len(chunk))
+            text = chunk.buffer.tobytes().decode("latin-1") if cut else ""
             for slot, cuts in cut.items():
                 spans, kinds = found.spans[found.rows[slot, 2], span], found.kinds[slot, span]
                 cuts += _cut(text, spans, kinds, found.good[span])

@@ -100,10 +100,10 @@ def test_schemas_are_told_apart() -> None:
     """Ids as the formats with a registry give them."""
     it = config(replace(MODEL, monitors=(MonitorSpec(metric="schema_mix"),)))
     records = [event(i, NOW) for i in range(6)]
-    batch, _ = decode(_records(records), event_plan("m", it), None, NOW)
+    batch, _ = decode(_records(Runs.of(records)), event_plan("m", it), None, NOW)
     batch = replace(batch, schema_ids=np.array([7, 7, 9, 7, 9, 7]))
     wanted = counted_for(it.models["m"])
-    told = arrivals_of(batch, _records(records), records, wanted, before=-1, timed=True)
+    told = arrivals_of(batch, _records(Runs.of(records)), records, wanted, before=-1, timed=True)
     assert told.schemas is not None
     first, second = int(told.schemas[0]), int(told.schemas[2])
     assert first != second

@@ -27,6 +27,7 @@ from stream_monitor.intents import to_metadata
 from stream_monitor.plans import Plan
 from stream_monitor.publications import Publications
 from stream_monitor.roles import roles_of
+from stream_monitor.runs import Runs
 from stream_monitor.selections import Selection
 from tests.counting import writers
 from tests.tap.test_counting import NOW, counting, intent
@@ -198,7 +199,7 @@ def test_a_thousand_models_are_read_once_and_each_from_its_own_records(monkeypat
         return decode(records, plan, layout, at_ms)
 
     monkeypatch.setattr(selections, "decode", counted)
-    split = Selection(it, roles_of(it, "t")).split(_records(records), records, NOW)
+    split = Selection(it, roles_of(it, "t")).split(_records(Runs.of(records)), records, NOW)
     assert read == [50]
     assert [(role[0], len(places)) for role, places in split.whose if places is not None] == [
         (f"m{i}", 10) for i in range(5)

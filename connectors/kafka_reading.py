@@ -1,0 +1,281 @@
+"""Many records of a confluent-kafka consumer in one call, as arrays: without an object for each of them.
+
+confluent-kafka makes a Message of every record, which costs more than all that librdkafka does for it. So the messages
+of assigned partitions are led to a queue of their own, and read from there by librdkafka's C interface, which is the
+same library that the consumer uses; everything else (assignments, errors, commits) stays the consumer's.
+
+    partition, partition, ... -> our queue -> rd_kafka_consume_batch_queue -> copied into runs, given back
+    rebalances, errors of the client -> the consumer's queue -> Consumer.consume
+
+Where the C interface is not found as it is known here, or nothing is compiled, `reading` gives None, and messages are
+read as Messages.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import confluent_kafka
+import numpy as np
+from confluent_kafka import Consumer, KafkaError
+from numpy.typing import NDArray
+
+from stream_monitor.batches import Integers
+from stream_monitor.brokers import Partition
+from stream_monitor.formats.machine import (
+    COMPILED,
+    PADDING,
+    address,
+    called1,
+    called2,
+    called5,
+    compiled,
+    copy,
+    int64,
+    own8,
+    own64,
+)
+from stream_monitor.runs import NO_TIME, Blobs, Headed, Run, Runs
+
+KNOWN: Final = 2  # the major version of confluent-kafka whose consumers begin with their client's address
+
+# What is read of each message, a row each. Where it is in rd_kafka_message_t stands beside it.
+ERROR, TOPIC, PARTITION, VALUE, VALUE_BYTES, KEY, KEY_BYTES, OFFSET, TIME, HEADERS, HEADER_BYTES = range(11)
+_WORDS: Final = ((TOPIC, 8), (VALUE, 24), (VALUE_BYTES, 32), (KEY, 40), (KEY_BYTES, 48), (OFFSET, 56))
+_AT: Final = np.array([at for _, at in _WORDS])
+_ROW: Final = np.array([row for row, _ in _WORDS])
+_LOW: Final = np.uint64(0xFFFFFFFF)
+
+_P: Final = ctypes.c_void_p
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a call brought: runs by partition, and what stood between them instead of records."""
+
+    records: Mapping[Partition, Runs]
+    errors: list[tuple[Partition, int, KafkaError]]  # where, at which offset, what
+
+
+class Reading:
+    """The queue of one consumer's messages. For one thread; to be closed before the consumer is."""
+
+    def __init__(self, client: int, functions: Mapping[str, Any]) -> None:
+        self._client, self._call = client, functions
+        self._queue = functions["queue_new"](client)
+        self._functions = np.array(
+            [
+                ctypes.cast(functions[name], _P).value
+                for name in ("message_timestamp", "message_headers", "header_get_all", "message_destroy")
+            ],
+            np.int64,
+        )
+        self._room = np.zeros(0, np.int64)
+
+    def lead(self, partitions: list[Partition]) -> None:
+        """Have the messages of these partitions come here. To be called before they are assigned."""
+        for topic, number in partitions:
+            queue = self._call["queue_get_partition"](self._client, topic.encode(), number)
+            if queue:
+                self._call["queue_forward"](queue, self._queue)
+                self._call["queue_destroy"](queue)
+
+    def read(self, records: int, seconds: float) -> Read:
+        """At most so many records, after at most so many seconds."""
+        if len(self._room) < records:
+            self._room = np.zeros(records, np.int64)
+        n = self._call["consume_batch_queue"](self._queue, int(seconds * 1000), address(self._room), records)
+        if n <= 0:
+            return Read({}, [])
+        messages = self._room[:n]
+        facts = np.zeros((HEADER_BYTES + 1, n), np.int64)
+        try:
+            _look(messages, facts, self._functions)
+            return self._made(facts)
+        finally:
+            _give_back(messages, self._functions)
+
+    def close(self) -> None:
+        """Let go of the queue and of what is in it."""
+        self._call["queue_destroy"](self._queue)
+
+    def _made(self, facts: Integers) -> Read:
+        kinds, which = np.unique(facts[[ERROR, TOPIC, PARTITION]], axis=1, return_inverse=True)
+        which = which.reshape(-1)
+        found: dict[Partition, Runs] = {}
+        errors: list[tuple[Partition, int, KafkaError]] = []
+        for i, (error, topic, number) in enumerate(kinds.T.tolist()):
+            partition = (self._call["topic_name"](topic).decode() if topic else "", number)
+            some = facts[:, which == i] if kinds.shape[1] > 1 else facts
+            if not error:
+                found[partition] = Runs([self._run(some)])
+                continue
+            for offset, at, size in some[[OFFSET, VALUE, VALUE_BYTES]].T.tolist():
+                text = ctypes.string_at(at, size).decode("utf-8", "replace") if at else None
+                errors.append((partition, offset, KafkaError(error, text)))
+        return Read(found, errors)
+
+    def _run(self, facts: Integers) -> Run:
+        headers = None
+        if facts[HEADER_BYTES].any():
+            packed = _room_for(facts[HEADER_BYTES])
+            _pack_headers(facts[HEADERS], packed.starts, address(packed.data), self._functions)
+            headers = Headed(packed)
+        keyed = facts[KEY].any()
+        return Run(
+            values=_copied(facts[VALUE], facts[VALUE_BYTES]),
+            offsets=facts[OFFSET].copy(),
+            times_ms=facts[TIME].copy(),
+            keys=_copied(facts[KEY], facts[KEY_BYTES]) if keyed else None,
+            headers=headers,
+        )
+
+
+def _room_for(sizes: Integers) -> Blobs:
+    starts = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes + 1, out=starts[1:])
+    data = np.empty(starts[-1] + PADDING, np.uint8)
+    data[starts[1:] - 1] = 0
+    data[starts[-1] :] = 0
+    return Blobs(data=data, starts=starts)
+
+
+def _copied(places: Integers, sizes: Integers) -> Blobs:
+    """The byte strings at some addresses; None where there is none."""
+    into = _room_for(sizes)
+    _gather(places, sizes, into.starts, address(into.data))
+    none = places == 0
+    return Blobs(data=into.data, starts=into.starts, none=none if none.any() else None)
+
+
+@compiled
+def _look(messages: Integers, facts: Integers, functions: Integers) -> None:
+    """Read off what messages are, and how many bytes their headers take."""
+    scratch = np.zeros(3, np.int64)
+    first = scratch.ctypes.data
+    for i in range(len(messages)):
+        m = messages[i]
+        facts[ERROR, i] = int64(np.int32(own64(m) & _LOW))
+        facts[PARTITION, i] = int64(np.int32(own64(m + 16) & _LOW))
+        for k in range(len(_AT)):
+            facts[_ROW[k], i] = int64(own64(m + _AT[k]))
+        if facts[VALUE, i] == 0:
+            facts[VALUE_BYTES, i] = 0
+        if facts[KEY, i] == 0:
+            facts[KEY_BYTES, i] = 0
+        if facts[ERROR, i] != 0:
+            continue
+        time = called2(functions[0], m, first)
+        facts[TIME, i] = time if own64(first) & _LOW != np.uint64(0) else NO_TIME
+        if np.uint64(called2(functions[1], m, first)) & _LOW != np.uint64(0):
+            continue  # no headers
+        headers = int64(own64(first))
+        facts[HEADERS, i] = headers
+        size, number = 0, 0
+        while np.uint64(called5(functions[2], headers, number, first, first + 8, first + 16)) & _LOW == np.uint64(0):
+            size += 8 + _length(int64(own64(first)))
+            if own64(first + 8) != np.uint64(0):
+                size += int64(own64(first + 16))
+            number += 1
+        facts[HEADER_BYTES, i] = size
+
+
+@compiled
+def _length(text: int) -> int:
+    """Of the text at an address, up to its NUL."""
+    n = 0
+    while own8(text + n) != 0:
+        n += 1
+    return n
+
+
+@compiled
+def _gather(places: Integers, sizes: Integers, starts: Integers, into: int) -> None:
+    for i in range(len(places)):
+        if sizes[i] > 0:
+            copy(into + starts[i], places[i], sizes[i])
+
+
+@compiled
+def _pack_headers(headers: Integers, starts: Integers, into: int, functions: Integers) -> None:
+    """Write the headers of each record as runs.unpack_headers reads them."""
+    scratch = np.zeros(4, np.int64)
+    first = scratch.ctypes.data
+    for i in range(len(headers)):
+        if headers[i] == 0:
+            continue
+        at, number = into + starts[i], 0
+        while np.uint64(called5(functions[2], headers[i], number, first, first + 8, first + 16)) & _LOW == np.uint64(0):
+            name, value, size = int64(own64(first)), int64(own64(first + 8)), int64(own64(first + 16))
+            scratch[3] = _length(name)
+            copy(at, first + 24, 4)
+            copy(at + 4, name, scratch[3])
+            at += 4 + scratch[3]
+            scratch[3] = size if value != 0 else -1
+            copy(at, first + 24, 4)
+            at += 4
+            if value != 0 and size > 0:
+                copy(at, value, size)
+                at += size
+            number += 1
+
+
+@compiled
+def _give_back(messages: Integers, functions: Integers) -> None:
+    for i in range(len(messages)):
+        called1(functions[3], messages[i])
+
+
+def _functions() -> dict[str, Any]:
+    """librdkafka's, by their names without `rd_kafka_`."""
+    library = ctypes.CDLL(confluent_kafka.cimpl.__file__)
+    size, text = ctypes.c_size_t, ctypes.c_char_p
+    signatures: dict[str, tuple[Any, ...]] = {
+        "opaque": (_P, _P),
+        "queue_new": (_P, _P),
+        "queue_get_partition": (_P, _P, text, ctypes.c_int32),
+        "queue_forward": (None, _P, _P),
+        "queue_destroy": (None, _P),
+        "consume_batch_queue": (ctypes.c_ssize_t, _P, ctypes.c_int, _P, size),
+        "topic_name": (text, _P),
+        "message_timestamp": (ctypes.c_int64, _P, _P),
+        "message_headers": (ctypes.c_int, _P, _P),
+        "header_get_all": (ctypes.c_int, _P, size, _P, _P, _P),
+        "message_destroy": (None, _P),
+    }
+    found = {}
+    for name, (result, *arguments) in signatures.items():
+        found[name] = getattr(library, f"rd_kafka_{name}")
+        found[name].restype, found[name].argtypes = result, arguments
+    return found
+
+
+def reading(consumer: Consumer) -> Reading | None:
+    """The reading of a consumer that has no assignment yet; None where it can only be read by Messages."""
+    major = int(str(confluent_kafka.__version__).split(".")[0])
+    if not COMPILED or sys.maxsize < 2**32 or sys.implementation.name != "cpython" or major != KNOWN:
+        return None
+    try:
+        functions = _functions()
+    except (OSError, AttributeError):
+        return None
+    # The client's address is the first thing that a consumer holds; the client knows whose it is.
+    client = _P.from_address(id(consumer) + object.__basicsize__).value
+    if not client or functions["opaque"](client) != id(consumer):
+        return None
+    return Reading(client, functions)
+
+
+def warm() -> None:
+    """Compile, or load from the cache, everything above, so that the first poll does not wait for it."""
+    if COMPILED:
+        nothing: NDArray[np.int64] = np.zeros(0, np.int64)
+        functions = np.zeros(4, np.int64)
+        _look(nothing, np.zeros((HEADER_BYTES + 1, 0), np.int64), functions)
+        _gather(nothing, nothing, np.zeros(1, np.int64), 0)
+        _pack_headers(nothing, np.zeros(1, np.int64), 0, functions)
+        _give_back(nothing, functions)
