@@ -17,6 +17,8 @@ import ctypes
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
 import confluent_kafka
@@ -43,7 +45,7 @@ from stream_monitor.runs import NO_TIME, Blobs, Headed, Run, Runs
 
 KNOWN: Final = 2  # the major version of confluent-kafka whose consumers begin with their client's address
 
-# What is read of each message, a row each. Where it is in rd_kafka_message_t stands beside it.
+# What is read of each message, a row each; below, where it is in rd_kafka_message_t.
 ERROR, TOPIC, PARTITION, VALUE, VALUE_BYTES, KEY, KEY_BYTES, OFFSET, TIME, HEADERS, HEADER_BYTES = range(11)
 _WORDS: Final = ((TOPIC, 8), (VALUE, 24), (VALUE_BYTES, 32), (KEY, 40), (KEY_BYTES, 48), (OFFSET, 56))
 _AT: Final = np.array([at for _, at in _WORDS])
@@ -104,13 +106,16 @@ class Reading:
         self._call["queue_destroy"](self._queue)
 
     def _made(self, facts: Integers) -> Read:
-        kinds, which = np.unique(facts[[ERROR, TOPIC, PARTITION]], axis=1, return_inverse=True)
-        which = which.reshape(-1)
+        what = facts[: PARTITION + 1]  # ERROR, TOPIC, PARTITION: the same for many messages in a row
+        cuts = np.flatnonzero((what[:, 1:] != what[:, :-1]).any(axis=0)) + 1
+        spans: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for first, last in pairwise([0, *cuts.tolist(), facts.shape[1]]):
+            spans.setdefault(tuple(what[:, first].tolist()), []).append((first, last))
         found: dict[Partition, Runs] = {}
         errors: list[tuple[Partition, int, KafkaError]] = []
-        for i, (error, topic, number) in enumerate(kinds.T.tolist()):
+        for (error, topic, number), places in spans.items():
             partition = (self._call["topic_name"](topic).decode() if topic else "", number)
-            some = facts[:, which == i] if kinds.shape[1] > 1 else facts
+            some = np.concatenate([facts[:, first:last] for first, last in places], axis=1)
             if not error:
                 found[partition] = Runs([self._run(some)])
                 continue
@@ -139,7 +144,6 @@ def _room_for(sizes: Integers) -> Blobs:
     starts = np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes + 1, out=starts[1:])
     data = np.empty(starts[-1] + PADDING, np.uint8)
-    data[starts[1:] - 1] = 0
     data[starts[-1] :] = 0
     return Blobs(data=data, starts=starts)
 
@@ -195,9 +199,13 @@ def _length(text: int) -> int:
 
 @compiled
 def _gather(places: Integers, sizes: Integers, starts: Integers, into: int) -> None:
+    """Copy the byte strings, with a NUL behind each."""
+    nothing = np.zeros(1, np.uint8)
+    nul = nothing.ctypes.data
     for i in range(len(places)):
         if sizes[i] > 0:
             copy(into + starts[i], places[i], sizes[i])
+        copy(into + starts[i] + sizes[i], nul, 1)
 
 
 @compiled
@@ -267,15 +275,16 @@ def reading(consumer: Consumer) -> Reading | None:
     client = _P.from_address(id(consumer) + object.__basicsize__).value
     if not client or functions["opaque"](client) != id(consumer):
         return None
+    _warm()
     return Reading(client, functions)
 
 
-def warm() -> None:
-    """Compile, or load from the cache, everything above, so that the first poll does not wait for it."""
-    if COMPILED:
-        nothing: NDArray[np.int64] = np.zeros(0, np.int64)
-        functions = np.zeros(4, np.int64)
-        _look(nothing, np.zeros((HEADER_BYTES + 1, 0), np.int64), functions)
-        _gather(nothing, nothing, np.zeros(1, np.int64), 0)
-        _pack_headers(nothing, np.zeros(1, np.int64), 0, functions)
-        _give_back(nothing, functions)
+@cache
+def _warm() -> None:
+    """Compile, or load from the cache, all loops, so that the first poll does not wait for it."""
+    nothing: NDArray[np.int64] = np.zeros(0, np.int64)
+    functions = np.zeros(4, np.int64)
+    _look(nothing, np.zeros((HEADER_BYTES + 1, 0), np.int64), functions)
+    _gather(nothing, nothing, np.zeros(1, np.int64), 0)
+    _pack_headers(nothing, np.zeros(1, np.int64), 0, functions)
+    _give_back(nothing, functions)

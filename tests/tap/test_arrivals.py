@@ -42,6 +42,7 @@ from stream_monitor.formats import decode
 from stream_monitor.monitors import counted_for
 from stream_monitor.plans import event_plan
 from stream_monitor.publications import Publications
+from stream_monitor.runs import Runs
 from tests.tap.test_counting import NOW, counting, intent
 from tests.tap.twin import Record
 

@@ -11,12 +11,14 @@ from typing import Any, Protocol
 import pytest
 from confluent_kafka import Producer
 
+from connectors import kafka as kafka_side
 from connectors.embedded import EmbeddedBroker
 from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_clients import Connection
 from connectors.kafka_topics import Topics, TopicSpec
 from stream_monitor.brokers import Partition, Polled
 from stream_monitor.errors import Fenced
+from stream_monitor.formats.machine import COMPILED
 from stream_monitor.intents import METADATA_BYTES
 from tests.servers import wait_until
 from tests.tap.twin import Cluster, Member, Post
@@ -160,6 +162,45 @@ def test_reads_in_order_from_where_it_is_told_and_sees_the_end(kind: Kind) -> No
     assert reader.values == [(1, 0, b"a"), (1, 1, b"b"), (1, 2, None), (1, 3, b"d")]
     assert reader.ends[topic, 0] == 0
     assert reader.member.high((topic, 1)) == 4
+
+
+class Whole(Reader):
+    """Keeps all that a record has."""
+
+    def poll(self) -> Polled:
+        polled = super().poll()
+        for (_, number), messages in polled.records.items():
+            self.found += [(number, m.value(), m.key(), list(m.headers() or ()), m.timestamp()) for m in messages]
+        return polled
+
+    found: list[tuple[Any, ...]]
+
+
+@of(EMBEDDED, KAFKA)
+@pytest.mark.parametrize("direct", [True, False], ids=["arrays", "messages"])
+def test_a_record_is_read_with_its_key_headers_and_time(
+    kind: Real, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In arrays, and where that cannot be as messages: the same."""
+    if not direct:
+        monkeypatch.setattr(kafka_side, "reading", lambda consumer: None)
+    topic = fresh(kind)
+    producer = kind.connection.producer()
+    wide: list[tuple[str, bytes | None]] = [("a", b""), ("a", b"1\x00"), ("é", None)]
+    written = [
+        (0, b"x\x00y", b"k", wide, 1_700_000_000_001),
+        (1, None, b"", [], 1_700_000_000_002),
+        (1, b"", None, [("h", b"z" * 3000)], 1_700_000_000_003),
+        (0, b"v" * 70_000, None, [], 1_700_000_000_004),
+    ]
+    for number, value, key, headers, ms in written:
+        producer.produce(topic, value, key, number, headers=headers, timestamp=ms)
+    assert producer.flush(20) == 0
+    reader = Whole(kind, topic)
+    reader.found = []
+    assert (reader.member._reading is not None) == (direct and COMPILED)
+    reader.until(lambda: len(reader.found) == 4, "all read")
+    assert sorted(reader.found, key=lambda r: str(r[-1])) == [(*w[:4], (1, w[4])) for w in written]
 
 
 def test_what_is_committed_is_looked_up_with_its_metadata(kind: Kind) -> None:
