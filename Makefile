@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo test test-alibi check bench evaluate fuzz soak kafka lock clean
+.PHONY: help install services demo test test-alibi check bench profile evaluate fuzz soak kafka lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: install  ## ruff, mypy, import-linter
 
 bench: services  ## the benchmarks, one JSON line a figure
 	@$(BIN)/python -m tests.benchmarks
+
+profile: services  ## where a tap's CPU time goes, by thread and stage
+	@$(BIN)/python -m tests.benchmarks.profile
 
 fuzz: install  ## JSON decoding against json.loads, with inputs that seek new paths (FUZZ_SECONDS=300)
 	$(BIN)/python -m tests.fuzz.json --seconds $(or $(FUZZ_SECONDS),300)

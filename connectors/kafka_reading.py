@@ -27,10 +27,10 @@ from confluent_kafka import Consumer, KafkaError
 from numpy.typing import NDArray
 
 from stream_monitor.batches import Integers
+from stream_monitor.blobs import PADDING, Blobs
 from stream_monitor.brokers import Partition
 from stream_monitor.formats.machine import (
     COMPILED,
-    PADDING,
     address,
     called1,
     called2,
@@ -41,7 +41,7 @@ from stream_monitor.formats.machine import (
     own8,
     own64,
 )
-from stream_monitor.runs import NO_TIME, Blobs, Headed, Run, Runs
+from stream_monitor.runs import NO_TIME, Headed, Run, Runs
 
 KNOWN: Final = 2  # the major version of confluent-kafka whose consumers begin with their client's address
 

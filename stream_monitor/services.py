@@ -29,7 +29,7 @@ from stream_monitor.formats import templates
 from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Schemas, Sink, StatusStore, Trigger
 from stream_monitor.layout_tools import from_document
 from stream_monitor.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
-from stream_monitor.processes import Order, Part, every, in_thread, now_ms, run_parts
+from stream_monitor.processes import Order, Part, every, few_heaps, in_thread, now_ms, run_parts
 from stream_monitor.references import pack_reference, prepare
 from stream_monitor.reloads import needing_restart, taken_over, told
 from stream_monitor.roles import patterns, resolved
@@ -184,6 +184,7 @@ class Process:
 
     async def run(self, stop: Order) -> None:
         """Until `stop`; StateError or Unreachable when it cannot go on."""
+        few_heaps()
         async with self._closing:
             self._ports = await asyncio.to_thread(self._make_ports, self._config)
             self._later(self._ports.close)
@@ -310,7 +311,7 @@ class Process:
 
     def _tap(self) -> dict[str, Part]:
         config, ports = self._config, self._ports
-        # Why so seldom: a message is an object that the collector looks at, and none is ever part of a cycle.
+        # Why so seldom: rows of formats that are read as objects are many, and none is ever part of a cycle.
         gc.freeze()
         gc.set_threshold(100_000, 20, 50)
         labels, publisher, group, schemas = ports.labels(), ports.publisher(), ports.group(), ports.schemas()

@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 
 from stream_monitor.batches import Integers
-from stream_monitor.formats.machine import PADDING, Bytes
-from stream_monitor.runs import Blobs, Values
+from stream_monitor.blobs import PADDING, Blobs, Bytes, Values
 
 CHUNK: Final = 4096  # values at once: they stay in the processor's cache
 

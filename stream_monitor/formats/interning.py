@@ -10,9 +10,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_monitor.blobs import PADDING, Bytes
 from stream_monitor.formats.machine import (
-    PADDING,
-    Bytes,
     address,
     byte,
     compiled,

@@ -1,8 +1,8 @@
 """What compiled loops need of the processor: memory by address, 128-bit products, leading and trailing zeros.
 
 Why addresses: an array that is handed to a compiled function has its references counted at every call, which takes
-longer than to compare eight bytes. A buffer is read from `address(buffer)` on, and PADDING bytes must follow what is
-read. With NUMBA_BOUNDSCHECK=1 in the environment every read is checked against `watch`: the fuzzer runs so.
+longer than to compare eight bytes. A buffer is read from `address(buffer)` on, and PADDING bytes (blobs.py) must follow
+what is read. With NUMBA_BOUNDSCHECK=1 in the environment every read is checked against `watch`: the fuzzer runs so.
 Without numba nothing here is compiled, and formats read by their plain ways.
 """
 
@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from detectors.kernels import ENGINE
 
-Bytes = NDArray[np.uint8]
 int64: Any = np.int64  # for the loops; they know what it is
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMPILED: Final = ENGINE == "numba" and sys.byteorder == "little"
-PADDING: Final = 64  # bytes that must follow what is read eight bytes at a time
 CHECKED: Final = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
 
 _LIMITS: Final = (ctypes.c_int64 * 2)(0, (1 << 63) - 1)

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 
 from detectors import learning
-from detectors.layouts import CategoricalLayout, ColumnLayout, Layout
+from detectors.layouts import CategoricalLayout, Layout, NumericLayout
 from stream_monitor.config import Config, Fields, Kafka, Model
 from stream_monitor.config_plain import config_id
 from stream_monitor.counting import BlockCounting
@@ -24,12 +24,17 @@ AT_MS: Final = 1_700_000_000_000
 ROUNDS: Final = 2
 
 
-def _layout(seed: int) -> Layout:
-    """As learnt: every model has edges of its own."""
-    r = np.random.default_rng(seed)
-    features: dict[str, ColumnLayout] = {f"f{j}": learning.numeric(r.normal(size=2_000)) for j in range(NUMERIC)}
-    features |= {f"c{j}": CategoricalLayout(categories=tuple(f"w{k}" for k in range(20))) for j in range(CATEGORICAL)}
-    return Layout(pane_ms=10_000, features=features, predictions={"prediction": learning.numeric(r.random(2_000))})
+def _layouts() -> dict[str, Layout]:
+    """As learnt, and all different: every model has edges of its own."""
+    r = np.random.default_rng(1)
+    learnt = [learning.numeric(r.normal(size=2_000)).edges for _ in range(NUMERIC)]
+    words = {f"c{j}": CategoricalLayout(categories=tuple(f"w{k}" for k in range(20))) for j in range(CATEGORICAL)}
+    found = {}
+    for i in range(MODELS):
+        numbers = {f"f{j}": NumericLayout(edges=tuple(e + i / 1e6 for e in of)) for j, of in enumerate(learnt)}
+        predictions = {"prediction": NumericLayout(edges=tuple(e + i / 1e6 for e in learnt[0]))}
+        found[f"m{i}"] = Layout(pane_ms=10_000, features={**numbers, **words}, predictions=predictions)
+    return found
 
 
 class _Catalog:
@@ -50,7 +55,7 @@ def measure() -> dict[str, Any]:
         kafka=Kafka(brokers="x"),
         models={f"m{i}": Model(topic=(f"t{i}",), task="regression", fields=fields) for i in range(MODELS)},
     )
-    layouts = {f"m{i}": _layout(i) for i in range(MODELS)}
+    layouts = _layouts()
     catalog: Any = _Catalog({of.id: of for of in layouts.values()})
     store: Any = None  # no model has labels
     counting = BlockCounting(
@@ -60,14 +65,15 @@ def measure() -> dict[str, Any]:
         layouts=lambda: {name: of.id for name, of in layouts.items()},
         publish=lambda data: "",
     )
-    r = np.random.default_rng(0)
+    r, named = np.random.default_rng(0), config_id(config)
     rows = 0
     for _ in range(ROUNDS):
+        bodies = [_event(r) for _ in range(EVENTS)]
         for i in range(MODELS):
-            messages = [Message(at, _event(r)) for at in range(EVENTS)]
+            messages = [Message(at, body) for at, body in enumerate(bodies)]
             intent = Intent(
                 topic_id="id", epoch=0, n=1, from_=0, to=EVENTS, at_ms=AT_MS, max_event_ms=None, active_ms=AT_MS,
-                partitions=1, partitions_first=1, part_bytes=800_000, config=config_id(config),
+                partitions=1, partitions_first=1, part_bytes=800_000, config=named,
                 layouts={f"m{i}": layouts[f"m{i}"].id},
             )  # fmt: skip
             counted = counting.count(intent, (f"t{i}", 0), messages)

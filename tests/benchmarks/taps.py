@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,10 +49,19 @@ class Pace:
         return self.events / max(self.seconds, self.cpu_seconds)
 
 
-def end_to_end(brokers: str, redis: str, folder: Path, n: int, name: str, segments: str = "") -> Pace:
+def end_to_end(
+    brokers: str,
+    redis: str,
+    folder: Path,
+    n: int,
+    name: str,
+    segments: str = "",
+    watch: Callable[[int], None] | None = None,
+) -> Pace:
     """A tap from the last first bundle of a source partition to the last bundle of all, as stamped in their topic.
 
-    What stands in the first bundles was read and decoded before, so those events do not count.
+    What stands in the first bundles was read and decoded before, so those events do not count. `watch` is called with
+    the tap's process again and again.
     """
     folder.mkdir()
     config = folder / "monitor.yaml"
@@ -62,7 +72,7 @@ def end_to_end(brokers: str, redis: str, folder: Path, n: int, name: str, segmen
     with (folder / "tap.log").open("wb") as log:
         code = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}  # what is measured is what lies here
         process = subprocess.Popen(command, stderr=log, cwd=folder, env={**os.environ, **code})
-    watch, samples, rss = psutil.Process(process.pid), [], 0
+    tap, samples, rss = psutil.Process(process.pid), [], 0
     reader = Consumer({"bootstrap.servers": brokers, "group.id": name, "enable.auto.commit": False})
     partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
     done, looked = 0, 0.0
@@ -70,9 +80,11 @@ def end_to_end(brokers: str, redis: str, folder: Path, n: int, name: str, segmen
         while done < n:
             if process.poll() is not None:
                 raise RuntimeError(f"the tap ended:\n{(folder / 'tap.log').read_text()[-3000:]}")
-            used = watch.cpu_times()
+            used = tap.cpu_times()
             samples.append((time.time(), used.user + used.system))
-            rss = max(rss, watch.memory_info().rss)
+            rss = max(rss, tap.memory_info().rss)
+            if watch is not None:
+                watch(process.pid)
             if time.time() - looked > 0.25:
                 done = sum(max(p.offset, 0) for p in reader.committed(partitions, timeout=10))
                 looked = time.time()

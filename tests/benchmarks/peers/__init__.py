@@ -44,7 +44,7 @@ def measured(name: str, brokers: str, folder: Path) -> Pace | None:
     """The pace of a peer, or None if it does not run here."""
     peer = PEERS[name]
     try:
-        python = sys.executable if peer.ours else str(_environment(name, peer))
+        python = sys.executable if peer.ours else str(environment(name, peer))
         script = Path(__file__).with_name(f"{name}_peer.py")
         command = [python, str(script), brokers, str(peer.events)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=folder, timeout=PATIENCE_SECONDS)
@@ -55,7 +55,8 @@ def measured(name: str, brokers: str, folder: Path) -> Pace | None:
     return Pace(found["events"], found["seconds"], found["cpu_seconds"])
 
 
-def _environment(name: str, peer: Peer) -> Path:
+def environment(name: str, peer: Peer) -> Path:
+    """The interpreter of an environment that has what a peer needs, made if there is none."""
     python = ENVIRONMENTS / name / "bin" / "python"
     if not python.exists():
         venv.create(ENVIRONMENTS / name, with_pip=True)
