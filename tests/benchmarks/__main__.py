@@ -60,10 +60,11 @@ def main() -> None:
         url = f"redis://127.0.0.1:{redis.port}/0"
         try:
             size = publish(node.bootstrap, n)
-            ceilings: list[Pace] = []
+            ceilings: dict[str, list[Pace]] = {"messages": [], "arrays": []}
             taps: dict[str, list[Pace]] = {"end_to_end": [], "end_to_end_segments": []}
             for i in range(arguments.repeats):
-                ceilings.append(Pace(n, *child("ceiling", node.bootstrap, str(n))))
+                for how, found in ceilings.items():
+                    found.append(Pace(n, *child("ceiling", node.bootstrap, str(n), how)))
                 for j, (figure, segments) in enumerate((("end_to_end", ""), ("end_to_end_segments", "country"))):
                     label = f"bench{i}{j}"
                     taps[figure].append(end_to_end(node.bootstrap, url, folder / label, n, label, segments))
@@ -74,7 +75,13 @@ def main() -> None:
         alone = child("stages", str(folder))
     setup: Line = {"event_bytes": round(size), "numeric": NUMERIC, "categorical": len(CATEGORIES)}
     setup |= {"partitions": PARTITIONS, "format": "json", "repeats": arguments.repeats}
-    report(middle(ceilings), {figure: middle(paces) for figure, paces in taps.items()}, alone, others, setup)
+    report(
+        {how: middle(of) for how, of in ceilings.items()},
+        {figure: middle(paces) for figure, paces in taps.items()},
+        alone,
+        others,
+        setup,
+    )
     rss = max(p.rss_bytes for paces in taps.values() for p in paces)
     line("tap_memory", rss / 2**20, "MiB", {}, setup | {"backlog_events": n})
     many = child("memory")
@@ -82,19 +89,28 @@ def main() -> None:
 
 
 def report(
-    ceiling: Pace, taps: dict[str, Pace], alone: dict[str, float], others: dict[str, Pace | None], setup: Line
+    ceilings: dict[str, Pace],
+    taps: dict[str, Pace],
+    alone: dict[str, float],
+    others: dict[str, Pace | None],
+    setup: Line,
 ) -> None:
     """The figures in events a second, and the stages' shares."""
-    ours = taps["end_to_end"]
+    ours, ceiling, read = taps["end_to_end"], ceilings["messages"], ceilings["arrays"]
     line("consume_only", ceiling.per_core, "events/s", {}, setup, ceiling)
+    line("read_only", read.per_core, "events/s", {"consume_only": read.per_core / ceiling.per_core}, setup, read)
     found = {peer: of for peer, of in others.items() if of is not None}
-    against = {"consume_only": ceiling.per_core, **{peer: of.per_core for peer, of in found.items()}}
+    against = {
+        "consume_only": ceiling.per_core,
+        "read_only": read.per_core,
+        **{peer: of.per_core for peer, of in found.items()},
+    }
     for figure, of in taps.items():
         line(figure, of.per_core, "events/s", {k: of.per_core / v for k, v in against.items()}, setup, of)
     for figure, seconds in alone.items():
         line(figure, 1 / seconds, "events/s", {"consume_only": 1 / seconds / ceiling.per_core}, setup)
     an_event = ours.cpu_seconds / ours.events
-    shares = {"consume": ceiling.cpu_seconds / ceiling.events, "decode": alone["decode"], "count": alone["counting"]}
+    shares = {"read": read.cpu_seconds / read.events, "decode": alone["decode"], "count": alone["counting"]}
     for stage, seconds in shares.items():
         line(f"share_{stage}", seconds / an_event, "of the tap's CPU time", {}, setup)
     line("share_rest", 1 - sum(shares.values()) / an_event, "of the tap's CPU time", {}, setup)

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.profile [--events N]
 
-JSON lines on stdout. The system counts each thread's CPU time from the first half second under load on; py-spy
+JSON lines on stdout. The system counts each thread's CPU time from when the tap is under load; py-spy
 (installed into `.bench/` when first needed) samples the stacks of the threads that run Python, which tells how theirs
 divides into stages. Under py-spy the tap is slower; only the shares mean something.
 """
@@ -38,7 +38,7 @@ STAGES: Final = (  # part of a frame -> the stage that it is the inside of
     ("send (kafka.py", "publish"),
 )
 CLIENT: Final = "Kafka client: fetch, unpack"  # librdkafka's threads
-STARTED: Final = 0.5  # CPU seconds of the client's threads that say that the tap is under load
+STARTED: Final = 0.1  # CPU seconds of one of the client's threads that say that the tap is under load
 
 
 def stage(stack: str) -> str:
@@ -91,7 +91,7 @@ class Watch:
 
     def __call__(self, pid: int) -> None:
         self._end = threads(pid)
-        if self._process is None and sum(s for name, s in self._end.values() if name.startswith("rdk:")) > STARTED:
+        if self._process is None and any(s > STARTED and name.startswith("rdk:") for name, s in self._end.values()):
             self._begin = self._end
             command = [str(self._spy), "record", "--pid", str(pid), "--rate", "200", "--threads", "--format", "raw"]
             self._process = subprocess.Popen([*command, "--output", str(self._samples)], stdout=subprocess.DEVNULL)
