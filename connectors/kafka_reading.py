@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -45,6 +46,7 @@ from stream_monitor.runs import NO_TIME, Headed, Run, Runs
 
 KNOWN: Final = 2  # the major version of confluent-kafka whose consumers begin with their client's address
 
+CLOSE_SECONDS: Final = 1.0
 # What is read of each message, a row each; below, where it is in rd_kafka_message_t.
 ERROR, TOPIC, PARTITION, VALUE, VALUE_BYTES, KEY, KEY_BYTES, OFFSET, TIME, HEADERS, HEADER_BYTES = range(11)
 _WORDS: Final = ((TOPIC, 8), (VALUE, 24), (VALUE_BYTES, 32), (KEY, 40), (KEY_BYTES, 48), (OFFSET, 56))
@@ -64,7 +66,7 @@ class Read:
 
 
 class Reading:
-    """The queue of one consumer's messages. For one thread; to be closed before the consumer is."""
+    """The queue of one consumer's messages. Read by one thread; to be closed before the consumer is."""
 
     def __init__(self, client: int, functions: Mapping[str, Any]) -> None:
         self._client, self._call = client, functions
@@ -77,6 +79,8 @@ class Reading:
             np.int64,
         )
         self._room = np.zeros(0, np.int64)
+        self._lock = threading.Lock()  # held while the queue is in use
+        self._closed = False
 
     def lead(self, partitions: list[Partition]) -> None:
         """Have the messages of these partitions come here. To be called before they are assigned."""
@@ -90,7 +94,10 @@ class Reading:
         """At most so many records, after at most so many seconds."""
         if len(self._room) < records:
             self._room = np.zeros(records, np.int64)
-        n = self._call["consume_batch_queue"](self._queue, int(seconds * 1000), address(self._room), records)
+        with self._lock:
+            if self._closed:
+                return Read({}, [])
+            n = self._call["consume_batch_queue"](self._queue, int(seconds * 1000), address(self._room), records)
         if n <= 0:
             return Read({}, [])
         messages = self._room[:n]
@@ -102,8 +109,12 @@ class Reading:
             _give_back(messages, self._functions)
 
     def close(self) -> None:
-        """Let go of the queue and of what is in it."""
-        self._call["queue_destroy"](self._queue)
+        """Let go of the queue and of what is in it; not where a thread that hangs still reads from it."""
+        if self._lock.acquire(timeout=CLOSE_SECONDS):
+            if not self._closed:
+                self._closed = True
+                self._call["queue_destroy"](self._queue)
+            self._lock.release()
 
     def _made(self, facts: Integers) -> Read:
         what = facts[: PARTITION + 1]  # ERROR, TOPIC, PARTITION: the same for many messages in a row

@@ -28,15 +28,14 @@ class Peer:
 
     packages: tuple[str, ...]
     events: int
-    ours: bool = False  # runs in this environment
 
 
 PEERS: Final[dict[str, Peer]] = {
-    "faust": Peer((), 20_000, ours=True),
+    "faust": Peer(("faust-streaming==0.15.3", "cramjam"), 20_000),
     "bytewax": Peer(("bytewax==0.21.1", "orjson", "confluent-kafka"), 100_000),
     "quixstreams": Peer(("quixstreams==3.28.1",), 20_000),
-    "whylogs": Peer(("whylogs==1.6.4", "orjson", "confluent-kafka", "pandas", "setuptools<80"), 100_000),
-    "evidently": Peer(("evidently==0.7.16", "orjson", "confluent-kafka"), 50_000),
+    "whylogs": Peer(("whylogs==1.6.4", "orjson", "confluent-kafka", "pandas", "numpy<2", "setuptools<80"), 100_000),
+    "evidently": Peer(("evidently==0.7.16", "pandas<3", "orjson", "confluent-kafka"), 50_000),
 }
 
 
@@ -44,7 +43,7 @@ def measured(name: str, brokers: str, folder: Path) -> Pace | None:
     """The pace of a peer, or None if it does not run here."""
     peer = PEERS[name]
     try:
-        python = sys.executable if peer.ours else str(environment(name, peer))
+        python = str(environment(name, peer))
         script = Path(__file__).with_name(f"{name}_peer.py")
         command = [python, str(script), brokers, str(peer.events)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=folder, timeout=PATIENCE_SECONDS)
