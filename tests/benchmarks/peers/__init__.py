@@ -34,7 +34,7 @@ PEERS: Final[dict[str, Peer]] = {
     "faust": Peer(("faust-streaming==0.15.3", "cramjam"), 20_000),
     "bytewax": Peer(("bytewax==0.21.1", "orjson", "confluent-kafka"), 100_000),
     "quixstreams": Peer(("quixstreams==3.28.1",), 20_000),
-    "whylogs": Peer(("whylogs==1.6.4", "orjson", "confluent-kafka", "pandas", "numpy<2", "setuptools<80"), 100_000),
+    "whylogs": Peer(("whylogs==1.6.4", "orjson", "confluent-kafka", "pandas<3", "numpy<2", "setuptools<80"), 100_000),
     "evidently": Peer(("evidently==0.7.16", "pandas<3", "orjson", "confluent-kafka"), 50_000),
 }
 
