@@ -12,15 +12,17 @@ import numpy as np
 
 from detectors.layouts import Layout
 from stream_monitor.batches import Batch, DeadLetter, Integers, Records
+from stream_monitor.blobs import PADDING
 from stream_monitor.columns import json_text
 from stream_monitor.errors import InvalidRecord
+from stream_monitor.formats.chunks import CHUNK
 from stream_monitor.formats.findings import Findings
 from stream_monitor.formats.found import SPANS, Found, nothing_yet
 from stream_monitor.formats.framing import BEGINS, Compile, Framings, Id, Readers, framings, plainly, readers_of
 from stream_monitor.formats.interning import Strings, larger
-from stream_monitor.formats.machine import COMPILED, PADDING, address, watch
+from stream_monitor.formats.machine import COMPILED, address, watch
 from stream_monitor.formats.needs import Needs
-from stream_monitor.formats.quick import CHUNK, Quick
+from stream_monitor.formats.quick import Quick
 from stream_monitor.formats.rows import MAX_NAMES
 from stream_monitor.formats.walking import DONE
 from stream_monitor.formats.wires import FAMILY_SHIFT, sink

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 
@@ -18,8 +17,6 @@ from stream_monitor.formats.needs import Needs
 from stream_monitor.formats.weaving import weave
 
 Decoded = tuple[Batch, list[DeadLetter]]
-
-CHUNK: Final = 4096  # records joined at once: they stay in the processor's cache
 
 
 class Quick:
