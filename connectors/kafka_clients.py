@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from stream_monitor import security
+from stream_monitor.access import security
 from stream_monitor.config import Kafka
 from stream_monitor.errors import Refused, StateError, Unreachable
 

@@ -27,9 +27,9 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError
 from numpy.typing import NDArray
 
-from stream_monitor.batches import Integers
 from stream_monitor.blobs import PADDING, Blobs
 from stream_monitor.brokers import Partition
+from stream_monitor.counting.batches import Integers
 from stream_monitor.formats.machine import (
     COMPILED,
     address,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_INVALID, KafkaError, TopicPartition
 
 from connectors.kafka_clients import ANSWER_SECONDS, Connection
-from stream_monitor.init import Sample
+from stream_monitor.shell.init import Sample
 
 QUIET_SECONDS: Final = 1.0  # without a record: there are no more
 

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from stream_monitor.documents import DEFAULT_LIMIT, LIMITS, position, squeeze, unsqueeze
 from stream_monitor.interfaces import Document, Joined, Label, LabelAnswer, Notice, Prediction
+from stream_monitor.status.documents import DEFAULT_LIMIT, LIMITS, position, squeeze, unsqueeze
 
 REMEMBER_SECONDS: Final = 2 * 86_400  # how long a notice is remembered against being added again
 

@@ -18,8 +18,8 @@ import msgspec
 import redis
 import redis.asyncio
 
-from stream_monitor.documents import DEFAULT_LIMIT, LIMITS, squeeze, unsqueeze
 from stream_monitor.interfaces import Document, Joined, Label, LabelAnswer, Notice, Prediction
+from stream_monitor.status.documents import DEFAULT_LIMIT, LIMITS, squeeze, unsqueeze
 
 BATCH: Final = 256  # documents or rows per script, so that no script holds Redis up for more than about 5 ms
 TIMEOUT_SECONDS: Final = 5.0

@@ -18,8 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from stream_monitor import failpoints, logs
+from stream_monitor import failpoints
 from stream_monitor.errors import ConfigError, StreamMonitorError
+from stream_monitor.shell import logs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -271,7 +272,9 @@ def _check(args: argparse.Namespace, formatter: logs.Formatter) -> None:
 
 
 def _layout(args: argparse.Namespace, formatter: logs.Formatter) -> None:
-    from stream_monitor import app, layout_tools, status_tables
+    from stream_monitor import app
+    from stream_monitor.shell import status_tables
+    from stream_monitor.tap import layout_tools
 
     key = os.environ.get(args.key_env, "")
     formatter.hide([key])
@@ -300,7 +303,8 @@ def _layout(args: argparse.Namespace, formatter: logs.Formatter) -> None:
 
 
 def _acls(args: argparse.Namespace, formatter: logs.Formatter) -> None:
-    from stream_monitor import acls, app
+    from stream_monitor import app
+    from stream_monitor.shell import acls
 
     print(acls.script(app.read(args.config, formatter).config, args.role or acls.ROLES, args.principal))
 
@@ -321,14 +325,15 @@ def _replay(args: argparse.Namespace, formatter: logs.Formatter) -> None:
 
 
 def _calibrate(args: argparse.Namespace, formatter: logs.Formatter) -> None:
-    from stream_monitor import app, calibrations
+    from stream_monitor import app
+    from stream_monitor.shell import calibrations
 
     lines = calibrations.calibrations(app.read(args.config, formatter), args.model, args.shifts or calibrations.SHIFTS)
     calibrations.print_calibrations(lines, _console(), as_json=args.json)
 
 
 def _status(args: argparse.Namespace, formatter: logs.Formatter) -> None:
-    from stream_monitor import status_tables
+    from stream_monitor.shell import status_tables
 
     key = os.environ.get(args.key_env, "")
     formatter.hide([key])
@@ -336,7 +341,8 @@ def _status(args: argparse.Namespace, formatter: logs.Formatter) -> None:
 
 
 def _list(args: argparse.Namespace, formatter: logs.Formatter) -> None:
-    from stream_monitor import app, listing
+    from stream_monitor import app
+    from stream_monitor.shell import listing
 
     tables: dict[str, Callable[[], list[listing.Row]]] = {
         "metrics": listing.metrics,

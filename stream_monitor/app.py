@@ -27,21 +27,21 @@ from connectors.kafka_topics import Topics, TopicSpec, checkpoint_topic, service
 from connectors.redis import RedisLabelStore, RedisOutbox, RedisStatusStore
 from connectors.sinks import SINKS
 from connectors.triggers import TRIGGERS
-from stream_monitor import logs
 from stream_monitor.catalogs import MemoryCatalog
-from stream_monitor.check import Outside, check_outside, check_references, summary
 from stream_monitor.config import Config, Kafka, SchemaRegistry
-from stream_monitor.config_files import ConfigFile, check_role, known_tables, read_config
-from stream_monitor.config_known import instant
-from stream_monitor.config_values import choices, substitute
+from stream_monitor.config.files import ConfigFile, check_role, known_tables, read_config
+from stream_monitor.config.known import instant
+from stream_monitor.config.roles import roles, stated_topics
+from stream_monitor.config.values import choices, substitute
+from stream_monitor.deliveries.notices import TRIGGER, target_names
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.extras import missing_modules
 from stream_monitor.interfaces import Sink, Trigger
-from stream_monitor.notices import TRIGGER, target_names
-from stream_monitor.processes import main, now_ms
-from stream_monitor.roles import roles, stated_topics
-from stream_monitor.services import Process
-from stream_monitor.starts import read_references
+from stream_monitor.shell import logs
+from stream_monitor.shell.check import Outside, check_outside, check_references, summary
+from stream_monitor.shell.processes import main, now_ms
+from stream_monitor.shell.services import Process
+from stream_monitor.shell.starts import read_references
 
 if TYPE_CHECKING:
     from connectors.schema_registry import RegistrySchemas
@@ -112,7 +112,7 @@ def init(
     registry: tuple[str, Sequence[str]] = ("", ()),
 ) -> str:
     """The text of a monitor.yaml for a topic. `registry`: the url of a schema registry, and its options."""
-    from stream_monitor.init import Registry, first_rows, label_topic, look, relative_to, render
+    from stream_monitor.shell.init import Registry, first_rows, label_topic, look, relative_to, render
 
     written, filled = named_options("--kafka-option", options)
     connection = Connection.of(Kafka(brokers=brokers, options=filled))
@@ -212,9 +212,9 @@ def replay(
     features: str | None = None,
 ) -> None:
     """Run the pipeline over files and write what it gives into the folder `output`."""
-    from stream_monitor import replay as replaying
-    from stream_monitor.progress import progress
-    from stream_monitor.replay_files import Files
+    from stream_monitor.shell import replay as replaying
+    from stream_monitor.shell.progress import progress
+    from stream_monitor.shell.replay_files import Files
 
     found = read(file, formatter)
     if model not in found.config.models:
@@ -256,7 +256,7 @@ def learn_layout(
     formatter: logs.Formatter,
 ) -> str:  # fmt: skip
     """What `layout learn` prints: the layout that a file or a span of the topic gives a model."""
-    from stream_monitor import layout_tools
+    from stream_monitor.tap import layout_tools
 
     found = read(file, formatter)
     if model is None or model not in found.config.models:

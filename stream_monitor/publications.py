@@ -18,7 +18,7 @@ from typing import Final, Literal
 from detectors.layouts import Layout
 from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config import Config
-from stream_monitor.config_plain import config_from_plain, plain_config
+from stream_monitor.config.plain import config_from_plain, plain_config
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any, Final, overload
 
 import numpy as np
 
-from stream_monitor.batches import Headers, Integers
 from stream_monitor.blobs import Blobs, Values
 from stream_monitor.brokers import Message
+from stream_monitor.counting.batches import Headers, Integers
 
 NO_TIME: Final = -1
 _INT: Final = struct.Struct("<i")

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_fd_to_metric_families
 
-from stream_monitor.statuses import Snapshot, heartbeat
-from stream_monitor.telemetry import (
+from stream_monitor.status.statuses import Snapshot, heartbeat
+from stream_monitor.status.telemetry import (
     Ledger,
     ProcessServer,
     Telemetry,

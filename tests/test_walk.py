@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_monitor.batches import Records
 from stream_monitor.config import Alerts, Config, Fields, Model, MonitorSpec, Reference, Retrain, Time, WindowSpec
-from stream_monitor.config_plain import plain_config
+from stream_monitor.config.plain import plain_config
+from stream_monitor.counting.batches import Records
+from stream_monitor.counting.panes import count_block
+from stream_monitor.counting.plans import event_plan
 from stream_monitor.entries import Bundle, Command, Source
-from stream_monitor.fold import State, step
+from stream_monitor.fold.fold import State, step
 from stream_monitor.formats import decode
+from stream_monitor.judging.references import pack_reference, prepare
 from stream_monitor.outputs import Output
-from stream_monitor.panes import count_block
-from stream_monitor.plans import event_plan
-from stream_monitor.references import pack_reference, prepare
 from tests.fold.makers import MemoryCatalog
 
 MINUTE = 60_000

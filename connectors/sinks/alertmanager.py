@@ -19,9 +19,9 @@ import msgspec
 
 from connectors.posts import Poster, checked_url
 from stream_monitor.config import SECRET
+from stream_monitor.deliveries.wordings import alert_labels, instant, worst_lines
 from stream_monitor.errors import DeliveryError
 from stream_monitor.interfaces import Notice
-from stream_monitor.wordings import alert_labels, instant, worst_lines
 
 RESEND_SECONDS: Final = 60.0
 STAYS: Final = timedelta(minutes=4)  # after the last message, should this service vanish

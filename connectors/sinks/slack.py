@@ -15,8 +15,8 @@ import msgspec
 
 from connectors.posts import Poster, checked_url
 from stream_monitor.config import SECRET
+from stream_monitor.deliveries.wordings import alert_name, lasted, short_time, worst_lines
 from stream_monitor.interfaces import Notice
-from stream_monitor.wordings import alert_name, lasted, short_time, worst_lines
 
 MOST_SECTION_CHARACTERS: Final = 3_000
 MOST_WORST: Final = 8

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from connectors.posts import Poster, checked_url
 from connectors.signatures import headers, keys_of
 from stream_monitor.config import SECRET
+from stream_monitor.deliveries.notices import body_bytes
 from stream_monitor.interfaces import Notice
-from stream_monitor.notices import body_bytes
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from starlette.exceptions import HTTPException
 
-from stream_monitor.keys import Access, Scope
+from stream_monitor.access.keys import Access, Scope
 
 MOST_BODY_BYTES: Final = 64 * 1024
 NOTHING_FROM_ELSEWHERE: Final = (

@@ -9,14 +9,14 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Response
 from fastapi.exceptions import RequestValidationError
 
-from stream_monitor import readings, statuses
+from stream_monitor.access.keys import Scope
 from stream_monitor.api.gates import problem
+from stream_monitor.api.orders import Instant
 from stream_monitor.api.services import ERRORS, Service, Services, administrates, json_body, needs, reads
 from stream_monitor.interfaces import StatusStore
-from stream_monitor.keys import Scope
-from stream_monitor.orders import Instant
-from stream_monitor.readings import Filter
-from stream_monitor.telemetry import exposition, service_families
+from stream_monitor.status import readings, statuses
+from stream_monitor.status.readings import Filter
+from stream_monitor.status.telemetry import exposition, service_families
 
 SCHEMAS: Final = Path(__file__).parent.parent / "schemas"
 Group = Literal["drift", "performance", "quality", "stream", "fairness"]

@@ -14,15 +14,15 @@ import msgspec
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import HTTPBearer
 
-from stream_monitor import readings, statuses
+from stream_monitor.access.keys import Access, Scope, is_loopback
 from stream_monitor.api.gates import presented_key
+from stream_monitor.api.orders import Desk, command_id
 from stream_monitor.config import Config
 from stream_monitor.entries import CommandKind
 from stream_monitor.interfaces import Catalog, StatusStore
-from stream_monitor.keys import Access, Scope, is_loopback
 from stream_monitor.moments import rfc3339
-from stream_monitor.orders import Desk, command_id
-from stream_monitor.telemetry import Ledger
+from stream_monitor.status import readings, statuses
+from stream_monitor.status.telemetry import Ledger
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ import msgspec
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 
+from stream_monitor.access.keys import Scope
 from stream_monitor.api.gates import presented_key
+from stream_monitor.api.orders import Acknowledgement, Promotion, RetrainOrder, SilenceOrder, command_id, span_body
 from stream_monitor.api.reads import find_alert
 from stream_monitor.api.services import ERRORS, Services, json_body, operates
 from stream_monitor.errors import ConfigError
 from stream_monitor.interfaces import Document
-from stream_monitor.keys import Scope
 from stream_monitor.moments import rfc3339
-from stream_monitor.orders import Acknowledgement, Promotion, RetrainOrder, SilenceOrder, command_id, span_body
 
 routes = APIRouter(responses=ERRORS)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from stream_monitor.comparisons import Comparison
 from stream_monitor.dashboard.views import Point
+from stream_monitor.status.comparisons import Comparison
 
 SOFT: Final = "#8a94a0"
 NOW: Final = "#3b82f6"

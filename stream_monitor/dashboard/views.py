@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stream_monitor import readings, statuses
-from stream_monitor.comparisons import Comparison, compare, reference_body
 from stream_monitor.config import Config
 from stream_monitor.interfaces import Catalog, StatusStore
+from stream_monitor.status import readings, statuses
+from stream_monitor.status.comparisons import Comparison, compare, reference_body
 
 MOST_MODELS: Final = 200
 MOST_ALERTS: Final = 20

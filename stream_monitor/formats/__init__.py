@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.config import Fields
+from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, presets, protobuf
 from stream_monitor.formats.packed import unpacked
 from stream_monitor.formats.parsed import Parse, batch_of, labels_of
-from stream_monitor.plans import LabelPlan, Plan
 
 Decode = Callable[[Records, Plan, Layout | None, int], tuple[Batch, list[DeadLetter]]]
 DecodeLabels = Callable[[Records, LabelPlan, int], tuple[LabelBatch, list[DeadLetter]]]

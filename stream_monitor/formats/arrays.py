@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stream_monitor.batches import MISSING, NESTED, NO_CODES, NONFINITE, NUMBER, Column, Mode
-from stream_monitor.columns import column
+from stream_monitor.counting.batches import MISSING, NESTED, NO_CODES, NONFINITE, NUMBER, Column, Mode
+from stream_monitor.counting.columns import column
 
 _TEXTS: Final = (pa.types.is_string, pa.types.is_large_string)
 _VIEWS: Final = tuple(

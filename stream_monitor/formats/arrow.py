@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stream_monitor.batches import Column, DeadLetter, Mode, Records
-from stream_monitor.columns import column
+from stream_monitor.counting.batches import Column, DeadLetter, Mode, Records
+from stream_monitor.counting.columns import column
+from stream_monitor.counting.plans import Mask, Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.arrays import array_column, expanded_bytes, listed, missing, one
 from stream_monitor.formats.parsed import AnyPlan, Parsed, checked, join
 from stream_monitor.formats.rows import named
-from stream_monitor.plans import Mask, Plan
 
 FILE: Final = b"ARROW1"
 STREAM: Final = b"\xff\xff\xff\xff"

@@ -19,15 +19,15 @@ from typing import Any, Final
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, Records
 from stream_monitor.config import Format
+from stream_monitor.counting.batches import Batch, DeadLetter, Records
+from stream_monitor.counting.plans import Plan
 from stream_monitor.formats import arrow, csv, json, msgpack
 from stream_monitor.formats.arrays import listed
 from stream_monitor.formats.packed import packing, unpack
 from stream_monitor.formats.parsed import AnyPlan, Parse, Parsed, batch_of, join
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.formats.tables import cell_value
-from stream_monitor.plans import Plan
 
 _BOM: Final = b"\xef\xbb\xbf"
 

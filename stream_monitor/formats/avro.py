@@ -10,7 +10,8 @@ import io
 from typing import Any
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.avro_plain import compile_plain, is_safe
 from stream_monitor.formats.avro_programs import AvroPrograms
@@ -19,7 +20,6 @@ from stream_monitor.formats.avro_values import CONVERSIONS
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Read, labels
 from stream_monitor.formats.programs import decode as decode_framed
 from stream_monitor.interfaces import Schema
-from stream_monitor.plans import LabelPlan, Plan
 
 
 def compile_schema(schema: Schema) -> Read:

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream_monitor.batches import Integers
+from stream_monitor.counting.batches import Integers
+from stream_monitor.counting.plans import Path
 from stream_monitor.formats.avro_plain import PRIMITIVES, Bytes, compile_reader, is_safe
 from stream_monitor.formats.avro_schemas import parse
 from stream_monitor.formats.avro_values import CONVERSIONS, MARK
@@ -45,7 +46,6 @@ from stream_monitor.formats.framing import BEGINS, Framings
 from stream_monitor.formats.interning import Strings, add, strings
 from stream_monitor.formats.needs import Needs
 from stream_monitor.interfaces import Schema
-from stream_monitor.plans import Path
 
 MAX_CODE: Final = 4096  # instructions of one schema: types that are used again are written again
 MAX_SCALE: Final = 1000

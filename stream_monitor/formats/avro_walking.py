@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT
+from stream_monitor.counting.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT
+from stream_monitor.counting.times import LEAST_MS
 from stream_monitor.formats.found import LENGTHS, OBJECT, SPANS, TIMES, Found
 from stream_monitor.formats.interning import NONE, Strings, intern
 from stream_monitor.formats.machine import as_double, as_single, byte, compiled, int64, load64, own64
@@ -35,7 +36,6 @@ from stream_monitor.formats.wires import (
     wanted,
     zigzag,
 )  # fmt: skip
-from stream_monitor.times import LEAST_MS
 
 NOWHERE: Final = -1
 KEYED: Final = -2

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from stream_monitor.batches import Integers
 from stream_monitor.blobs import PADDING, Blobs, Bytes, Values
+from stream_monitor.counting.batches import Integers
 
 CHUNK: Final = 4096  # values at once: they stay in the processor's cache
 

@@ -12,14 +12,14 @@ import io
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from stream_monitor.batches import Column, Headers, Mode
-from stream_monitor.columns import column, safe
 from stream_monitor.config import Format
+from stream_monitor.counting.batches import Column, Headers, Mode
+from stream_monitor.counting.columns import column, safe
+from stream_monitor.counting.plans import LabelPlan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.parsed import AnyPlan, Messages, one_by_one
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.formats.tables import cell_value
-from stream_monitor.plans import LabelPlan
 
 _BOM: Final = b"\xef\xbb\xbf"
 csv.field_size_limit(1 << 30)  # how large an event may be is the configuration's to say

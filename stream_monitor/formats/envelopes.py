@@ -7,7 +7,7 @@ import binascii
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stream_monitor.batches import Headers
+from stream_monitor.counting.batches import Headers
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.json import anything, loads
 

@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from detectors.layouts import CategoricalLayout, Layout
-from stream_monitor.batches import DeadLetter, Records
+from stream_monitor.counting.batches import DeadLetter, Records
+from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.formats import json as json_format
 from stream_monitor.formats.presets import PRESETS, preset
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.formats.tables import TableRows
-from stream_monitor.plans import LabelPlan, Plan
 
 PARQUET: Final = (".parquet", ".pq")
 CSV: Final = (".csv", ".csv.gz")

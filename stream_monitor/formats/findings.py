@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.layouts import CategoricalLayout, Layout
-from stream_monitor.batches import (
+from stream_monitor.counting.batches import (
     BOOL,
     MISSING,
     NESTED,
@@ -31,14 +31,14 @@ from stream_monitor.batches import (
     Mode,
     Records,
 )
-from stream_monitor.columns import column, json_text, name_of, safe
-from stream_monitor.fields import derived_columns, score_columns
+from stream_monitor.counting.columns import column, json_text, name_of, safe
+from stream_monitor.counting.fields import derived_columns, score_columns
+from stream_monitor.counting.plans import Mask, Plan
+from stream_monitor.counting.refusals import allowed, bad_scores
 from stream_monitor.formats.found import ABSENT, CODES, LENGTHS, NUMBERS, OBJECT, Found
 from stream_monitor.formats.needs import ROLES, WANTS, Needs
 from stream_monitor.formats.rows import named
 from stream_monitor.formats.words import Words
-from stream_monitor.plans import Mask, Plan
-from stream_monitor.refusals import allowed, bad_scores
 
 _AS_TEXT: Final = np.array([NUMBER if k == TEXT else k if k == MISSING else NESTED for k in range(6)], np.uint8)
 

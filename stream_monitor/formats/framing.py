@@ -26,13 +26,13 @@ from typing import Any, Final
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, Headers, Integers, LabelBatch, Records
+from stream_monitor.counting.batches import Batch, DeadLetter, Headers, Integers, LabelBatch, Records
+from stream_monitor.counting.fields import assemble, assemble_labels
+from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.errors import InvalidRecord, StateError
-from stream_monitor.fields import assemble, assemble_labels
 from stream_monitor.formats.parsed import checked
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.interfaces import Schema, Schemas
-from stream_monitor.plans import LabelPlan, Plan
 
 Id = int | str  # what names a schema: its id, or its GUID
 Read = Callable[[bytes], dict[str, Any]]  # the whole value, its schema's id in front -> the event; InvalidRecord

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from stream_monitor.counting.times import GREATEST_MS, LEAST_MS
 from stream_monitor.formats.machine import byte, compiled, int64
-from stream_monitor.times import GREATEST_MS, LEAST_MS
 
 _LEAST_SECONDS: Final = LEAST_MS / 1000
 _GREATEST_MICROS: Final = GREATEST_MS * 1e3

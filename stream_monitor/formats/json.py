@@ -18,14 +18,14 @@ import numpy as np
 from msgspec.structs import astuple
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, Column, DeadLetter, LabelBatch, Mode, Records
-from stream_monitor.columns import column, safe
+from stream_monitor.counting.batches import Batch, Column, DeadLetter, LabelBatch, Mode, Records
+from stream_monitor.counting.columns import column, safe
+from stream_monitor.counting.fields import assemble, assemble_labels
+from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.fields import assemble, assemble_labels
 from stream_monitor.formats.machine import COMPILED
 from stream_monitor.formats.rows import DictRows, named, walk
 from stream_monitor.formats.templates import JsonQuick
-from stream_monitor.plans import LabelPlan, Mask, Plan
 
 # Why a limit of our own: the parsers' depends on how deep the stack is, and a block made again must be cut the same.
 MAX_DEPTH: Final = 500

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, Headers, LabelBatch, Records
+from stream_monitor.counting.batches import Batch, DeadLetter, Headers, LabelBatch, Records
+from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats import json
 from stream_monitor.formats.framing import (
@@ -26,7 +27,6 @@ from stream_monitor.formats.framing import (
 )
 from stream_monitor.formats.parsed import checked
 from stream_monitor.interfaces import Schema
-from stream_monitor.plans import LabelPlan, Plan
 
 
 def _compile(schema: Schema) -> Any:

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import msgspec
 
-from stream_monitor.batches import Headers
-from stream_monitor.columns import json_text
+from stream_monitor.counting.batches import Headers
+from stream_monitor.counting.columns import json_text
+from stream_monitor.counting.plans import Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.json import MAX_DEPTH
 from stream_monitor.formats.parsed import AnyPlan, Messages, one_by_one
 from stream_monitor.formats.rows import DictRows
-from stream_monitor.plans import Plan
 
 _READ: Final = msgspec.msgpack.Decoder().decode
 _CONTAINERS: Final = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])

@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 
 from detectors.layouts import CategoricalLayout, Layout
-from stream_monitor.batches import Mode
+from stream_monitor.counting.batches import Mode
+from stream_monitor.counting.plans import Path, Plan
 from stream_monitor.formats.found import CODES, LENGTHS, NUMBERS, SPANS, TEXTS, TIMES
 from stream_monitor.formats.interning import add, string, strings
 from stream_monitor.formats.walking import LITERAL, Keys
-from stream_monitor.plans import Path, Plan
 
 LEARNT: Final = 1024  # keys that no plan needs, but that are remembered to be passed quickly
 SPARE: Final = 64  # slots for features that no layout knows yet

@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from stream_monitor.batches import DeadLetter, Records
+from stream_monitor.counting.batches import DeadLetter, Records
 from stream_monitor.errors import InvalidRecord
 
 MAGIC: Final[Mapping[bytes, str]] = {

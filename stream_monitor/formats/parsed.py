@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, Headers, Integers, LabelBatch, Records
+from stream_monitor.counting.batches import Batch, DeadLetter, Headers, Integers, LabelBatch, Records
+from stream_monitor.counting.fields import Rows, assemble, assemble_labels
+from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.fields import Rows, assemble, assemble_labels
 from stream_monitor.formats.rows import DictRows, JoinedRows
-from stream_monitor.plans import LabelPlan, Plan
 
 AnyPlan = Plan | LabelPlan
 Messages = Sequence[Mapping[str, Any]]

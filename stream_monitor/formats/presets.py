@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from stream_monitor.batches import Headers, Records
-from stream_monitor.columns import json_text
 from stream_monitor.config import Fields
+from stream_monitor.counting.batches import Headers, Records
+from stream_monitor.counting.columns import json_text
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.csv import lines_of
 from stream_monitor.formats.envelopes import Envelope, envelopes, from_base64, written

@@ -11,9 +11,10 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, Integers, Records
 from stream_monitor.blobs import PADDING
-from stream_monitor.columns import json_text
+from stream_monitor.counting.batches import Batch, DeadLetter, Integers, Records
+from stream_monitor.counting.columns import json_text
+from stream_monitor.counting.plans import Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.chunks import CHUNK
 from stream_monitor.formats.findings import Findings
@@ -28,7 +29,6 @@ from stream_monitor.formats.walking import DONE
 from stream_monitor.formats.wires import FAMILY_SHIFT, sink
 from stream_monitor.formats.words import Words
 from stream_monitor.interfaces import Schema
-from stream_monitor.plans import Plan
 
 MAX_BYTES: Final = 1 << 24  # joined at once, and one record more
 MAX_SIZE: Final = 1 << 18  # instructions of all schemas

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
+from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.formats.avro_values import bytes_text
 from stream_monitor.formats.framing import Read, labels
 from stream_monitor.formats.programs import decode as decode_framed
@@ -20,7 +21,6 @@ from stream_monitor.formats.protobuf_programs import ProtobufPrograms
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.formats.protobuf_values import VALUES, Convert, indexes
 from stream_monitor.interfaces import Schema
-from stream_monitor.plans import LabelPlan, Plan
 
 
 def compile_schema(schema: Schema) -> Read:

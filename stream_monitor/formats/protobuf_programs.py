@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream_monitor.batches import BOOL, NESTED, NUMBER, TEXT, Integers
+from stream_monitor.counting.batches import BOOL, NESTED, NUMBER, TEXT, Integers
+from stream_monitor.counting.plans import Path
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.found import OBJECT, SPANS, Found
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Framings
@@ -46,7 +47,6 @@ from stream_monitor.formats.protobuf_walking import (
     walk,
 )  # fmt: skip
 from stream_monitor.interfaces import Schema
-from stream_monitor.plans import Path
 
 MAX_NUMBER: Final = 2_000  # of a field
 MAX_NODES: Final = 2_000  # of one schema

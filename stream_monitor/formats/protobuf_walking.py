@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.batches import BOOL, NESTED, NONFINITE, NUMBER, TEXT
+from stream_monitor.counting.batches import BOOL, NESTED, NONFINITE, NUMBER, TEXT
 from stream_monitor.formats.avro_walking import NOWHERE, moment
 from stream_monitor.formats.found import OBJECT, TIMES, Found
 from stream_monitor.formats.interning import NONE, Strings, intern

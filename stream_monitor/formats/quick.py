@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stream_monitor.batches import Batch, DeadLetter, Records
+from stream_monitor.counting.batches import Batch, DeadLetter, Records
 from stream_monitor.formats.findings import Findings
 from stream_monitor.formats.needs import Needs
 from stream_monitor.formats.weaving import weave

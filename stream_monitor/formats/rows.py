@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.batches import Column, Mode
-from stream_monitor.columns import column, safe
-from stream_monitor.fields import Rows
-from stream_monitor.plans import LabelPlan, Mask, Plan
+from stream_monitor.counting.batches import Column, Mode
+from stream_monitor.counting.columns import column, safe
+from stream_monitor.counting.fields import Rows
+from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 
 MAX_NAMES: Final = 1000  # features of one block under the raw layout, least names first: garbage keys must not flood it
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stream_monitor.batches import MISSING, NO_CODES, NO_NUMBERS, NONFINITE, NUMBER, TEXT, Column, Mode
-from stream_monitor.columns import column
-from stream_monitor.plans import LabelPlan, Mask, Plan
+from stream_monitor.counting.batches import MISSING, NO_CODES, NO_NUMBERS, NONFINITE, NUMBER, TEXT, Column, Mode
+from stream_monitor.counting.columns import column
+from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NOT_FINITE: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import TEXT, Integers, Kinds, Records
-from stream_monitor.columns import json_text
 from stream_monitor.config import Config, Fields, Model
+from stream_monitor.counting.batches import TEXT, Integers, Kinds, Records
+from stream_monitor.counting.columns import json_text
+from stream_monitor.counting.plans import Mask, Plan, event_plan
 from stream_monitor.formats.chunks import chunks
 from stream_monitor.formats.findings import Findings
 from stream_monitor.formats.found import NUMBERS, SPANS, TEXTS, nothing_yet, with_room
@@ -21,7 +22,6 @@ from stream_monitor.formats.quick import Quick
 from stream_monitor.formats.rows import MAX_NAMES
 from stream_monitor.formats.walking import DONE, NEEDS_WORDS, walk
 from stream_monitor.formats.words import Words
-from stream_monitor.plans import Mask, Plan, event_plan
 
 
 def _spell(_: int, value: bytes) -> str:

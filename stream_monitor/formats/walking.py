@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT
+from stream_monitor.counting.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT
 from stream_monitor.formats.found import CODES, LENGTHS, NUMBERS, OBJECT, SPANS, TEXTS, TIMES, Found
 from stream_monitor.formats.instants import epoch_ms, rfc3339_ms
 from stream_monitor.formats.interning import FULL, NONE, Strings, digest, find, intern, tail_mask

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.batches import Batch, Codes, Column, Integers, Mode
-from stream_monitor.columns import column
+from stream_monitor.counting.batches import Batch, Codes, Column, Integers, Mode
+from stream_monitor.counting.columns import column
 from stream_monitor.formats.rows import named
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_monitor.batches import BOOL, MISSING, NESTED, NUMBER, TEXT
+from stream_monitor.counting.batches import BOOL, MISSING, NESTED, NUMBER, TEXT
 from stream_monitor.formats.found import CODES, LENGTHS, NUMBERS, OBJECT, SPANS, TEXTS, TIMES, Found
 from stream_monitor.formats.instants import epoch_ms, rfc3339_ms
 from stream_monitor.formats.interning import Strings, digest, find

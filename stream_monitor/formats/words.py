@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from stream_monitor.batches import Codes
-from stream_monitor.columns import safe
+from stream_monitor.counting.batches import Codes
+from stream_monitor.counting.columns import safe
 from stream_monitor.formats.interning import renumber, string, strings
 
 MANY_WORDS: Final = 1 << 16  # kept from block to block at most

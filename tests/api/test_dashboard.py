@@ -15,8 +15,8 @@ from selenium.webdriver.common.by import By
 
 from connectors.memory import MemoryStatusStore
 from stream_monitor.catalogs import MemoryCatalog
-from stream_monitor.comparisons import compare, reference_body
 from stream_monitor.dashboard.views import Watcher
+from stream_monitor.status.comparisons import compare, reference_body
 from tests.api import bodies, scene
 from tests.servers import need_program, wait_until
 

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.memory import MemoryStatusStore
 from stream_monitor.interfaces import Document
-from stream_monitor.statuses import heartbeat
+from stream_monitor.status.statuses import heartbeat
 from tests.api import bodies
 from tests.api.conftest import House
 

@@ -8,7 +8,7 @@ import pytest
 
 from stream_monitor.config import Api, Config, Kafka, Model, MonitorSpec, Target
 from stream_monitor.interfaces import Document
-from stream_monitor.statuses import notes
+from stream_monitor.status.statuses import notes
 from tests.api import bodies
 from tests.api.conftest import House
 
@@ -101,7 +101,7 @@ def test_alerts_of_all_models_are_one_list(house: House) -> None:
 
 
 def test_a_long_list_with_a_rare_match_is_answered_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream_monitor.readings.MOST_SCANNED", 300)
+    monkeypatch.setattr("stream_monitor.status.readings.MOST_SCANNED", 300)
     house.put(*[bodies.verdict(n, level="drift" if n == 599 else "ok") for n in range(700)])
     first = house.ask("/v1/models/fraud/verdicts?level=drift").json()
     assert first["items"] == []
@@ -185,7 +185,7 @@ def test_our_own_mistake_is_a_problem_that_gives_nothing_away(house: House) -> N
 
 
 def test_status_has_what_the_contract_names(house: House) -> None:
-    from stream_monitor.statuses import heartbeat
+    from stream_monitor.status.statuses import heartbeat
 
     house.put(
         heartbeat("tap", "tap-1", 0, 990_000, bodies.TAP),

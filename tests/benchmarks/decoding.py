@@ -24,8 +24,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from connectors.memory_schemas import MemorySchemas
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
-from stream_monitor.batches import Records
 from stream_monitor.config import Config, Fields, Model
+from stream_monitor.counting.batches import Records
+from stream_monitor.counting.plans import Plan, event_plan
 from stream_monitor.formats import avro as avro_format
 from stream_monitor.formats import decode
 from stream_monitor.formats import json as json_format
@@ -33,7 +34,6 @@ from stream_monitor.formats import protobuf as protobuf_format
 from stream_monitor.formats.framing import plainly, readers_of
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.interfaces import Schema
-from stream_monitor.plans import Plan, event_plan
 from tests.benchmarks.streams import CATEGORIES, events
 from tests.registry.makers import REGISTRY, avro, avro_schema, frame, record
 

@@ -12,9 +12,9 @@ import psutil
 from detectors import learning
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
 from stream_monitor.config import Config, Fields, Kafka, Model
-from stream_monitor.config_plain import config_id
-from stream_monitor.counting import BlockCounting
+from stream_monitor.config.plain import config_id
 from stream_monitor.intents import Intent
+from stream_monitor.tap.counting import BlockCounting
 from tests.benchmarks.messages import Message
 
 MODELS: Final = 1_000

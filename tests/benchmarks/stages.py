@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from detectors import joints, kernels, numerics, partitions
-from stream_monitor.batches import Records
 from stream_monitor.config import Config, Fields, Model, Reference, Time, WindowSpec
+from stream_monitor.counting.batches import Records
+from stream_monitor.counting.panes import count_block
+from stream_monitor.counting.plans import event_plan
 from stream_monitor.formats import decode
-from stream_monitor.panes import count_block
-from stream_monitor.plans import event_plan
-from stream_monitor.references import prepare
+from stream_monitor.judging.references import prepare
 from tests.benchmarks.streams import EVENT_RATE, events
 
 EVENTS = 60_000

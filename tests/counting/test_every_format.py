@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from connectors.memory_schemas import MemorySchemas
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
-from stream_monitor.batches import DeadLetter, LabelBatch, positions
 from stream_monitor.config import Config, Fields, Format, Kafka, LabelFields, Labels, Model, Time
+from stream_monitor.counting.batches import DeadLetter, LabelBatch, positions
+from stream_monitor.counting.panes import count_block
+from stream_monitor.counting.plans import event_plan, label_plan
 from stream_monitor.entries import Source
 from stream_monitor.formats import FORMATS, decode, decode_labels
-from stream_monitor.panes import count_block
-from stream_monitor.plans import event_plan, label_plan
 from tests.counting import writers
 from tests.counting.writers import NOW, WRITERS, Event, records
 

@@ -17,20 +17,21 @@ from hypothesis import strategies as st
 
 from connectors.memory import MemoryLabelStore
 from detectors.counts import merge
-from stream_monitor import app, logs
-from stream_monitor.batches import Headers, Records
+from stream_monitor import app
 from stream_monitor.config import Config, Format, Model, Task
-from stream_monitor.config_files import known_tables, read_config
-from stream_monitor.config_plain import config_id
-from stream_monitor.counting import BlockCounting
+from stream_monitor.config.files import known_tables, read_config
+from stream_monitor.config.plain import config_id
+from stream_monitor.counting.batches import Headers, Records
+from stream_monitor.counting.plans import event_plan
 from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats import decode
 from stream_monitor.formats.payloads import answered, asked
 from stream_monitor.formats.presets import ENVELOPE_FIELDS, FIELDS, PRESETS, recognise
-from stream_monitor.init import Sample, look, render
-from stream_monitor.plans import event_plan
 from stream_monitor.publications import Publications
+from stream_monitor.shell import logs
+from stream_monitor.shell.init import Sample, look, render
+from stream_monitor.tap.counting import BlockCounting
 from tests.counting.writers import NOW
 from tests.tap.test_counting import intent
 from tests.tap.twin import Record

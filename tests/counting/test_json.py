@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
-from stream_monitor.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column, Records
 from stream_monitor.config import Config, Fields, Kafka, LabelFields, Labels, Model
+from stream_monitor.counting.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column, Records
+from stream_monitor.counting.plans import Plan, event_plan, label_plan
 from stream_monitor.formats import decode, decode_labels
-from stream_monitor.plans import Plan, event_plan, label_plan
 from tests.fuzz.plain import differences
 
 NOW = 1_700_000_000_000

@@ -19,16 +19,17 @@ from hypothesis import strategies as st
 
 from detectors.counts import merge
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
-from stream_monitor import app, logs
-from stream_monitor.batches import MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column
+from stream_monitor import app
 from stream_monitor.config import Config, Fields, Kind, Model, Reference, Time
-from stream_monitor.derivations import LONGEST, derive, directions, script
+from stream_monitor.counting.batches import MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column
+from stream_monitor.counting.derivations import LONGEST, derive, directions, script
+from stream_monitor.counting.kinds import DERIVED, MODES, PROJECTIONS, counted_as
+from stream_monitor.counting.panes import count_block
+from stream_monitor.counting.plans import event_plan
 from stream_monitor.entries import unpack_counts
 from stream_monitor.formats import decode
-from stream_monitor.kinds import DERIVED, MODES, PROJECTIONS, counted_as
-from stream_monitor.panes import count_block
-from stream_monitor.plans import event_plan
-from stream_monitor.references import layout_from_raw, prepare
+from stream_monitor.judging.references import layout_from_raw, prepare
+from stream_monitor.shell import logs
 from tests.counting import writers
 from tests.counting.writers import NOW
 

@@ -14,11 +14,11 @@ from detectors import learning
 from detectors.counts import Counts, columns
 from detectors.layouts import MAX_EDGES, CategoricalLayout, Layout, NumericLayout
 from detectors.partitions import partition
-from stream_monitor.batches import Batch, Column
-from stream_monitor.columns import column
 from stream_monitor.config import Fields, Model
-from stream_monitor.references import layout_from_raw
-from stream_monitor.tallies import Grouped, tally
+from stream_monitor.counting.batches import Batch, Column
+from stream_monitor.counting.columns import column
+from stream_monitor.counting.tallies import Grouped, tally
+from stream_monitor.judging.references import layout_from_raw
 
 MODEL = Model(topic=("t",), task="binary", fields=Fields(features="f", prediction="p", score="s"))
 

@@ -48,12 +48,9 @@ from detectors.layouts import (
     Layout,
     NumericLayout,
 )  # fmt: skip
-from stream_monitor.batches import Records, labels_of, predictions_of
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, Time, WindowSpec
-from stream_monitor.entries import PaneRecord, Source, unpack_counts
-from stream_monitor.formats import decode, decode_labels
-from stream_monitor.interfaces import Joined
-from stream_monitor.panes import (
+from stream_monitor.counting.batches import Records, labels_of, predictions_of
+from stream_monitor.counting.panes import (
     admitted,
     choose_pane,
     count_block,
@@ -62,7 +59,10 @@ from stream_monitor.panes import (
     raw_pane_ms,
     segments_of,
 )  # fmt: skip
-from stream_monitor.plans import event_plan, label_plan
+from stream_monitor.counting.plans import event_plan, label_plan
+from stream_monitor.entries import PaneRecord, Source, unpack_counts
+from stream_monitor.formats import decode, decode_labels
+from stream_monitor.interfaces import Joined
 
 NOW = 1_700_000_000_000
 SOURCE = Source("t", "id", 0, 0)

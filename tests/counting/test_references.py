@@ -17,14 +17,14 @@ import pytest
 from detectors.counts import columns, merge, outcome
 from detectors.layouts import CORRECT, LABELS, CategoricalLayout, NumericLayout
 from stream_monitor import config
-from stream_monitor.batches import MISSING, NONFINITE, NUMBER, TEXT, Batch
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, WindowSpec
+from stream_monitor.counting.batches import MISSING, NONFINITE, NUMBER, TEXT, Batch
+from stream_monitor.counting.panes import count_block
+from stream_monitor.counting.plans import event_plan
 from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import ConfigError
 from stream_monitor.formats.files import File, everything, pieces
-from stream_monitor.panes import count_block
-from stream_monitor.plans import event_plan
-from stream_monitor.references import Prepared, _events, pack_reference, prepare, reference_id, unpack_reference
+from stream_monitor.judging.references import Prepared, _events, pack_reference, prepare, reference_id, unpack_reference
 
 START = 1_700_000_000_000
 ONE: dict[str, Literal["numeric", "categorical", "text"]] = {"amount": "numeric"}

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from detectors.layouts import Layout
 from stream_monitor.blobs import PADDING
+from stream_monitor.counting.plans import Plan
+from stream_monitor.counting.times import parse_times
 from stream_monitor.formats import floats, instants, scanning, templates
 from stream_monitor.formats.machine import COMPILED, address
-from stream_monitor.plans import Plan
-from stream_monitor.times import parse_times
 from tests.fuzz.events import CASES, Choices, block, plans
 from tests.fuzz.plain import differences, records
 

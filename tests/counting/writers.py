@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from stream_monitor.batches import Records
+from stream_monitor.counting.batches import Records
 
 Event = Mapping[str, Any]
 Write = Callable[[Sequence[Event]], list[bytes | None]]

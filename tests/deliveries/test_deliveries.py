@@ -14,11 +14,11 @@ import pytest
 from connectors.memory import MemoryOutbox, MemoryStatusStore
 from connectors.redis import RedisOutbox
 from connectors.sinks.memory import Memory
-from stream_monitor.deliveries import deliver_forever, into
+from stream_monitor.deliveries.deliveries import deliver_forever, into
+from stream_monitor.deliveries.lanes import LANE_NOTICES, LEASE_MS
+from stream_monitor.deliveries.notices import GIVE_UP_MS, alert_notices
 from stream_monitor.errors import DeliveryError
 from stream_monitor.interfaces import Document, Notice, Outbox, Sink
-from stream_monitor.lanes import LANE_NOTICES, LEASE_MS
-from stream_monitor.notices import GIVE_UP_MS, alert_notices
 from tests.deliveries.cases import alert, at, retrain
 
 MINUTE = 60_000

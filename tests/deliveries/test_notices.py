@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_monitor.errors import DeliveryError
-from stream_monitor.notices import (
+from stream_monitor.deliveries.notices import (
     GIVE_UP_MS,
     LONGEST_WAIT_MS,
     LOOK_AGAIN_MS,
@@ -30,7 +29,8 @@ from stream_monitor.notices import (
     silences_of,
     wait_ms,
 )
-from stream_monitor.wordings import alert_labels, worst_lines
+from stream_monitor.deliveries.wordings import alert_labels, worst_lines
+from stream_monitor.errors import DeliveryError
 from tests.deliveries.cases import alert, at, notice, retrain
 
 HOUR = 3_600_000

@@ -22,7 +22,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from pathlib import Path
 from typing import Final
 
-from stream_monitor.progress import progress
+from stream_monitor.shell.progress import progress
 from tests.evaluation import equal
 from tests.evaluation.jobs import DRIFTS, NULLS, OURS, Job, Line, run
 from tests.evaluation.make_streams import ON, SCENARIOS, SIZE

@@ -16,10 +16,10 @@ from detectors.counts import Counts
 from detectors.layouts import (
     Layout,
 )
-from stream_monitor.batches import MISSING, NUMBER, TEXT, Batch, Column
 from stream_monitor.config import Model
-from stream_monitor.panes import grouping
-from stream_monitor.tallies import tally
+from stream_monitor.counting.batches import MISSING, NUMBER, TEXT, Batch, Column
+from stream_monitor.counting.panes import grouping
+from stream_monitor.counting.tallies import tally
 from tests.evaluation.make_streams import CAT, Stream
 
 SEGMENTS: Final = tuple(CAT)

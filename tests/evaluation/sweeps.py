@@ -24,7 +24,7 @@ from detectors.layouts import (
 )
 from detectors.scan import Components, components_of
 from detectors.scan.scan import SEGMENT_SHARES
-from stream_monitor.batches import NUMBER, Batch, Column
+from stream_monitor.counting.batches import NUMBER, Batch, Column
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

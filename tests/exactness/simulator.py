@@ -21,7 +21,7 @@ import msgspec
 from stream_monitor.entries import Entry, pack
 from stream_monitor.interfaces import Catalog
 from stream_monitor.outputs import Output
-from stream_monitor.owners import Fold, Owner, Span
+from stream_monitor.worker.owners import Fold, Owner, Span
 from tests.worker.process import NoCatalog
 from tests.worker.toy import FOLD, block
 

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_monitor import checkpoints
 from stream_monitor.entries import Bundle, Entry, partition_of
 from stream_monitor.entries import Source as Origin
-from stream_monitor.fold import State, step
+from stream_monitor.fold.fold import State, step
 from stream_monitor.interfaces import Catalog
 from stream_monitor.moments import epoch_ms
 from stream_monitor.outputs import Output
-from stream_monitor.owners import Fold
+from stream_monitor.worker import checkpoints
+from stream_monitor.worker.owners import Fold
 from tests.exactness import simulator
 from tests.exactness.simulator import Intent, Partition, Source, Steps, World, WrongError
 from tests.fold.makers import Event, Run, panes

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from stream_monitor.alerts import Transition, decide, message_id, silenced, worst
 from stream_monitor.config import Alerts, MonitorSpec
-from stream_monitor.memories import Silence
+from stream_monitor.fold.alerts import Transition, decide, message_id, silenced, worst
+from stream_monitor.state.memories import Silence
 from tests.fold.makers import MODEL, SECOND, Event, Run, Tap, bodies, seconds, steady
 
 RULES = Alerts(for_=2, resolve_after=3)

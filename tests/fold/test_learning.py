@@ -10,17 +10,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream_monitor import learning
-from stream_monitor.batches import Records
 from stream_monitor.config import Config, Fields, Model, MonitorSpec, WindowSpec
 from stream_monitor.config import Reference as Wanted
-from stream_monitor.config_plain import plain_config
+from stream_monitor.config.plain import plain_config
+from stream_monitor.counting.batches import Records
+from stream_monitor.counting.panes import count_block
+from stream_monitor.counting.plans import event_plan
 from stream_monitor.entries import Command
-from stream_monitor.fold import State
+from stream_monitor.fold.fold import State
 from stream_monitor.formats import decode
-from stream_monitor.panes import count_block
-from stream_monitor.plans import event_plan
-from stream_monitor.references import pack_reference, unpack_reference
+from stream_monitor.judging import learning
+from stream_monitor.judging.references import pack_reference, unpack_reference
 from tests.fold.makers import LAYOUT, SECOND, Event, MemoryCatalog, Run, Tap, bodies, spans, steady
 from tests.fold.test_verdicts import reference, traffic
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from stream_monitor.config import Config, Model
-from stream_monitor.config_plain import plain_config
+from stream_monitor.config.plain import plain_config
 from stream_monitor.entries import Command
-from stream_monitor.states import State
+from stream_monitor.state.states import State
 from tests.fold.makers import LAYOUT, MODEL, SECOND, TIME, Event, Run, Tap, bodies, spans
 
 N = replace(MODEL, topic=("n",))

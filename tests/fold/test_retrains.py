@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stream_monitor.config import LabelFields, Labels, MonitorSpec, Retrain
-from stream_monitor.retrains import Cause, Situation, decide
+from stream_monitor.fold.retrains import Cause, Situation, decide
 from tests.fold.makers import SECOND, Event, Run, Tap, bodies, seconds, steady
 
 ALERT = {"id": "a1", "group": "drift", "reason": "psi 0.4", "segment": "all", "worst": [], "verdicts": []}

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from stream_monitor.config import Budget, MonitorSpec, WindowSpec
-from stream_monitor.references import Reference
-from stream_monitor.states import State
+from stream_monitor.judging.references import Reference
+from stream_monitor.state.states import State
 from tests.fold.makers import LAYOUT, MODEL, SECOND, TIME, Event, Run, Tap, bodies, counts, steady
 
 SPEC = MonitorSpec(metric="scan")

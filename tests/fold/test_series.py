@@ -10,7 +10,7 @@ import pytest
 
 from detectors import DETECTORS
 from stream_monitor.config import Budget, MonitorSpec, WindowSpec
-from stream_monitor.references import Reference
+from stream_monitor.judging.references import Reference
 from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies, counts, seconds, steady
 
 LEARNT = [name for name, kind in DETECTORS.items() if hasattr(kind, "calibrated")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_monitor.config import MonitorSpec, Retrain, WindowSpec
 from stream_monitor.entries import Bundle, Command, Entry
-from stream_monitor.fold import State, step
+from stream_monitor.fold.fold import State, step
 from stream_monitor.outputs import Output
 from tests.fold.makers import MODEL, SECOND, Event, Run, Tap, bodies, seconds, steady
 

@@ -11,9 +11,9 @@ import pytest
 from detectors import METRICS, PageHinkley
 from detectors.counts import columns
 from stream_monitor.config import Alerts, MonitorSpec, WindowSpec
-from stream_monitor.judges import cut_by_rows, cut_by_time
-from stream_monitor.monitors import monitors_of
-from stream_monitor.references import Reference, unpack_reference
+from stream_monitor.config.monitors import monitors_of
+from stream_monitor.judging.judges import cut_by_rows, cut_by_time
+from stream_monitor.judging.references import Reference, unpack_reference
 from tests.fold.makers import LAYOUT, MODEL, SECOND, Event, Run, Tap, bodies, counts, seconds, steady
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from detectors.counts import columns, merge
 from detectors.layouts import Layout, NumericLayout
 from stream_monitor.config import LabelFields, Labels, WindowSpec
-from stream_monitor.memories import Pane
-from stream_monitor.windows import QUIET, Sums, first_start, starts_of
+from stream_monitor.state.memories import Pane
+from stream_monitor.state.windows import QUIET, Sums, first_start, starts_of
 from tests.fold.makers import LAYOUT, MODEL, SECOND, TIME, Event, Run, Tap, bodies, counts, seconds, spans, steady
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
 from stream_monitor.config import Config, Fields, Kafka, LabelFields, Labels, Model
-from stream_monitor.plans import Plan, event_plan
+from stream_monitor.counting.plans import Plan, event_plan
 from tests.fuzz.plain import NOW
 
 _NUMERIC: Final = NumericLayout(edges=(0.0, 1.0))

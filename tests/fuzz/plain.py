@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, Column, DeadLetter, Records
-from stream_monitor.fields import assemble
+from stream_monitor.counting.batches import Batch, Column, DeadLetter, Records
+from stream_monitor.counting.fields import assemble
+from stream_monitor.counting.plans import Plan
 from stream_monitor.formats import decode
 from stream_monitor.formats import json as json_format
 from stream_monitor.formats.rows import DictRows
-from stream_monitor.plans import Plan
 
 NOW = 1_700_000_000_000
 

@@ -37,7 +37,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.kafka.node import Node
-from stream_monitor.acls import Acl
+from stream_monitor.shell.acls import Acl
 
 PROPERTIES = """\
 ssl.keystore.type=PEM

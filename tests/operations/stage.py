@@ -13,8 +13,8 @@ from pathlib import Path
 from confluent_kafka.admin import NewTopic
 
 from deploy.kafka.node import free_port
-from stream_monitor.acls import acls
-from stream_monitor.config_files import read_config
+from stream_monitor.config.files import read_config
+from stream_monitor.shell.acls import acls
 from tests.operations.secured import Secured
 from tests.shell.fraud import FRAUD, KEY, publish, write_normal
 

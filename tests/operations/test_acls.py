@@ -14,9 +14,9 @@ from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_catalog import KafkaCatalog
 from connectors.kafka_clients import Connection
 from connectors.kafka_topics import Topics, TopicSpec, service_topics
-from stream_monitor.acls import ROLES, acls, commands, markdown
 from stream_monitor.config import Config, Kafka, LabelFields, Labels, Model
 from stream_monitor.errors import StateError
+from stream_monitor.shell.acls import ROLES, acls, commands, markdown
 from tests.operations.secured import Secured
 from tests.operations.stage import Stage, command
 from tests.servers import answers, wait_until

@@ -15,8 +15,8 @@ import pytest
 from confluent_kafka import KafkaException
 
 from connectors.kafka_clients import Connection
-from stream_monitor.agents import settings
 from stream_monitor.config import Config, Kafka
+from stream_monitor.worker.agents import settings
 from tests.operations.secured import Secured
 from tests.servers import wait_until
 from tests.tap.process import OPTIONS

@@ -21,10 +21,10 @@ from detectors.learning import TAIL
 from stream_monitor.config import Config, Fields, Model, Reference
 from stream_monitor.entries import Command
 from stream_monitor.errors import ConfigError
-from stream_monitor.layout_tools import document, from_document, from_file, from_messages, table
+from stream_monitor.judging.references import pack_reference
 from stream_monitor.publications import Publications, layout_messages
-from stream_monitor.references import pack_reference
-from stream_monitor.starts import make_known
+from stream_monitor.shell.starts import make_known
+from stream_monitor.tap.layout_tools import document, from_document, from_file, from_messages, table
 from tests.exactness.service import create_topics
 from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies
 from tests.fold.test_verdicts import reference

@@ -16,16 +16,19 @@ import msgspec
 import pytest
 
 from detectors.layouts import Layout
-from stream_monitor import checkpoints, config_plain, entries, intents, references
+from stream_monitor import entries, intents
 from stream_monitor.config import Config
-from stream_monitor.config_plain import config_from_plain, plain_config
+from stream_monitor.config import plain as config_plain
+from stream_monitor.config.plain import config_from_plain, plain_config
 from stream_monitor.entries import Bundle, Command, pack, unpack
 from stream_monitor.errors import Newer, Older
-from stream_monitor.fold import State, step
+from stream_monitor.fold.fold import State, step
 from stream_monitor.intents import Intent, from_metadata, to_metadata
-from stream_monitor.owners import Fold, Owner, Span
+from stream_monitor.judging import references
+from stream_monitor.judging.references import pack_reference, unpack_reference
 from stream_monitor.publications import Publications, layout_messages
-from stream_monitor.references import pack_reference, unpack_reference
+from stream_monitor.worker import checkpoints
+from stream_monitor.worker.owners import Fold, Owner, Span
 from tests.fold.makers import LAYOUT, MODEL, SECOND, TIME, Event, Run, Tap, spans
 from tests.fold.test_verdicts import reference
 

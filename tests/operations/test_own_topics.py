@@ -17,7 +17,7 @@ from deploy.kafka.node import Node
 from stream_monitor.app import Wires
 from stream_monitor.config import Config, Kafka, Model
 from stream_monitor.errors import ConfigError, StateError
-from stream_monitor.services import Process
+from stream_monitor.shell.services import Process
 from tests.servers import wait_until
 
 README = Path(__file__).parents[2] / "README.md"

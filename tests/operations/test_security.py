@@ -13,10 +13,10 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from connectors.kafka_clients import Connection
 from connectors.kafka_samples import topics
-from stream_monitor.agents import credentials
+from stream_monitor.access.security import Oidc, findings, missing, ssl_context
+from stream_monitor.access.tokens import TokenError, Tokens
 from stream_monitor.errors import Refused, StateError
-from stream_monitor.security import Oidc, findings, missing, ssl_context
-from stream_monitor.tokens import TokenError, Tokens
+from stream_monitor.worker.agents import credentials
 from tests.operations.secured import KEY_PASSWORD, Secured, TokenIssuer, password
 from tests.operations.stage import Stage, command
 

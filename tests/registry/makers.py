@@ -11,11 +11,11 @@ import fastavro
 import numpy as np
 
 from connectors.memory_schemas import MemorySchemas
-from stream_monitor.batches import NUMBER, Column, Records
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, SchemaRegistry
 from stream_monitor.config import Kafka as KafkaConfig
+from stream_monitor.counting.batches import NUMBER, Column, Records
+from stream_monitor.counting.plans import LabelPlan, Plan, event_plan, label_plan
 from stream_monitor.interfaces import Schema, Schemas
-from stream_monitor.plans import LabelPlan, Plan, event_plan, label_plan
 
 NOW = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 REGISTRY = KafkaConfig(schema_registry=SchemaRegistry(url="http://registry:8081"))

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.memory_schemas import MemorySchemas
-from stream_monitor.batches import MISSING, NESTED
 from stream_monitor.config import Fields
+from stream_monitor.counting.batches import MISSING, NESTED
 from stream_monitor.errors import StateError, Unreachable
 from stream_monitor.formats import decode, decode_labels
 from stream_monitor.formats.avro import compile_schema

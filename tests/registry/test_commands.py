@@ -21,9 +21,9 @@ from connectors.memory_schemas import MemorySchemas
 from deploy.kafka.node import Node, free_port
 from deploy.kafka.registry import Registry as Server
 from stream_monitor.__main__ import main
-from stream_monitor.config_files import read_config
+from stream_monitor.config.files import read_config
 from stream_monitor.errors import ConfigError, Unreachable
-from stream_monitor.init import Registry, Sample, look, render
+from stream_monitor.shell.init import Registry, Sample, look, render
 from tests.registry.makers import avro, avro_schema, record
 
 _NUMBERS = itertools.count()

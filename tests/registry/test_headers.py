@@ -17,8 +17,8 @@ from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from connectors.schema_registry import RegistrySchemas
-from stream_monitor.batches import Headers
 from stream_monitor.config import Fields
+from stream_monitor.counting.batches import Headers
 from stream_monitor.formats import FORMATS, decode, decode_labels
 from stream_monitor.formats.framing import HEADER, number_of
 from tests.registry.makers import NOW, labels_plan, plan, record, records, shown

@@ -27,10 +27,10 @@ from connectors.schema_registry import RegistrySchemas
 from deploy.kafka.node import Node
 from deploy.kafka.registry import Registry
 from stream_monitor.config import Config, Fields, Model
-from stream_monitor.counting import BlockCounting
 from stream_monitor.entries import unpack_counts
 from stream_monitor.publications import Publications
-from stream_monitor.tap import Limits, Rules, Tap
+from stream_monitor.tap.counting import BlockCounting
+from stream_monitor.tap.tap import Limits, Rules, Tap
 from tests.registry.makers import frame, record
 from tests.servers import wait_until
 from tests.tap.process import OPTIONS

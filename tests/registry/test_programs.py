@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from connectors.memory_schemas import MemorySchemas
 from detectors.layouts import Layout
-from stream_monitor.batches import Batch, DeadLetter, Records
 from stream_monitor.config import Config
+from stream_monitor.counting.batches import Batch, DeadLetter, Records
+from stream_monitor.counting.plans import Plan, event_plan
 from stream_monitor.formats import avro as avro_format
 from stream_monitor.formats import protobuf as protobuf_format
 from stream_monitor.formats.framing import plainly, readers_of
 from stream_monitor.formats.machine import COMPILED
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.interfaces import Schema
-from stream_monitor.plans import Plan, event_plan
 from tests.fuzz.events import CASES
 from tests.fuzz.plain import NOW, differences
 from tests.registry.makers import REGISTRY, avro_schema, frame, record, records

@@ -10,8 +10,8 @@ import pytest
 from google.protobuf.message_factory import GetMessageClass
 
 from connectors.memory_schemas import MemorySchemas
-from stream_monitor.batches import MISSING, NESTED
 from stream_monitor.config import Fields
+from stream_monitor.counting.batches import MISSING, NESTED
 from stream_monitor.errors import InvalidRecord, Unreachable
 from stream_monitor.formats import decode, decode_labels
 from stream_monitor.formats.protobuf import compile_schema

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from detectors.base import Metric
 from stream_monitor.config import Budget, Config, Format, LabelFields, Target
-from stream_monitor.config_files import (
+from stream_monitor.config.files import (
     ConfigFile,
     Known,
     check_role,

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_monitor.config import Config, LabelFields, Model
-from stream_monitor.config_files import Known, read_config
-from stream_monitor.init import Sample, Seen, look, render
+from stream_monitor.config.files import Known, read_config
+from stream_monitor.shell.init import Sample, Seen, look, render
 from tests.counting.writers import WRITERS
 
 KNOWN = Known(formats=dict.fromkeys(("json", "msgpack", "arrow", "csv", "auto"), ()))

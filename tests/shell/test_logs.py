@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from stream_monitor import logs
+from stream_monitor.shell import logs
 
 
 @pytest.mark.parametrize("format", ["text", "json"])

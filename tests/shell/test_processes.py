@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from stream_monitor import processes
 from stream_monitor.errors import StateError
-from stream_monitor.processes import every, in_thread, run_parts
+from stream_monitor.shell import processes
+from stream_monitor.shell.processes import every, in_thread, run_parts
 
 
 async def patient(stop: asyncio.Event) -> None:
@@ -96,7 +96,7 @@ def test_what_is_done_again_and_again_survives_failures() -> None:
 
 PROGRAM = """
 import asyncio, sys, time
-from stream_monitor import processes
+from stream_monitor.shell import processes
 
 async def start(stop):
     stop.begun = {begun}

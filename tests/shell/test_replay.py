@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stream_monitor import app, logs
+from stream_monitor import app
 from stream_monitor.__main__ import main
 from stream_monitor.errors import ConfigError
+from stream_monitor.shell import logs
 
 START = 1_760_000_040  # a multiple of 60
 COUNTRIES = ("de", "fr")

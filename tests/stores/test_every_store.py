@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from connectors.memory import MemoryLabelStore, MemoryOutbox, MemoryStatusStore
 from connectors.redis import RedisLabelStore, RedisOutbox, RedisStatusStore
 from deploy.kafka.node import free_port
-from stream_monitor.documents import position
 from stream_monitor.interfaces import Document, Joined, Label, LabelAnswer, LabelStore, Notice, Prediction, StatusStore
+from stream_monitor.status.documents import position
 
 LIMITS = {"window": 5}
 _prefixes = (f"test{n}." for n in itertools.count())

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.counts import Counts
-from stream_monitor.blocks import Counted, is_idle
 from stream_monitor.brokers import Message, Partition
 from stream_monitor.entries import PaneRecord, pack_counts
 from stream_monitor.intents import Intent
+from stream_monitor.tap.blocks import Counted, is_idle
 
 PANE_MS = 1_000
 IDLE_AFTER_MS = 4_000

@@ -32,17 +32,17 @@ from detectors.layouts import (
     NumericLayout,
 )
 from detectors.log_buckets import log_quantile
-from stream_monitor.arrivals import arrivals_of
-from stream_monitor.blocks import Counted
 from stream_monitor.config import Config, FeatureFields, Features, Fields, Model, MonitorSpec, Time
-from stream_monitor.config_plain import config_id
-from stream_monitor.counting import _records
+from stream_monitor.config.monitors import counted_for
+from stream_monitor.config.plain import config_id
+from stream_monitor.counting.arrivals import arrivals_of
+from stream_monitor.counting.plans import event_plan
 from stream_monitor.entries import unpack_counts
 from stream_monitor.formats import decode
-from stream_monitor.monitors import counted_for
-from stream_monitor.plans import event_plan
 from stream_monitor.publications import Publications
 from stream_monitor.runs import Runs
+from stream_monitor.tap.blocks import Counted
+from stream_monitor.tap.counting import _records
 from tests.tap.test_counting import NOW, counting, intent
 from tests.tap.twin import Record
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.counts import Counts, merge
-from stream_monitor.bundles import bundles
 from stream_monitor.entries import Bundle, PaneRecord, pack, pack_counts, partition_of, unpack_counts
+from stream_monitor.tap.bundles import bundles
 from tests.tap.test_intents import INTENT
 
 SOURCE = INTENT.source("t", 2)

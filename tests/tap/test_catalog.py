@@ -19,7 +19,7 @@ from connectors.kafka_topics import Topics, service_topics
 from deploy.kafka.node import Node
 from detectors.layouts import Layout, NumericLayout
 from stream_monitor.config import Config, Kafka
-from stream_monitor.config_plain import config_id
+from stream_monitor.config.plain import config_id
 from stream_monitor.entries import Command, partition_of, unpack
 from stream_monitor.errors import Unreachable
 from stream_monitor.publications import Publications, blob_messages, config_blob, config_of, layout_messages

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from connectors.memory import MemoryLabelStore
-from stream_monitor.blocks import Counted
 from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config import Config, Fields, Model, Time
-from stream_monitor.counting import BlockCounting
 from stream_monitor.intents import FIRST_BLOCK, Intent
+from stream_monitor.tap.blocks import Counted
+from stream_monitor.tap.counting import BlockCounting
 from tests.tap.twin import Record
 
 SECOND, HOUR = 1_000, 3_600_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from stream_monitor.blocks import Assigned, Terms, is_idle
 from stream_monitor.errors import StateError
 from stream_monitor.intents import (
     BEYOND_END,
@@ -21,6 +20,7 @@ from stream_monitor.intents import (
     take_up,
     to_metadata,
 )
+from stream_monitor.tap.blocks import Assigned, Terms, is_idle
 
 NOW = 1_700_000_000_000
 INTENT = Intent(

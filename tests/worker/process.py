@@ -16,11 +16,11 @@ from connectors.kafka_clients import Connection
 from connectors.kafka_topics import Topics
 from connectors.memory import MemoryStatusStore
 from detectors.layouts import Layout
-from stream_monitor import logs
-from stream_monitor.agents import FaustWorker
-from stream_monitor.buses import Describe, Pace, TopicInfo
 from stream_monitor.config import Config, Kafka
 from stream_monitor.errors import StateError
+from stream_monitor.shell import logs
+from stream_monitor.worker.agents import FaustWorker
+from stream_monitor.worker.buses import Describe, Pace, TopicInfo
 from tests.worker.toy import FOLD, ToyState
 
 

@@ -7,9 +7,9 @@ import os
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from stream_monitor import checkpoints
-from stream_monitor.checkpoints import Chain, by_partition, found, heads, join, pieces
-from stream_monitor.owners import Owner, Span
+from stream_monitor.worker import checkpoints
+from stream_monitor.worker.checkpoints import Chain, by_partition, found, heads, join, pieces
+from stream_monitor.worker.owners import Owner, Span
 from tests.worker.process import NoCatalog
 from tests.worker.toy import FOLD, ToyState, entry
 

@@ -24,8 +24,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.threads import WorkerThread
 
-from stream_monitor.agents import FaustBus, credentials, settings
-from stream_monitor.buses import Outgoing, checkpoints_topic
+from stream_monitor.worker.agents import FaustBus, credentials, settings
+from stream_monitor.worker.buses import Outgoing, checkpoints_topic
 from tests.worker.process import config
 
 

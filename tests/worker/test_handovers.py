@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from stream_monitor import handovers
-from stream_monitor.buses import Arrival
-from stream_monitor.handovers import Handover
 from stream_monitor.messages import message
 from stream_monitor.outputs import Output
+from stream_monitor.worker import handovers
+from stream_monitor.worker.buses import Arrival
+from stream_monitor.worker.handovers import Handover
 
 
 class Valve:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from stream_monitor import supervision
-from stream_monitor.buses import Pace, TopicInfo
 from stream_monitor.errors import StateError
-from stream_monitor.owners import Span
-from stream_monitor.supervision import Supervision
-from stream_monitor.workers import Worker
+from stream_monitor.worker import supervision
+from stream_monitor.worker.buses import Pace, TopicInfo
+from stream_monitor.worker.owners import Span
+from stream_monitor.worker.supervision import Supervision
+from stream_monitor.worker.workers import Worker
 from tests.worker.test_workers import Bus, _arrivals, _worker
 from tests.worker.toy import ToyState
 

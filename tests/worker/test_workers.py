@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from connectors.memory import MemoryStatusStore
-from stream_monitor import workers
-from stream_monitor.buses import Arrival, Outgoing, Pace
 from stream_monitor.entries import pack
 from stream_monitor.errors import Unreachable
 from stream_monitor.interfaces import Document
-from stream_monitor.owners import Span
-from stream_monitor.workers import Worker
+from stream_monitor.worker import workers
+from stream_monitor.worker.buses import Arrival, Outgoing, Pace
+from stream_monitor.worker.owners import Span
+from stream_monitor.worker.workers import Worker
 from tests.worker.process import NoCatalog
 from tests.worker.toy import FOLD, ToyState, entry, totals
 

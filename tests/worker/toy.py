@@ -14,7 +14,7 @@ import msgspec
 from stream_monitor.entries import Command, Entry
 from stream_monitor.interfaces import Catalog
 from stream_monitor.outputs import Output
-from stream_monitor.owners import Fold
+from stream_monitor.worker.owners import Fold
 
 
 class Head(msgspec.Struct):

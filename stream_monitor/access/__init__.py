@@ -1,0 +1,1 @@
+"""Who may come in: API keys, and the credentials with which Kafka lets the service in."""

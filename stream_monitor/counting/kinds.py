@@ -1,0 +1,70 @@
+"""Kinds of columns, and the ordinary columns that are derived from those that no bin can hold.
+
+    numeric      itself                     categorical  itself
+    boolean      itself, as `false` or `true`
+    text         itself, as its length in characters; NAME.tokens, between white space; NAME.script, the one that most
+                 of its letters are of
+    timestamp    NAME.age, seconds before the event's time; NAME.hour_of_week, 0 to 167 from Monday 00:00 in UTC
+    embedding    NAME.length; NAME.norm; NAME.p0 to NAME.p15, projections on directions that depend on the length alone
+    list         NAME.length
+
+Derived columns stand in layouts, windows and monitors like all others; derivations.py makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal
+
+from stream_monitor.config import Kind
+
+if TYPE_CHECKING:  # else the kernels are imported with it, which takes a second
+    from stream_monitor.counting.batches import Mode
+
+CountedAs = Literal["numeric", "categorical", "text", "boolean"]
+
+PROJECTIONS: Final = 16
+
+MODES: Final[Mapping[str, Mode]] = {  # of the columns that are counted themselves; raw: nobody has said what it is
+    "raw": "raw",
+    "numeric": "numeric",
+    "categorical": "categorical",
+    "boolean": "categorical",
+    "text": "text",
+}
+DERIVED: Final[Mapping[str, Mapping[str, CountedAs]]] = {
+    "text": {"tokens": "numeric", "script": "categorical"},
+    "timestamp": {"age": "numeric", "hour_of_week": "numeric"},
+    "embedding": {"length": "numeric", "norm": "numeric", **{f"p{k}": "numeric" for k in range(PROJECTIONS)}},
+    "list": {"length": "numeric"},
+}
+
+
+def derived_from(columns: Mapping[str, Kind]) -> dict[str, str]:
+    """Derived columns -> what they are derived from.
+
+    >>> derived_from({"at": "timestamp", "amount": "numeric"})
+    {'at.age': 'at', 'at.hour_of_week': 'at'}
+    """
+    return {f"{name}.{suffix}": name for name, kind in columns.items() for suffix in DERIVED.get(kind, ())}
+
+
+def needs_time(name: str, columns: Mapping[str, Kind]) -> bool:
+    """Whether a column says nothing where events have no time, as in a reference without one.
+
+    >>> needs_time("at.age", {"at": "timestamp"}), needs_time("at.hour_of_week", {"at": "timestamp"})
+    (True, False)
+    """
+    return name.endswith(".age") and columns.get(name.removesuffix(".age")) == "timestamp"
+
+
+def counted_as(columns: Mapping[str, Kind]) -> dict[str, CountedAs]:
+    """How each column that is counted is learnt.
+
+    >>> counted_as({"at": "timestamp", "ok": "boolean"})
+    {'ok': 'boolean', 'at.age': 'numeric', 'at.hour_of_week': 'numeric'}
+    """
+    found: dict[str, CountedAs] = {name: kind for name, kind in columns.items() if kind in MODES}  # type: ignore[misc]
+    for name, kind in columns.items():
+        found |= {f"{name}.{suffix}": of for suffix, of in DERIVED.get(kind, {}).items()}
+    return found

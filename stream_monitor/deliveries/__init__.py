@@ -1,0 +1,1 @@
+"""Stage three: alerts and retrain requests on their way out."""

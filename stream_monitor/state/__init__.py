@@ -1,0 +1,1 @@
+"""What the fold remembers, and what of it a window is."""

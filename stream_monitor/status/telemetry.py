@@ -1,0 +1,340 @@
+"""Prometheus metrics: what this process measures itself, and what the documents of the store say of the whole service.
+
+Model state is collected anew at each scrape, so that series vanish with their model; their number is capped, and what
+went over the cap is counted in `stream_monitor_dropped_series`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from typing import Any, Final
+
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from stream_monitor.status.statuses import Snapshot, added, assigned, deliveries, greatest, newest
+
+MOST_SERIES: Final = 5_000
+PREFIX: Final = "stream_monitor_"
+DELAY_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)  # seconds
+HISTOGRAMS: Final = {
+    "window_close_delay_seconds": "From the end of a window to its closing.",
+    "event_to_verdict_seconds": "From the beginning of the block that closed a window to its verdicts.",
+}
+DELIVERIES: Final = "Attempts to deliver alerts and retrain requests."
+
+Families = Callable[[], Iterable[Metric]]
+Ready = Callable[[], str]  # why the process cannot do its work, "" if it can
+
+
+class Telemetry:
+    """What one process measures itself. Any thread may call it.
+
+    >>> telemetry = Telemetry()
+    >>> telemetry.delivered("slack", "delivered")
+    >>> telemetry.window_closed("fraud", 0.2)
+    >>> telemetry.snapshot()["deliveries"]
+    {'slack': {'delivered': 1}}
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._histograms = {
+            name: Histogram(PREFIX + name, text, buckets=DELAY_BUCKETS, registry=self.registry)
+            for name, text in HISTOGRAMS.items()
+        }
+        self._deliveries = Counter(f"{PREFIX}deliveries", DELIVERIES, ["sink", "outcome"], registry=self.registry)
+
+    def window_closed(self, model: str, delay_seconds: float) -> None:
+        """A window was closed so long after its end."""
+        self._histograms["window_close_delay_seconds"].observe(max(0.0, delay_seconds))
+
+    def verdict_given(self, model: str, delay_seconds: float) -> None:
+        """A verdict was given so long after the block that caused it was begun."""
+        self._histograms["event_to_verdict_seconds"].observe(max(0.0, delay_seconds))
+
+    def delivered(self, sink: str, outcome: str) -> None:
+        """A sink or trigger was tried with this outcome."""
+        self._deliveries.labels(sink, outcome).inc()
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it as plain data, for the process's heartbeat. Bucket counts are cumulative."""
+        histograms: dict[str, Any] = {}
+        for name, histogram in self._histograms.items():
+            buckets, total = {}, 0.0
+            for sample in next(iter(histogram.collect())).samples:
+                if sample.name.endswith("_bucket"):
+                    buckets[sample.labels["le"]] = int(sample.value)
+                elif sample.name.endswith("_sum"):
+                    total = sample.value
+            histograms[name] = {"buckets": buckets, "sum": total}
+        outcomes: dict[str, dict[str, int]] = {}
+        for sample in next(iter(self._deliveries.collect())).samples:
+            if sample.name.endswith("_total"):
+                outcomes.setdefault(sample.labels["sink"], {})[sample.labels["outcome"]] = int(sample.value)
+        return {"histograms": histograms, "deliveries": outcomes}
+
+
+class Ledger:
+    """Telemetry of all processes that were ever heard of, so that a total does not fall when one of them ends."""
+
+    def __init__(self, most: int = 1_000) -> None:
+        self._most = most
+        self._last: dict[str, Mapping[str, Any]] = {}  # process and its start -> its last heartbeat; oldest first
+
+    def note(self, processes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Take in these heartbeats; the last one of every process known."""
+        for body in processes:
+            key = f"{body.get('id')} {body.get('started_at')}"
+            self._last.pop(key, None)
+            self._last[key] = body
+        while len(self._last) > self._most:
+            del self._last[next(iter(self._last))]
+        return list(self._last.values())
+
+
+def service_families(snapshot: Snapshot, workers: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    """The whole service, from its documents; `workers` are the heartbeats whose telemetry counts (Ledger.note)."""
+    counters = snapshot.counters
+    yield from _tallies(counters)
+    yield _counter(
+        "deliveries",
+        DELIVERIES,
+        ["sink", "outcome"],
+        {(s, o): n for s, of in deliveries(workers).items() for o, n in of.items()},
+    )
+    yield from _partitions(snapshot)
+    for name, text in HISTOGRAMS.items():
+        yield _histogram(name, text, workers)
+    firing = {(m, g): n for m, groups in greatest(counters, "alerts_firing").items() for g, n in groups.items()}
+    yield _gauge("alerts_firing", "Alerts that fire.", ["model", "group"], firing)
+    levels = {tuple(row[:4]): row[4] for body in counters for row in body.get("levels") or ()}
+    yield _gauge("level", "0 ok, 1 warning, 2 drift, -1 unknown.", ["model", "version", "segment", "group"], levels)
+    values = {tuple(row[:5]): row[5] for body in counters for row in body.get("metrics") or () if row[5] is not None}
+    yield _gauge(
+        "metric_value",
+        "Value of a metric in the last window.",
+        ["model", "version", "segment", "metric", "column"],
+        values,
+    )
+
+
+def tap_families(status: Mapping[str, Any], now_ms: int) -> Iterator[Metric]:
+    """What one tap counted since it started (Tap.status)."""
+    events = {m: {"": n} for m, n in (status.get("events") or {}).items()}
+    yield from _tallies([{**status, "events": events}], ["events", "dead_letters", "late_events"])
+    yield from _partitions(Snapshot(now_ms=now_ms, taps=[status]))
+
+
+def worker_families(counters: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    """What one worker's partitions count: their counters documents."""
+    yield from _tallies(counters, ["events", "duplicate_blocks", "overlap_blocks", "retrain_requests"])
+
+
+def _tallies(counters: Sequence[Mapping[str, Any]], only: Sequence[str] = ()) -> Iterator[Metric]:
+    def pairs(name: str) -> dict[tuple[str, ...], float]:
+        return {(a, b): n for a, of in greatest(counters, name).items() for b, n in of.items()}
+
+    def singles(name: str) -> dict[tuple[str, ...], float]:
+        return {(a,): n for a, n in greatest(counters, name).items()}
+
+    rows: list[tuple[str, str, list[str], dict[tuple[str, ...], float]]] = [
+        ("events", "Events counted in windows.", ["model", "version"], pairs("events")),
+        ("dead_letters", "Events that could not be read.", ["topic", "reason"], pairs("dead_letters")),
+        ("late_events", "Events that came too late for their window.", ["model"], singles("late")),
+        (
+            "late_after_idle_events",
+            "Events whose window had closed while their partition was idle.",
+            ["model"],
+            singles("late_after_idle"),
+        ),
+        ("duplicate_blocks", "Blocks that came again and were dropped.", [], {(): added(counters, "duplicate_blocks")}),
+        (
+            "overlap_blocks",
+            "Blocks that contradicted what was applied: must stay 0.",
+            [],
+            {(): added(counters, "overlap_blocks")},
+        ),
+        (
+            "dropped_panes",
+            "Panes of models that no configuration names.",
+            [],
+            {(): added(counters, "dropped_panes")},
+        ),
+        ("offset_gaps", "Offsets without a record.", ["topic", "partition"], pairs("offset_gaps")),
+        ("stream_events", "Labels and features by what became of them.", ["model", "what"], pairs("told")),
+        ("retrain_requests", "Retrain requests.", ["model"], singles("retrain_requests")),
+    ]
+    for name, text, labels, values in rows:
+        if not only or name in only:
+            yield _counter(name, text, labels, values)
+
+
+def _partitions(snapshot: Snapshot) -> Iterator[Metric]:
+    held = assigned(snapshot.taps)
+    places = {(p["topic"], str(p["partition"])): p for p in held}
+    labels = ["topic", "partition"]
+    yield _gauge(
+        "consumer_lag_events",
+        "Events behind the end of the source partition.",
+        labels,
+        {place: p.get("lag") or 0 for place, p in places.items()},
+    )
+    marks = {
+        (topic, partition): ms
+        for topic, of in greatest(snapshot.counters, "watermarks").items()
+        for partition, ms in of.items()
+    }
+    for place, p in places.items():
+        if p.get("watermark_ms") is not None:
+            marks[place] = max(p["watermark_ms"], marks.get(place, p["watermark_ms"]))
+    silent = newest(snapshot.counters, "silence")
+    yield _gauge(
+        "silence_seconds",
+        "Since the last record of the source partition.",
+        labels,
+        {(topic, partition): seconds for topic, of in silent.items() for partition, seconds in of.items()},
+    )
+    yield _gauge(
+        "watermark_delay_seconds",
+        "How far the watermark of the source partition is behind the clock.",
+        labels,
+        {place: (snapshot.now_ms - ms) / 1000 for place, ms in marks.items()},
+    )
+
+
+def _counter(name: str, text: str, labels: Sequence[str], values: Mapping[Any, float]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, text, labels=labels)
+    for key in sorted(values):
+        family.add_metric(key, values[key])
+    return family
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], values: Mapping[Any, float]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
+    for key in sorted(values):
+        family.add_metric(key, values[key])
+    return family
+
+
+def _histogram(name: str, text: str, processes: Iterable[Mapping[str, Any]]) -> Metric:
+    buckets = {str(b): 0 for b in (*DELAY_BUCKETS, "+Inf")}
+    total = 0.0
+    for body in processes:
+        measured = (body.get("telemetry") or {}).get("histograms", {}).get(name)
+        if measured:
+            for bound, n in measured["buckets"].items():
+                buckets[bound] = buckets.get(bound, 0) + n
+            total += measured["sum"]
+    family = HistogramMetricFamily(PREFIX + name, text)
+    family.add_metric([], sorted(buckets.items(), key=lambda b: float(b[0])), total)
+    return family
+
+
+class _Collected(Collector):
+    """Families made beforehand, up to MOST_SERIES samples, and how many were left out."""
+
+    def __init__(self, families: Iterable[Metric], most: int) -> None:
+        self._families = families
+        self._most = most
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily(f"{PREFIX}build", "The release that runs.", value={"version": version("stream-monitor")})
+        left, dropped = self._most, 0
+        for family in self._families:
+            if len(family.samples) > left:
+                dropped += len(family.samples) - left
+                family.samples = family.samples[:left]
+            left -= len(family.samples)
+            yield family
+        yield GaugeMetricFamily(f"{PREFIX}dropped_series", "Series left out, over the cap.", value=dropped)
+
+
+def exposition(
+    accept: str, families: Iterable[Metric], own: Telemetry | None = None, most: int = MOST_SERIES
+) -> tuple[bytes, str]:
+    """(body, content type) of an answer to a scrape: Prometheus text or OpenMetrics, as `accept` asks.
+
+    `own`: with this process's own measurements beside the families. The api leaves it out: they come with heartbeats.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(families, most))
+    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        registry.register(collector)
+    if own is not None:
+        registry.register(_Also(own.registry))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+class _Also(Collector):
+    """Another registry's metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        return self._registry.collect()
+
+
+class ProcessServer:
+    """/metrics, /healthz and /readyz of a tap or a worker, in threads of its own. `port` is the one it got."""
+
+    def __init__(self, host: str, port: int, telemetry: Telemetry, families: Families, ready: Ready) -> None:
+        """Listen at once; OSError if that is not possible. Port 0: any free one."""
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 10  # seconds that a slow client may hold a thread
+            server_version = "stream-monitor"
+            sys_version = ""
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    body, content_type = exposition(self.headers.get("Accept", ""), families(), telemetry)
+                    self._answer(200, body, content_type)
+                elif path == "/healthz":
+                    self._answer(200, b'{"status":"ok"}', "application/json")
+                elif path == "/readyz":
+                    reason = ready()
+                    self._answer(503 if reason else 200, _ready_body(reason), "application/json")
+                else:
+                    self._answer(404, b"try /metrics, /healthz or /readyz\n", "text/plain")
+
+            def _answer(self, code: int, body: bytes, content_type: str) -> None:
+                self.send_response(code)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Scrapes are not worth a line each."""
+
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _ready_body(reason: str) -> bytes:
+    return json.dumps({"ready": not reason, "reasons": [reason] if reason else []}).encode()

@@ -1,0 +1,1 @@
+"""Stage one: source topics -> bundles of counts, block by block."""

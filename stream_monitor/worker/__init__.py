@@ -1,0 +1,1 @@
+"""Stage two in a process: Faust, ownership of partitions, checkpoints."""

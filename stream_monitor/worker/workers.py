@@ -1,0 +1,322 @@
+"""A worker: owners of some partitions, and what moves between them, the broker and the status store.
+
+Order, so that nothing is lost and what is repeated is the same: outputs are acknowledged, then the documents stored,
+then a segment written, then its head, then the entries acknowledged, in offset order and without holes. Only once the
+group has confirmed the commit of a full checkpoint are older ones tombstoned.
+
+The broker is behind `Bus` (agents.py has Faust's), and it is not trusted with more than bytes: an owner takes only the
+entry that is due; one that comes again is passed over, and a hole makes it read again from where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, Generic
+
+from stream_monitor.entries import Bundle, Entry
+from stream_monitor.errors import StateError, Unreachable
+from stream_monitor.failpoints import reach
+from stream_monitor.interfaces import Document, StatusStore
+from stream_monitor.messages import document, message
+from stream_monitor.moments import epoch_ms
+from stream_monitor.outputs import Output
+from stream_monitor.worker import checkpoints
+from stream_monitor.worker.buses import Announcing, Arrival, Bus, Outgoing, Pace, Unwatched, Watching
+from stream_monitor.worker.owners import Fold, Owner, S, Span, needs
+
+log = logging.getLogger(__name__)
+
+STORE_SECONDS: Final = 10.0  # how long one write to the store may take
+HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
+HELD_DOCUMENTS: Final = 20_000
+SEEK_SECONDS: Final = 2.0  # between two attempts to read a partition again
+WAIT_SECONDS: Final = 5.0  # for an entry that is in the log, before the partition is read again
+
+
+@dataclass(slots=True, kw_only=True)
+class Hold(Generic[S]):
+    """An owner, the generation that gave us its partition, and the entries folded since the last checkpoint."""
+
+    owner: Owner[S]
+    generation: int
+    end: int  # of the partition's log, as last asked
+    arrivals: deque[Arrival] = field(default_factory=deque)
+    stopped: str = ""
+    checkpointed: float = field(default_factory=time.monotonic)
+    sought: float = 0.0
+    stepped: float = field(default_factory=time.monotonic)
+
+    @property
+    def lag(self) -> int:
+        return max(0, self.end - self.owner.at)
+
+
+class Worker(Generic[S]):
+    """Folds the partitions it is given. `progress` is when (monotonic seconds) something last went forward."""
+
+    def __init__(
+        self,
+        *,
+        fold: Fold[S],
+        catalog: Announcing,
+        store: StatusStore,
+        bus: Bus,
+        checkpoints_topic: str,
+        prefix: str,
+        watching: Watching | None = None,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.holds: dict[int, Hold[S]] = {}
+        self.progress = time.monotonic()
+        self.store_error = ""
+        self.totals = dict.fromkeys(
+            ("entries", "repeated_entries", "outputs", "checkpoints", "checkpoint_bytes", "rebuilds", "unreadable"), 0
+        )
+        self.alarms: deque[str] = deque(maxlen=20)
+        self._fold = fold
+        self._catalog = catalog
+        self._store = store
+        self._bus = bus
+        self._checkpoints = checkpoints_topic
+        self._prefix = prefix
+        self._watching: Watching = watching or Unwatched()
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._documents: dict[tuple[str, str, str], Document] = {}
+        self._busy = asyncio.Lock()
+
+    # -- assignment
+
+    async def assigned(
+        self,
+        generation: int,
+        topic_id: str,
+        partitions: int,
+        messages: Iterable[tuple[bytes, bytes]],
+        spans: Mapping[int, Span],
+    ) -> None:
+        """These partitions are ours now (and no others): derive their states from the checkpoints topic's messages."""
+        await self._until_reached(self._catalog.catch_up)
+        apart = checkpoints.by_partition(messages)
+        holds: dict[int, Hold[S]] = {}
+        for partition, span in sorted(spans.items()):
+            owner = Owner(
+                self._fold,
+                self._catalog,
+                partition=partition,
+                partitions=partitions,
+                topic_id=topic_id,
+                messages=apart.get(partition, {}),
+                span=span,
+                every=self._pace.full_every,
+            )
+            if owner.alarm:
+                self.totals["rebuilds"] += 1
+                self.alarms.append(owner.alarm)
+                log.error("%s", owner.alarm)
+            holds[partition] = Hold(owner=owner, generation=generation, end=span.end)
+            await asyncio.sleep(0)
+        self.holds = holds
+        self.progress = time.monotonic()
+        log.info("generation %d: partitions %s", generation, {p: h.owner.at for p, h in holds.items()})
+
+    # -- entries
+
+    async def take(self, arrivals: Sequence[Arrival]) -> None:
+        """Fold what is due, publish what comes of it, make the checkpoints that are due."""
+        async with self._busy:
+            outputs: list[tuple[Output, Entry | None]] = []
+            for arrival in arrivals:
+                hold = self._hold(arrival)
+                if hold is not None:
+                    outputs += await self._take_one(hold, arrival)
+                    reach("worker.stepped")
+                    await asyncio.sleep(0)  # others live in this event loop too
+            await self._publish(outputs)
+            reach("worker.published")
+            await self._checkpoint_due()
+            while self._overfull():
+                await self._store_documents()
+                if self.store_error:
+                    await asyncio.sleep(1)
+                await self._checkpoint_due()
+
+    def _hold(self, arrival: Arrival) -> Hold[S] | None:
+        """The hold that the arrival is for; None if it came under another generation: whoever has it now folds it."""
+        hold = self.holds.get(arrival.partition)
+        if hold is None or hold.stopped:
+            return None
+        return hold if arrival.generation == hold.generation == self._bus.generation else None
+
+    async def _take_one(self, hold: Hold[S], arrival: Arrival) -> list[tuple[Output, Entry | None]]:
+        owner = hold.owner
+        if arrival.offset > owner.at:
+            await self._seek(hold)
+            return []
+        hold.arrivals.append(replace(arrival, value=None))
+        if arrival.offset < owner.at:
+            self.totals["repeated_entries"] += 1
+            return []
+        entry = owner.read(arrival.value or b"")
+        await self._known(entry)
+        outputs = owner.step(arrival.offset, entry)
+        self.totals["entries"] += 1
+        self.progress = hold.stepped = time.monotonic()
+        if owner.state.stopped:
+            hold.stopped = owner.state.stopped
+            self.alarms.append(f"partition {owner.partition} stopped at {owner.at - 1}: {hold.stopped}")
+            log.critical("%s", self.alarms[-1])
+        return [(output, entry) for output in outputs]
+
+    async def _seek(self, hold: Hold[S]) -> None:
+        if time.monotonic() - hold.sought >= SEEK_SECONDS:
+            hold.sought = time.monotonic()
+            log.warning("partition %d: reading again from %d", hold.owner.partition, hold.owner.at)
+            await self._bus.seek(hold.owner.partition, hold.owner.at)
+
+    async def _known(self, entry: Entry | None) -> None:
+        """Until the catalog knows all that the entry names: it was published before the entry was."""
+        layouts, blobs = needs(entry)
+        end = time.monotonic() + self._pace.stall_seconds
+        while True:
+            missing = [id for id in layouts if not _knows(self._catalog.layout, id)]
+            missing += [id for id in blobs if not _knows(self._catalog.blob, id)]
+            if not missing:
+                return
+            if time.monotonic() > end:
+                raise StateError(f"not in the catalog: {', '.join(missing)}")
+            await self._until_reached(self._catalog.catch_up)
+            await asyncio.sleep(0.05)
+
+    # -- outputs
+
+    async def _publish(self, outputs: Sequence[tuple[Output, Entry | None]]) -> None:
+        outgoing = []
+        for output, _ in outputs:
+            if output.kind in ("layout", "reference"):
+                id = str(output.body[output.kind])
+                await self._until_reached(partial(self._catalog.announce, output.kind, id, output.model))
+            if (m := message(output, self._source)) is not None:
+                outgoing.append(Outgoing(topic=self._prefix + m.topic, key=m.key, value=m.value, headers=m.headers))
+            if (d := document(output)) is not None:
+                kept = self._documents.get((d.kind, d.scope, d.id))
+                if kept is None or kept.revision <= d.revision:
+                    self._documents[d.kind, d.scope, d.id] = d
+        await self._send(outgoing)
+        self.totals["outputs"] += len(outputs)
+        now = self._clock()
+        for output, entry in outputs:
+            if output.kind == "verdict" and isinstance(entry, Bundle):
+                self._watching.verdict_given(output.model, now - entry.at_ms / 1000)
+        await self._store_documents()
+        for output, _ in outputs:
+            if output.kind == "window":
+                self._watching.window_closed(output.model, now - epoch_ms(str(output.body["end"])) / 1000)
+
+    @property
+    def _source(self) -> str:
+        return f"/{self._prefix.rstrip('.') or 'stream-monitor'}"
+
+    async def _send(self, messages: Sequence[Outgoing]) -> None:
+        if messages:  # after a failure all of them again: their ids and bytes are the same
+            await self._until_reached(partial(self._bus.send, messages))
+
+    async def _until_reached(self, call: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await call()
+            except Unreachable as error:
+                log.warning("trying again: %s", error)
+                await asyncio.sleep(1)
+            else:
+                self.progress = time.monotonic()
+                return
+
+    async def _store_documents(self) -> None:
+        if not self._documents:
+            return
+        documents = list(self._documents.values())
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                await self._store.put(documents)
+        except Exception as error:  # of whichever store: the documents wait, detection goes on
+            self.store_error = f"{type(error).__name__}: {error}"
+            log.warning("the status store does not take %d documents: %s", len(documents), self.store_error)
+            return
+        self.store_error = ""
+        self._documents.clear()
+
+    def _overfull(self) -> bool:
+        held = max((len(h.arrivals) for h in self.holds.values()), default=0)
+        return bool(self._documents) and (len(self._documents) > HELD_DOCUMENTS or held > HELD_ENTRIES)
+
+    # -- checkpoints
+
+    async def tick(self) -> None:
+        """Once a second: what is due by time alone."""
+        if self._busy.locked():
+            return
+        async with self._busy:
+            await self._store_documents()
+            await self._checkpoint_due()
+            for hold in self.holds.values():
+                waited = time.monotonic() - max(hold.stepped, hold.sought)
+                if hold.lag and not hold.stopped and self._ours(hold) and waited >= WAIT_SECONDS:
+                    await self._seek(hold)  # as when the group's offset is beyond what the checkpoints hold
+
+    async def finish(self) -> None:
+        """A last checkpoint of everything, so that the next owner need not fold it again."""
+        async with self._busy:
+            await self._store_documents()
+            for hold in list(self.holds.values()):
+                if hold.arrivals and not hold.stopped and not self._documents:
+                    await self._checkpoint(hold)
+
+    async def _checkpoint_due(self) -> None:
+        if self._documents:
+            return  # they are outputs too: an acknowledged entry must not take them along
+        for hold in list(self.holds.values()):
+            late = time.monotonic() - hold.checkpointed >= self._pace.checkpoint_seconds
+            if hold.arrivals and not hold.stopped and (late or len(hold.arrivals) >= self._pace.checkpoint_entries):
+                await self._checkpoint(hold)
+
+    async def _checkpoint(self, hold: Hold[S]) -> None:
+        owner = hold.owner
+        if not self._ours(hold):
+            return
+        checkpoint = await asyncio.to_thread(owner.checkpoint)
+        where = {"topic": self._checkpoints, "partition": owner.partition}
+        await self._send([Outgoing(key=k, value=v, **where) for k, v in checkpoint.segment])  # type: ignore[arg-type]
+        reach("worker.segment")
+        await self._send([Outgoing(key=checkpoint.head[0], value=checkpoint.head[1], **where)])  # type: ignore[arg-type]
+        reach("worker.head")
+        owner.written(checkpoint)
+        self.totals["checkpoints"] += 1
+        self.totals["checkpoint_bytes"] += checkpoint.size_bytes
+        hold.checkpointed = time.monotonic()
+        if not self._ours(hold):
+            return
+        while hold.arrivals and hold.arrivals[0].offset < checkpoint.at:
+            self._bus.ack(hold.arrivals.popleft())
+        reach("worker.acknowledged")
+        if checkpoint.full and await self._bus.commit(owner.partition, checkpoint.at):
+            reach("worker.committed")
+            await self._send([Outgoing(key=k, value=None, **where) for k in owner.superseded()])  # type: ignore[arg-type]
+
+    def _ours(self, hold: Hold[S]) -> bool:
+        return self.holds.get(hold.owner.partition) is hold and hold.generation == self._bus.generation
+
+
+def _knows(find: Callable[[str], object], id: str) -> bool:
+    try:
+        find(id)
+    except KeyError:
+        return False
+    return True
