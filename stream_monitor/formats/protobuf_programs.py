@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream_monitor.counting.batches import BOOL, NESTED, NUMBER, TEXT, Integers
+from stream_monitor.counting.batches import BOOL, MISSING, NESTED, NUMBER, TEXT, Integers
 from stream_monitor.counting.plans import Path
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.found import OBJECT, SPANS, Found
@@ -202,6 +202,8 @@ class ProtobufPrograms:
             if field.containing_oneof is not None and (path is not None or wrapped != NOWHERE):
                 oneof = oneofs[field.containing_oneof.name]
             table[field.number] = self._field(field, below, slot, oneof, defaults)
+            if slot >= 0 and field.has_presence and self._needs.open and path == self._needs.at:
+                defaults.append((slot, MISSING, 0, 0, 0))  # a column of the schema, though nobody has sent it
         self._nodes[node] = (len(self._table), len(table), len(self._defaults), len(defaults))
         self._table += table
         self._defaults += defaults
