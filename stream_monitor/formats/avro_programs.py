@@ -16,7 +16,7 @@ from stream_monitor.counting.batches import Integers
 from stream_monitor.counting.plans import Path
 from stream_monitor.formats.avro_plain import PRIMITIVES, Bytes, compile_reader, is_safe
 from stream_monitor.formats.avro_schemas import parse
-from stream_monitor.formats.avro_values import CONVERSIONS, MARK
+from stream_monitor.formats.avro_values import CONVERSIONS, MARK, bytes_text
 from stream_monitor.formats.avro_walking import (
     BLOCKS,
     BOOLEAN,
@@ -72,7 +72,7 @@ class AvroPrograms:
     """The instructions of all schemas that a plan has met. `families` read a value of its bytes."""
 
     def __init__(self, needs: Needs) -> None:
-        self.families: list[Callable[[bytes], Any]] = [bytes.decode]
+        self.families: list[Callable[[bytes], Any]] = [bytes_text]
         self.constants = bytearray()
         self._needs = needs
         self._code: list[tuple[int, ...]] = []

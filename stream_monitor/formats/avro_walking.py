@@ -131,8 +131,10 @@ def walk(
                     kind, letters = TEXT, 0
                     want = wanted(sink, slot)
                     if want & (LENGTHS | TIMES):
+                        if want & LENGTHS or a == 0:  # 0: a local time or one of the day, which is no instant
+                            break
                         ms, ok = moment(zigzag(bits), a, b)
-                        if want & LENGTHS or a == 0 or not ok:
+                        if not ok:
                             break
                         put_time(sink, r, ms)
                         letters = TIMED

@@ -15,6 +15,7 @@ import numpy as np
 from stream_monitor.counting.batches import BOOL, MISSING, NESTED, NUMBER, TEXT, Integers
 from stream_monitor.counting.plans import Path
 from stream_monitor.errors import InvalidRecord
+from stream_monitor.formats.avro_values import bytes_text
 from stream_monitor.formats.found import OBJECT, SPANS, Found
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Framings
 from stream_monitor.formats.interning import Strings, add, strings
@@ -108,7 +109,7 @@ class ProtobufPrograms:
     """The tables of all types that a plan has met. `families` read a value of its bytes."""
 
     def __init__(self, needs: Needs) -> None:
-        self.families: list[Callable[[bytes], Any]] = [bytes.decode]
+        self.families: list[Callable[[bytes], Any]] = [bytes_text]
         self.constants = bytearray(8)  # of zeros: the bytes of numbers that were not sent
         self._needs = needs
         self._nodes: list[tuple[int, int, int, int]] = []

@@ -20,7 +20,7 @@ from deploy.kafka.node import Node
 from detectors.layouts import Layout, NumericLayout
 from stream_monitor.config import Config, Kafka
 from stream_monitor.config.plain import config_id
-from stream_monitor.entries import Command, partition_of, unpack
+from stream_monitor.entries import FORMAT, Command, partition_of, unpack
 from stream_monitor.errors import Unreachable
 from stream_monitor.publications import Publications, blob_messages, config_blob, config_of, layout_messages
 from tests.servers import wait_until
@@ -114,8 +114,8 @@ def test_a_command_goes_to_its_models_partition_or_to_all(connection: Connection
     panes = f"{kafka.prefix}panes"
     partitions = Topics(connection).identify([panes])[panes][1]
     log = KafkaCommandLog(connection, kafka.prefix, partitions)
-    one = Command("1", "acknowledge", 5, "me", {"alert": "x"})
-    everywhere = Command("2", "config", 6, "me", {})
+    one = Command("1", "acknowledge", 5, "me", {"alert": "x"}, format=FORMAT)
+    everywhere = Command("2", "config", 6, "me", {}, format=FORMAT)
     asyncio.run(log.append("fraud", one))
     asyncio.run(log.append("", everywhere))
     log.close()
