@@ -132,10 +132,13 @@ class KafkaGroup:
             direct = self._reading is not None and bool(self._mine)
             with self._connection.asking("reading"):
                 messages = self._consumer.consume(records, 0 if direct else left)
-            polled, trouble = self._sorted(messages)
+            polled, trouble = _sorted(messages)
             if direct and self._reading is not None:
                 left = 0.0 if messages else min(TURN_SECONDS, left)
-                polled = self._with(polled, self._reading.read(records, left))
+                with self._connection.asking("reading"):
+                    read = self._reading.read(records, left)
+                polled, amiss = _with(polled, read)
+                trouble = amiss or trouble
             if polled.records or polled.ends or polled.lost or time.monotonic() >= end:
                 break
             if trouble is not None:
@@ -143,26 +146,6 @@ class KafkaGroup:
         if trouble is not None and not polled.records:
             raise self._connection.in_our_words(trouble, "reading")
         return polled
-
-    def _sorted(self, messages: Sequence[Message]) -> tuple[Polled, KafkaError | None]:
-        """What came as Messages, and what is amiss."""
-        if not any(map(Message.error, messages)):
-            return Polled(_by_partition(messages), {}, frozenset()), None
-        good = [m for m in messages if m.error() is None]
-        bad = [((m.topic(), m.partition()), m.offset(), e) for m in messages if (e := m.error()) is not None]
-        ends, lost, trouble = _told(bad)
-        return Polled(_by_partition(good), ends, lost), trouble
-
-    def _with(self, polled: Polled, read: Read) -> Polled:
-        """And what was read beside it, which is newer."""
-        ends, lost, trouble = _told(read.errors)
-        if trouble is not None and not read.records:
-            raise self._connection.in_our_words(trouble, "reading")
-        records = {**polled.records}
-        for partition, runs in read.records.items():
-            before = Runs.of(records[partition]).parts if partition in records else []
-            records[partition] = Runs([*before, *runs.parts])
-        return Polled(records, {**polled.ends, **ends}, polled.lost | lost)
 
     def hold(self, partitions: frozenset[Partition]) -> None:
         held = partitions & self._mine
@@ -246,6 +229,26 @@ class KafkaGroup:
         closing = threading.Thread(target=old.close, daemon=True)
         closing.start()
         closing.join(seconds)
+
+
+def _sorted(messages: Sequence[Message]) -> tuple[Polled, KafkaError | None]:
+    """What came as Messages, and what is amiss."""
+    if not any(map(Message.error, messages)):
+        return Polled(_by_partition(messages), {}, frozenset()), None
+    good = [m for m in messages if m.error() is None]
+    bad = [((m.topic(), m.partition()), m.offset(), e) for m in messages if (e := m.error()) is not None]
+    ends, lost, trouble = _told(bad)
+    return Polled(_by_partition(good), ends, lost), trouble
+
+
+def _with(polled: Polled, read: Read) -> tuple[Polled, KafkaError | None]:
+    """And what was read beside it, which is newer; what is amiss there. Nothing that came is dropped for it."""
+    ends, lost, trouble = _told(read.errors)
+    records = {**polled.records}
+    for partition, runs in read.records.items():
+        before = Runs.of(records[partition]).parts if partition in records else []
+        records[partition] = Runs([*before, *runs.parts])
+    return Polled(records, {**polled.ends, **ends}, polled.lost | lost), trouble
 
 
 def _told(

@@ -14,6 +14,7 @@ read as Messages.
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 import threading
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from typing import Any, Final
 
 import confluent_kafka
 import numpy as np
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from numpy.typing import NDArray
 
 from stream_monitor.blobs import PADDING, Blobs
@@ -44,6 +45,8 @@ from stream_monitor.formats.machine import (
 )
 from stream_monitor.runs import NO_TIME, Headed, Run, Runs
 
+log = logging.getLogger("kafka")
+
 KNOWN: Final = 2  # the major version of confluent-kafka whose consumers begin with their client's address
 
 CLOSE_SECONDS: Final = 1.0
@@ -55,6 +58,10 @@ _ROW: Final = np.array([row for row, _ in _WORDS])
 _LOW: Final = np.uint64(0xFFFFFFFF)
 
 _P: Final = ctypes.c_void_p
+
+
+class Unknown(Exception):
+    """Why a consumer cannot be read in arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,9 @@ class Reading:
             if self._closed:
                 return Read({}, [])
             n = self._call["consume_batch_queue"](self._queue, int(seconds * 1000), address(self._room), records)
-        if n <= 0:
+        if n < 0:
+            raise KafkaException(KafkaError(KafkaError._FAIL, "librdkafka gave no batch of messages"))
+        if n == 0:
             return Read({}, [])
         messages = self._room[:n]
         facts = np.zeros((HEADER_BYTES + 1, n), np.int64)
@@ -275,17 +284,27 @@ def _functions() -> dict[str, Any]:
 
 def reading(consumer: Consumer) -> Reading | None:
     """The reading of a consumer that has no assignment yet; None where it can only be read by Messages."""
-    major = int(str(confluent_kafka.__version__).split(".")[0])
-    if not COMPILED or sys.maxsize < 2**32 or sys.implementation.name != "cpython" or major != KNOWN:
+    try:
+        return _reading(consumer)
+    except Unknown as why:
+        log.warning("records are read one at a time, which takes longer: %s", why)
         return None
+
+
+def _reading(consumer: Consumer) -> Reading:
+    version = str(confluent_kafka.__version__)
+    if not COMPILED:
+        raise Unknown("nothing is compiled, as numba does not work here")
+    if sys.maxsize < 2**32 or sys.implementation.name != "cpython" or int(version.split(".")[0]) != KNOWN:
+        raise Unknown(f"another way is known for CPython of 64 bits with confluent-kafka {KNOWN}.x only")
     try:
         functions = _functions()
-    except (OSError, AttributeError):
-        return None
+    except (OSError, AttributeError) as error:
+        raise Unknown(f"librdkafka's functions are not to be found: {error}") from error
     # The client's address is the first thing that a consumer holds; the client knows whose it is.
     client = _P.from_address(id(consumer) + object.__basicsize__).value
     if not client or functions["opaque"](client) != id(consumer):
-        return None
+        raise Unknown(f"a consumer of confluent-kafka {version} is not laid out as it was")
     _warm()
     return Reading(client, functions)
 

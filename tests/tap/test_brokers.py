@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import threading
 import time
@@ -9,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from connectors import kafka as kafka_side
+from connectors import kafka_reading
 from connectors.embedded import EmbeddedBroker
 from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_clients import Connection
+from connectors.kafka_reading import Read, Reading
 from connectors.kafka_topics import Topics, TopicSpec
 from stream_monitor.brokers import Partition, Polled
 from stream_monitor.errors import Fenced
@@ -201,6 +204,35 @@ def test_a_record_is_read_with_its_key_headers_and_time(
     assert (reader.member._reading is not None) == (direct and COMPILED)
     reader.until(lambda: len(reader.found) == 4, "all read")
     assert sorted(reader.found, key=lambda r: str(r[-1])) == [(*w[:4], (1, w[4])) for w in written]
+
+
+def test_no_record_is_dropped_for_an_error_that_comes_with_it() -> None:
+    """Were it dropped, the next poll would go on behind it, and its offset would look like a hole."""
+    came, _ = kafka_side._sorted([Message(topic="t", partition=0, offset=3, value=b"x")])
+    down = KafkaError(KafkaError._ALL_BROKERS_DOWN)
+    polled, trouble = kafka_side._with(came, Read({}, [(("t", 1), -1, down)]))
+    assert [m.offset() for m in polled.records["t", 0]] == [3]
+    assert trouble is down
+
+
+def test_a_reading_that_fails_says_so() -> None:
+    functions = {name: lambda *_: -1 for name in ("queue_new", "consume_batch_queue")}
+    dummy: Any = ctypes.CDLL(None).free  # any function: none of them is called
+    more = dict.fromkeys(("message_timestamp", "message_headers", "header_get_all", "message_destroy"), dummy)
+    with pytest.raises(KafkaException, match="no batch"):
+        Reading(0, {**functions, **more}).read(10, 0.0)
+
+
+def test_what_cannot_be_read_in_arrays_is_told_why(caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
+    monkeypatch.setattr(kafka_reading, "KNOWN", 1)
+    consumer = Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g"})
+    try:
+        with caplog.at_level("WARNING", "kafka"):
+            assert kafka_reading.reading(consumer) is None
+    finally:
+        consumer.close()
+    assert "records are read one at a time" in caplog.text
+    assert ("confluent-kafka 1.x only" if COMPILED else "nothing is compiled") in caplog.text
 
 
 def test_what_is_committed_is_looked_up_with_its_metadata(kind: Kind) -> None:
