@@ -9,6 +9,7 @@ from typing import Any
 
 import fastavro
 import numpy as np
+from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from connectors.memory_schemas import MemorySchemas
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, SchemaRegistry
@@ -20,6 +21,11 @@ from stream_monitor.interfaces import Schema, Schemas
 NOW = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 REGISTRY = KafkaConfig(schema_registry=SchemaRegistry(url="http://registry:8081"))
 FIELDS = Fields(id="id", time="ts", features="f", prediction="y")
+
+
+def admin(url: str) -> SchemaRegistryClient:
+    """The other side's client: of its own accord it would wait for one lost answer for ever."""
+    return SchemaRegistryClient({"url": url, "timeout": 20, "max.retries": 5})
 
 
 def frame(id: int, body: bytes) -> bytes:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -24,7 +23,7 @@ from stream_monitor.__main__ import main
 from stream_monitor.config.files import read_config
 from stream_monitor.errors import ConfigError, Unreachable
 from stream_monitor.shell.init import Registry, Sample, look, render
-from tests.registry.makers import avro, avro_schema, record
+from tests.registry.makers import admin, avro, avro_schema, record
 
 _NUMBERS = itertools.count()
 EVENT = record(
@@ -142,7 +141,7 @@ def test_init_and_check_on_the_real_thing(
     topic = f"commands{next(_NUMBERS)}.{time.time_ns()}"
     Topics(Connection(brokers=kafka.bootstrap)).create([TopicSpec(name=topic, partitions=1)])
     rng = random.Random(1)
-    with SchemaRegistryClient({"url": schema_registry.url}) as client:
+    with admin(schema_registry.url) as client:
         write, where = AvroSerializer(client, json.dumps(EVENT)), SerializationContext(topic, MessageField.VALUE)
         producer = Producer({"bootstrap.servers": kafka.bootstrap})
         for i in range(200):

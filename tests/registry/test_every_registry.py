@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 from confluent_kafka.schema_registry import Schema as Registered
-from confluent_kafka.schema_registry import SchemaReference, SchemaRegistryClient
+from confluent_kafka.schema_registry import SchemaReference
 
 from connectors.memory_schemas import MemorySchemas
 from connectors.schema_registry import UNKNOWN_SECONDS, RegistrySchemas
@@ -18,6 +18,7 @@ from deploy.kafka.node import free_port
 from deploy.kafka.registry import Registry
 from stream_monitor.errors import Unreachable
 from stream_monitor.interfaces import Schema, Schemas
+from tests.registry.makers import admin
 from tests.servers import wait_until
 
 _NUMBERS = itertools.count()
@@ -47,7 +48,7 @@ class InMemory:
 class Real:
     def __init__(self, server: Registry) -> None:
         self._server = server
-        self._admin = SchemaRegistryClient({"url": server.url})
+        self._admin = admin(server.url)
         self._made: list[RegistrySchemas] = []
 
     def close(self) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import fastavro
 import pytest
 from confluent_kafka.schema_registry import Schema as Registered
-from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_clients import Connection
@@ -31,7 +30,7 @@ from stream_monitor.entries import unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.tap import Limits, Rules, Tap
-from tests.registry.makers import frame, record
+from tests.registry.makers import admin, frame, record
 from tests.servers import wait_until
 from tests.tap.process import OPTIONS
 from tests.tap.test_protocol import fold
@@ -56,7 +55,7 @@ class Twice(Place):
         self.avro = f"{self.name}.avro"
         self.topics.create([TopicSpec(name=self.avro, partitions=2)])
         self._registry = registry
-        with SchemaRegistryClient({"url": registry.url}) as client:
+        with admin(registry.url) as client:
             self._ids = [
                 client.register_schema(f"{self.avro}-value", Registered(json.dumps(s), "AVRO")) for s in STAGES
             ]

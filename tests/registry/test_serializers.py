@@ -22,7 +22,7 @@ from deploy.kafka.registry import Registry
 from stream_monitor.config import Fields
 from stream_monitor.formats import decode
 from stream_monitor.interfaces import Schema
-from tests.registry.makers import FIELDS, NOW, plan, record, records, shown
+from tests.registry.makers import FIELDS, NOW, admin, plan, record, records, shown
 from tests.registry.test_protobuf import EVENT as PROTO
 from tests.registry.test_protobuf import event as proto_event
 from tests.registry.test_protobuf import message, proto
@@ -34,7 +34,7 @@ AVRO = record(("id", "string"), ("ts", MILLIS), ("f", record(("d", "double"), na
 
 @pytest.fixture
 def client(schema_registry: Registry) -> Iterator[SchemaRegistryClient]:
-    with SchemaRegistryClient({"url": schema_registry.url}) as made:
+    with admin(schema_registry.url) as made:
         yield made
 
 
