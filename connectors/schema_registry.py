@@ -28,6 +28,7 @@ _KINDS: Final[Mapping[str, Any]] = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSO
 _NUMBERS: Final = ("timeout", "max.retries", "retries.wait.ms", "retries.max.wait.ms", "cache.latest.ttl.sec")
 # No subject, no version, no schema of that id. Any other 404 says that something else listens there.
 _UNKNOWN: Final = (40401, 40402, 40403)
+_NO_GUIDS: Final = "does it know GUIDs, which headers name schemas by?"
 
 
 def settings(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,8 +109,10 @@ class RegistrySchemas:
         return found
 
     def _fetch(self, id: int | str) -> Schema:
-        ask = self._client.get_schema_by_guid if isinstance(id, str) else self._client.get_schema
-        found = self._asked(partial(ask, id))
+        if isinstance(id, str):
+            found = self._asked(partial(self._client.get_schema_by_guid, id), _NO_GUIDS)
+        else:
+            found = self._asked(partial(self._client.get_schema, id))
         references: dict[str, str] = {}
         self._collect(found, references, ())
         kind = _KINDS.get(found.schema_type or "AVRO")
@@ -130,8 +133,8 @@ class RegistrySchemas:
             self._collect(found, into, (*above, reference.name))
             into[reference.name] = found.schema_str or ""
 
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        """The answer; KeyError when it is that there is none."""
+    def _asked(self, ask: Callable[[], Any], doubt: str = "is the path of its url right?") -> Any:
+        """The answer; KeyError when it is that there is none. `doubt` is said where the question is not known."""
         try:
             return ask()
         except SchemaRegistryError as error:
@@ -139,7 +142,7 @@ class RegistrySchemas:
                 raise KeyError(str(error)) from None
             why = f"answers {error.http_status_code} {error.error_message or ''}".strip()
             if error.http_status_code == 404:
-                why += " (is the path of its url right?)"
+                why += f" ({doubt})"
         except Exception as error:  # which library's errors they are depends on the client's version
             why = str(error) or type(error).__name__
         raise Unreachable(f"schema registry {self._name}: {why}")
