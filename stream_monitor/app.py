@@ -304,7 +304,7 @@ def serve(file: str, role: str, formatter: logs.Formatter, *, embedded: bool, ht
 
 
 class Wires:
-    """The connectors of a process; see services.Ports."""
+    """The connectors of a process; see shell/ports.py."""
 
     def __init__(self, config: Config) -> None:
         self._broker = EmbeddedBroker() if config.kafka.brokers == "embedded" else None

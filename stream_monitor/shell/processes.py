@@ -113,11 +113,34 @@ def every(seconds: float, what: str, do: Callable[[], Awaitable[None]]) -> Part:
                     await do()
             except Exception as error:
                 log.warning("%s: %s", what, str(error) or type(error).__name__)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await stop.wait()
+            await within(stop, seconds)
 
     return part
+
+
+async def either(asked: asyncio.Event, stop: asyncio.Event) -> bool:
+    """Wait for one of them; whether to go on, as it is not `stop`."""
+    waiting = [asyncio.create_task(event.wait()) for event in (asked, stop)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    return not stop.is_set()
+
+
+async def within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether it is set within that time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def set_after(end: asyncio.Event, one: asyncio.Event, other: asyncio.Event) -> None:
+    """Set `end` as soon as one of the others is set."""
+    await either(one, other)
+    end.set()
 
 
 class Order(asyncio.Event):

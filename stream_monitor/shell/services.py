@@ -10,39 +10,45 @@ import gc
 import logging
 import os
 import socket
-import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from detectors import joints, kernels, numerics, partitions
-from stream_monitor.brokers import Group, Logs, Publisher
 from stream_monitor.config import Config, Kafka
 from stream_monitor.config.roles import patterns, resolved
-from stream_monitor.deliveries.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
 from stream_monitor.errors import ConfigError, Mistake, Refused, StateError, Unreachable
 from stream_monitor.fold.summaries import counters_output
 from stream_monitor.formats import templates
-from stream_monitor.interfaces import CommandLog, LabelStore, Notice, Outbox, Schemas, Sink, StatusStore, Trigger
-from stream_monitor.judging.references import pack_reference, prepare
-from stream_monitor.shell.processes import Order, Part, every, few_heaps, in_thread, now_ms, run_parts
+from stream_monitor.shell.dispatches import Dispatch
+from stream_monitor.shell.ports import Ports
+from stream_monitor.shell.processes import (
+    Order,
+    Part,
+    either,
+    every,
+    few_heaps,
+    in_thread,
+    now_ms,
+    run_parts,
+    within,
+)
+from stream_monitor.shell.promotions import Promotions
 from stream_monitor.shell.reloads import needing_restart, taken_over, told
-from stream_monitor.shell.starts import Shared, Start, make_known
+from stream_monitor.shell.starts import Start, make_known
 from stream_monitor.status.statuses import heartbeat
 from stream_monitor.status.telemetry import ProcessServer, Telemetry, tap_families, worker_families
 from stream_monitor.tap.counting import BlockCounting
-from stream_monitor.tap.layout_tools import from_document
 from stream_monitor.tap.tap import Rules, Tap
 from stream_monitor.worker import buses
 
 HEARTBEAT_SECONDS: Final = 2.0
 START_SECONDS: Final = 60.0  # for the broker to answer before a process gives up
 AGAIN_SECONDS: Final = 2.0  # before a new configuration that could not be made known is tried again
-UNDELIVERABLE_SECONDS: Final = 30.0
 
 MIGRATE: Final = (
     "every model has its partition by their number, so it cannot change in place; to have another number, give the "
@@ -50,99 +56,6 @@ MIGRATE: Final = (
 )
 
 log = logging.getLogger(__name__)
-
-
-class Closes(Protocol):
-    """Lets go of what it holds."""
-
-    def close(self) -> None: ...
-
-
-class ClosesAsync(Protocol):
-    """Lets go of what it holds."""
-
-    async def close(self) -> None: ...
-
-
-class Membership(Group, Logs, Closes, Protocol):
-    """A member of the taps' group, which also knows the logs."""
-
-
-class ClosingPublisher(Publisher, Closes, Protocol):
-    """A publisher that can be let go."""
-
-
-class ClosingCommands(CommandLog, Closes, Protocol):
-    """A command log that can be let go."""
-
-
-class ClosingLabels(LabelStore, Closes, Protocol):
-    """A label store that can be let go."""
-
-
-class ClosingSchemas(Schemas, Closes, Protocol):
-    """A schema registry that can be let go."""
-
-
-class ClosingOutbox(Outbox, ClosesAsync, Protocol):
-    """An outbox that can be let go."""
-
-
-class ClosingStore(StatusStore, ClosesAsync, Protocol):
-    """A status store that can be let go."""
-
-
-class FollowedCatalog(Shared, Closes, Protocol):
-    """A catalog that reads what others publish."""
-
-    counted_partitions: set[int]  # numbers of partitions of the panes topic that configurations so far were made with
-
-    def load(self) -> None:
-        """Read up to now. Raises Unreachable."""
-
-    def follow(self) -> None:
-        """Go on reading in a thread."""
-
-    async def catch_up(self) -> None:
-        """Read up to now."""
-
-    async def announce(self, kind: str, id: str, model: str = "") -> None:
-        """Publish a layout or a reference."""
-
-
-class Ports(Protocol):
-    """The outside of a process. What connects may raise Unreachable."""
-
-    @property
-    def config(self) -> Config:
-        """With what the broker decides: the partitions of an embedded one."""
-
-    @property
-    def brokers(self) -> str: ...
-    @property
-    def embedded(self) -> bool: ...
-    @property
-    def store(self) -> ClosingStore: ...
-
-    def create_topics(self, compacted: Sequence[str]) -> None:
-        """Those of the contract, and compacted ones with as many partitions as the panes topic."""
-
-    def check_group(self, group: str) -> None:
-        """StateError if we may not be a member of it."""
-
-    def identify(self, topic: str) -> tuple[str, int] | None: ...
-    def names(self) -> Collection[str]:
-        """All topics."""
-
-    def catalog(self) -> FollowedCatalog: ...
-    def commands(self, partitions: int) -> ClosingCommands: ...
-    def group(self) -> Membership: ...
-    def publisher(self) -> ClosingPublisher: ...
-    def labels(self) -> ClosingLabels: ...
-    def schemas(self) -> ClosingSchemas | None: ...
-    def outbox(self) -> ClosingOutbox: ...
-    def targets(self, config: Config) -> Mapping[str, Sink | Trigger]: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +132,7 @@ class Process:
     async def _reloads(self, stop: asyncio.Event) -> None:
         """Take over what the file has by now whenever asked to, until `stop`. A mistake in it changes nothing."""
         assert self._reread is not None
-        while await _either(self._asked, stop):
+        while await either(self._asked, stop):
             self._asked.clear()
             try:
                 await self._reload_now(await asyncio.to_thread(self._reread))
@@ -229,7 +142,7 @@ class Process:
                 log.error("the old configuration goes on: %d mistakes in the new one", len(error.mistakes))
             except Unreachable as error:
                 log.warning("the old configuration goes on for now, trying again: %s", error)
-                if not await _within(stop, AGAIN_SECONDS):
+                if not await within(stop, AGAIN_SECONDS):
                     self._asked.set()
 
     async def _reload_now(self, read: Config) -> None:
@@ -264,11 +177,7 @@ class Process:
                 if time.monotonic() > end:
                     raise
                 log.warning("%s; trying again", error)
-            try:
-                async with asyncio.timeout(1.0):
-                    await stop.wait()
-            except TimeoutError:
-                pass
+            await within(stop, 1.0)
         return False
 
     async def _prepare(self) -> None:
@@ -348,15 +257,23 @@ class Process:
         return {"tap": in_thread("tap", tap.run)}
 
     async def _worker(self) -> dict[str, Part]:
-        from stream_monitor.deliveries.deliveries import deliver_forever
         from stream_monitor.fold.fold import State, step
-        from stream_monitor.worker.agents import FaustWorker, TopicInfo
+        from stream_monitor.worker.assembly import FaustWorker
+        from stream_monitor.worker.buses import TopicInfo
         from stream_monitor.worker.owners import Fold
 
         config, ports = self._config, self._ports
-        outbox = ports.outbox()
+        outbox, publisher = ports.outbox(), ports.publisher()
         self._closing.push_async_callback(outbox.close)
-        retarget = asyncio.Event()
+        self._later(publisher.close)
+        dispatch = Dispatch(
+            config=lambda: self._config,
+            outbox=outbox,
+            targets=ports.targets,
+            store=ports.store,
+            publisher=publisher,
+            count=self._telemetry.delivered,
+        )
 
         async def stood_for(config: Config) -> Mapping[str, Sequence[str]]:
             """The topics that the patterns of each model stand for now."""
@@ -365,21 +282,13 @@ class Process:
         async def take(config: Config, start: Start) -> None:
             by = f"reload of {self._id}"
             await self._commands.append("", start.command(config, now_ms(), by, await stood_for(config)))
-            retarget.set()
+            dispatch.retarget()
 
         self._takers.insert(0, take)
 
         async def describe(topic: str) -> TopicInfo | None:
             found = await asyncio.to_thread(ports.identify, topic)
             return None if found is None else TopicInfo(id=found[0], partitions=found[1])
-
-        async def deliver(kind: str, id: str, body: Mapping[str, Any], origin: tuple[str, int, int]) -> None:
-            if kind == "alert":
-                sinks = target_names(self._config.sinks)
-                await outbox.add(alert_notices(id, body, sinks, now_ms(), origin))
-            else:
-                triggers = target_names(self._config.triggers, TRIGGER)
-                await outbox.add(retrain_notices(id, body, triggers, now_ms(), origin))
 
         worker = FaustWorker(
             config,
@@ -388,7 +297,7 @@ class Process:
             catalog=self._catalog,
             store=ports.store,
             describe=describe,
-            deliver=deliver,
+            deliver=dispatch.hand_over,
             watching=self._telemetry,
             embedded=ports.embedded,
         )
@@ -396,53 +305,22 @@ class Process:
         await self._commands.append("", self._start.command(config, now_ms(), f"start of {self._id}", found))
         self._alive["worker"] = Alive(status=worker.status, families=lambda: worker_families(self._counted))
         self._counters = lambda: [counters_output(h.owner.state).body for h in worker.worker.holds.values()]
-        undeliverable = self._undeliverable()
-
-        async def deliveries(stop: asyncio.Event) -> None:
-            while not stop.is_set():  # once for every set of targets
-                retarget.clear()
-                end = asyncio.Event()
-                ending = asyncio.create_task(_set_after(end, retarget, stop))
-                try:
-                    await deliver_forever(
-                        outbox,
-                        ports.targets(self._config),
-                        ports.store,
-                        clock=now_ms,
-                        count=self._telemetry.delivered,
-                        undeliverable=undeliverable,
-                        stop=end,
-                    )
-                finally:
-                    ending.cancel()
-
-        return {"worker": worker.run, "deliveries": deliveries}
-
-    def _undeliverable(self) -> Callable[[Notice, str], Awaitable[None]]:
-        publisher = self._ports.publisher()
-        self._later(publisher.close)
-        topic = f"{self._config.kafka.prefix}dead-letters"
-
-        def publish(notice: Notice, detail: str) -> None:
-            key, value, headers = dead_letter(notice, detail)
-            publisher.send(topic, None, value, key, headers)
-            publisher.settle(UNDELIVERABLE_SECONDS, threading.Event())
-
-        return lambda notice, detail: asyncio.to_thread(publish, notice, detail)
+        return {"worker": worker.run, "deliveries": dispatch.run}
 
     def _api(self) -> dict[str, Part]:
         from stream_monitor.api import create_api  # FastAPI and NiceGUI take seconds to import
         from stream_monitor.shell.http_parts import http
 
         config = self._config
+        promotions = Promotions(config=lambda: self._config, catalog=self._catalog, folder=self._folder)
         app = create_api(
             config,
             self._ports.store,
             self._commands,
             probe=self._probe,
-            prepare_file=self._prepare_file,
+            prepare_file=promotions.of_file,
             catalog=self._catalog,
-            prepare_layout=self._prepare_layout,
+            prepare_layout=promotions.of_layout,
         )
 
         async def take(config: Config, _: Start) -> None:
@@ -459,37 +337,6 @@ class Process:
     async def _probe(self) -> None:
         """Raise if the broker does not answer."""
         await asyncio.to_thread(self._ports.identify, f"{self._config.kafka.prefix}panes")
-
-    async def _prepare_file(self, name: str, version: str, file: str) -> str:
-        """Count a file as the model is counted now, and publish it as a reference of a version."""
-        model = self._config.models[name]
-        await self._catalog.catch_up()
-        id = self._catalog.model_layouts().get(name)
-        layout = self._catalog.layout(id) if id else None
-        there = replace(model, reference=replace(model.reference, file=file))
-        prepared = await asyncio.to_thread(prepare, name, there, self._folder, layout)
-        assert prepared.reference is not None
-        reference = self._catalog.add_blob(pack_reference(replace(prepared.reference, version=version)))
-        await self._catalog.announce("reference", reference)
-        return reference
-
-    async def _prepare_layout(self, name: str, plain: Mapping[str, Any]) -> tuple[str, str]:
-        """Publish a layout as the model's; its id, and that of the reference file's counts under it, if any."""
-        layout = from_document(plain)
-        model = self._config.models[name]
-        await self._catalog.catch_up()
-        before, reference = self._catalog.model_layouts().get(name, ""), ""
-        if model.reference.file:
-            mine = await asyncio.to_thread(prepare, name, model, Path())
-            counted = await asyncio.to_thread(prepare, name, model, Path(), layout)
-            assert mine.layout is not None
-            assert counted.reference is not None
-            before = mine.layout.id
-            reference = self._catalog.add_blob(pack_reference(counted.reference))
-            await self._catalog.announce("reference", reference)
-        self._catalog.add_layout(layout)
-        await asyncio.to_thread(self._catalog.publish_layout, layout.id, name, before)
-        return layout.id, reference
 
     # -- telling
 
@@ -518,27 +365,3 @@ class Process:
             raise StateError(f"nothing can listen on port {port}: {error.strerror}") from error
         self._later(server.close)
         log.info("metrics on http://%s:%d/metrics", host, server.port)
-
-
-async def _either(asked: asyncio.Event, stop: asyncio.Event) -> bool:
-    """Wait for either; whether to go on."""
-    waiting = [asyncio.create_task(event.wait()) for event in (asked, stop)]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    return not stop.is_set()
-
-
-async def _within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether it is set within that time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _set_after(end: asyncio.Event, one: asyncio.Event, other: asyncio.Event) -> None:
-    await _either(one, other)
-    end.set()

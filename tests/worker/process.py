@@ -19,7 +19,7 @@ from detectors.layouts import Layout
 from stream_monitor.config import Config, Kafka
 from stream_monitor.errors import StateError
 from stream_monitor.shell import logs
-from stream_monitor.worker.agents import FaustWorker
+from stream_monitor.worker.assembly import FaustWorker
 from stream_monitor.worker.buses import Describe, Pace, TopicInfo
 from tests.worker.toy import FOLD, ToyState
 
