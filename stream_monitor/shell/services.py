@@ -43,7 +43,8 @@ from stream_monitor.shell.starts import Start, make_known
 from stream_monitor.status.statuses import heartbeat
 from stream_monitor.status.telemetry import ProcessServer, Telemetry, tap_families, worker_families
 from stream_monitor.tap.counting import BlockCounting
-from stream_monitor.tap.tap import Rules, Tap
+from stream_monitor.tap.rules import Rules
+from stream_monitor.tap.tap import Tap
 from stream_monitor.worker import buses
 
 HEARTBEAT_SECONDS: Final = 2.0

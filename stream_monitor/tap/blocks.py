@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream_monitor.brokers import Message, Partition
+from stream_monitor.brokers import Message, Partition, Polled
 from stream_monitor.entries import PaneRecord
 from stream_monitor.intents import FIRST_BLOCK, Intent, Look, Opening
 from stream_monitor.runs import Run, Runs
@@ -209,6 +209,20 @@ class Assigned:
         self.settled = intent.from_ == intent.to
         self._hold(beyond)
         self.intent = None
+
+
+def take(assigned: Mapping[Partition, Assigned], polled: Polled) -> str:
+    """Keep what was read; why the group must be joined anew, or ""."""
+    for partition, messages in polled.records.items():
+        a = assigned.get(partition)
+        if a is not None and not a.take(messages):
+            return f"{partition[0]}/{partition[1]} went back to offset {messages[0].offset()}"
+    for partition, end in polled.ends.items():
+        if partition in assigned:
+            assigned[partition].position = max(assigned[partition].position, end)
+    for topic, number in sorted(polled.lost & assigned.keys()):
+        return f"{topic}/{number} has no offset {assigned[topic, number].position} any more"
+    return ""
 
 
 def is_idle(intent: Intent, events: int, idle_after_ms: int) -> bool:

@@ -22,23 +22,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass
-from datetime import datetime
+from concurrent.futures import Executor, wait
 from typing import Any, Final
 
-from stream_monitor.brokers import Group, Logs, Message, Partition, Polled, Publisher
-from stream_monitor.config import Config
-from stream_monitor.config.roles import matches, patterns, roles
+from stream_monitor.brokers import Group, Logs, Partition, Publisher
+from stream_monitor.config.roles import matches
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
 from stream_monitor.failpoints import reach
-from stream_monitor.intents import BEYOND_END, Intent, Look, Opening, came_later, from_metadata, take_up, to_metadata
-from stream_monitor.runs import Runs
-from stream_monitor.tap.blocks import Assigned, Counted, Counting, Terms
-from stream_monitor.tap.bundles import PART_BYTES, bundles, packed
+from stream_monitor.intents import BEYOND_END, Look, to_metadata
+from stream_monitor.tap.announced import Announced, Inline, Made, dead_letter, make
+from stream_monitor.tap.beginnings import begun
+from stream_monitor.tap.blocks import Assigned, Counting, Terms, take
 from stream_monitor.tap.reports import Report
+from stream_monitor.tap.rules import Limits, Rules
 
 log = logging.getLogger(__name__)
 
@@ -47,44 +44,6 @@ SETTLE_SECONDS: Final = 30.0
 REFUSED_SECONDS: Final = 15.0  # commits refused for so long without a rebalance: join the group anew
 COUNTING_SECONDS: Final = 0.02  # a poll's patience while blocks are counted
 HELD_SECONDS: Final = 1.0  # without a poll, at most, while there is no room for what it would bring
-KEPT_OF_TOO_LARGE: Final = 64 << 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much a tap holds and how often it flushes."""
-
-    events: int = 80_000  # buffered over all partitions: half of it while the other half is counted
-    bytes: int = 64 << 20
-    flush_seconds: tuple[float, float] = (1.0, 5.0)  # the interval grows within these with what a flush costs
-    backoff_seconds: float = 0.5  # before what failed is tried again
-    patience_seconds: float = 5.0  # before a log that ends too early is believed
-    silence_seconds: float = 2.0  # how often a silent partition sends an empty block
-    discovery_seconds: float = 10.0  # how often new topics are looked for that a pattern stands for
-    short_seconds: float = 0.005  # a block that is counted so soon is published before the next poll
-    part_bytes: int = PART_BYTES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What a tap is told by the configuration."""
-
-    topics: tuple[str, ...]
-    patterns: tuple[str, ...] = ()  # of further topics, as far as there are any
-    prefix: str = "stream-monitor."
-    start: str = "earliest"  # earliest | latest | RFC 3339 time: where a group without commits begins
-    idle_after_ms: int = 30_000
-
-    @classmethod
-    def of(cls, config: Config) -> Rules:
-        """As configured: all topics of all models."""
-        return cls(
-            topics=tuple(sorted(roles(config))),
-            patterns=tuple(patterns(config)),
-            prefix=config.kafka.prefix,
-            start=config.kafka.start,
-            idle_after_ms=config.time.idle_after,
-        )
 
 
 class Tap:
@@ -111,7 +70,7 @@ class Tap:
         self._group, self._logs, self._publisher, self._counting = group, logs, publisher, counting
         self._workers = worker_partitions
         self._executor = executor or Inline()
-        self._round: list[_Block] = []  # announced and being counted
+        self._round: list[Announced] = []  # announced and being counted
         self._now_ms, self._clock = now_ms, clock
         self._stop = threading.Event()
         self._assigned: dict[Partition, Assigned] = {}
@@ -157,13 +116,16 @@ class Tap:
         found = {topic for topic in self._topics if matches(self._rules.patterns, topic)}
         topics = tuple(sorted({*self._rules.topics, *found}))
         self._discover_at = self._clock()
-        if topics == tuple(sorted(self._topics)):
-            return
+        if topics != tuple(sorted(self._topics)):
+            self._follow(topics)
+
+    def _follow(self, topics: tuple[str, ...]) -> None:
+        """Read these topics from now on; nothing more is told of those that are gone."""
         for gone in set(self._topics) - set(topics):
             self._report.works(f"topic {gone}")
-        self._topics = topics
         if self._joined:
             self._group.follow(topics)
+        self._topics = topics
 
     def step(self, seconds: float) -> None:
         """One round: poll, publish what is counted, cut new blocks when it is time."""
@@ -218,7 +180,7 @@ class Tap:
         self._hold()
         polled = self._group.poll(POLL_RECORDS, seconds)
         self._polled = self._clock()
-        why = self._take(polled)
+        why = take(self._assigned, polled)
         if why:
             self._rejoin(why)
 
@@ -234,26 +196,10 @@ class Tap:
         topics = tuple(sorted({*self._rules.topics, *found}))
         if topics == self._topics:
             return
-        for gone in set(self._topics) - set(topics):
-            self._report.works(f"topic {gone}")
         if self._joined:
             self._newer |= set(topics) - set(self._topics)
             log.info("reading %s", ", ".join(topics))
-            self._group.follow(topics)
-        self._topics = topics
-
-    def _take(self, polled: Polled) -> str:
-        """Keep what was read; why the group must be joined anew, or ""."""
-        for partition, messages in polled.records.items():
-            a = self._assigned.get(partition)
-            if a is not None and not a.take(messages):
-                return f"{partition[0]}/{partition[1]} went back to offset {messages[0].offset()}"
-        for partition, end in polled.ends.items():
-            if partition in self._assigned:
-                self._assigned[partition].position = max(self._assigned[partition].position, end)
-        for topic, number in sorted(polled.lost & self._assigned.keys()):
-            return f"{topic}/{number} has no offset {self._assigned[topic, number].position} any more"
-        return ""
+        self._follow(topics)
 
     def _hold(self) -> None:
         """Read no more while as much is buffered as may be, but for what announced blocks still lack."""
@@ -296,35 +242,9 @@ class Tap:
         return {a.partition: a.position for a in opened}
 
     def _open(self, partition: Partition, look: Look) -> Assigned:
-        now = self._now_ms()
-        how = take_up(look, now, self._ids.get(partition[0]))
-        if not isinstance(how, Opening):
-            return Assigned.resumed(partition, how)
-        offset = how.offset if how.offset is not None else self._first_offset(partition, look)
-        if how.alarm:
-            log.warning("%s/%d: %s; going on at offset %d", *partition, how.alarm, offset)
-        return Assigned.opened(partition, how, look, offset, now)
-
-    def _first_offset(self, partition: Partition, look: Look) -> int:
-        topic, number = partition
-        siblings = self._logs.look([(topic, p) for p in range(look.partitions) if p != number])
-        later = any(came_later(number, look.topic_id, from_metadata(s.metadata)) for s in siblings.values())
-        if later or topic in self._newer or self._rules.start == "earliest":
-            return look.low
-        if self._rules.start == "latest":
-            return look.high if topic in self._rules.topics else self._since_the_group_began(partition, look)
-        found = self._logs.at(partition, int(datetime.fromisoformat(self._rules.start).timestamp() * 1000))
-        return look.high if found is None else found
-
-    def _since_the_group_began(self, partition: Partition, look: Look) -> int:
-        """Where to begin with a topic that a pattern stands for and that may have come up while no tap was there.
-
-        The oldest epoch is the clock of when the group began.
-        """
-        looks = self._logs.look([(topic, 0) for topic in self._topics])
-        epochs = [i.epoch for of in looks.values() if (i := from_metadata(of.metadata)) is not None]
-        found = self._logs.at(partition, min(epochs)) if epochs else None
-        return look.high if found is None else found
+        topic = partition[0]
+        newer, known_id, now = topic in self._newer, self._ids.get(topic), self._now_ms()
+        return begun(self._logs, partition, look, self._rules, now, self._topics, known_id=known_id, newer=newer)
 
     def _on_revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
@@ -414,16 +334,16 @@ class Tap:
         for block in list(self._round):
             if block.counted is None and block.future.done():
                 try:
-                    block.counted, messages, seconds = block.future.result()
+                    made = block.future.result()
                 except Unreachable as error:
                     self._round.remove(block)
                     self._wait(block, error)
                     continue
-                block.of.waiting = ""
-                self._report.counting_seconds += seconds
+                block.counted, block.of.waiting = made.counted, ""
+                self._report.counting_seconds += made.seconds
                 reach("tap.counted")
                 if self._owns(block):
-                    self._send(block, block.counted, messages)
+                    self._send(block, made)
                     reach("tap.sent")
         if any(block.counted is None for block in self._round):
             return
@@ -437,14 +357,17 @@ class Tap:
         low, high = self._limits.flush_seconds
         self._interval = min(max(low, 10 * (self._overhead + self._clock() - began)), high)
 
-    def _begin(self, a: Assigned) -> _Block:
+    def _begin(self, a: Assigned) -> Announced:
         """Have the announced block counted."""
         intent, partition, messages = a.intent, a.partition, a.block()
         assert intent is not None
         began = self._clock()
-        return _Block(a, intent, messages, began, self._executor.submit(self._count, intent, partition, messages))
+        future = self._executor.submit(
+            make, self._counting, intent, partition, messages, workers=self._workers, clock=self._clock
+        )
+        return Announced(a, intent, messages, began, future)
 
-    def _wait(self, block: _Block, why: Unreachable) -> None:
+    def _wait(self, block: Announced, why: Unreachable) -> None:
         """Count it again after a while; at most half of the time goes into such trials."""
         a, now = block.of, self._clock()
         a.waiting, a.again_at = str(why), now + max(self._limits.backoff_seconds, now - block.began)
@@ -454,73 +377,21 @@ class Tap:
             return  # polls tell
         a.end = found.high if found is not None else a.end
 
-    def _owns(self, block: _Block) -> bool:
+    def _owns(self, block: Announced) -> bool:
         """Whether its partition was not taken away since, not even to come back."""
         return self._assigned.get(block.of.partition) is block.of
 
-    def _count(
-        self, intent: Intent, partition: Partition, messages: Runs
-    ) -> tuple[Counted, list[tuple[int, bytes]], float]:
-        """By the executor: the counts, the messages to the workers, and how long it took."""
-        began = self._clock()
-        counted = self._counting.count(intent, partition, messages)
-        made = bundles(
-            intent.source(*partition),
-            intent,
-            panes=counted.panes,
-            dead=Counter(reason for _, reason, _ in counted.dead),
-            late=counted.late,
-            told=counted.told,
-            holes=intent.to - intent.from_ - len(messages),
-            watermark_ms=counted.watermark_ms,
-            idle=counted.idle,
-            home=counted.home,
-            partitions=self._workers,
-        )
-        return counted, packed(made), self._clock() - began
-
-    def _send(self, block: _Block, counted: Counted, bundles: Sequence[tuple[int, bytes]]) -> None:
-        for partition, data in bundles:
+    def _send(self, block: Announced, made: Made) -> None:
+        for partition, data in made.messages:
             self._publisher.send(f"{self._rules.prefix}panes", partition, data)
-        for index, reason, detail in counted.dead:
-            self._send_dead(block.of.partition, block.messages[index], reason, detail)
-
-    def _send_dead(self, partition: Partition, message: Message, reason: str, detail: str) -> None:
-        value = message.value()
-        if reason == "too_large" and value is not None:
-            value = value[:KEPT_OF_TOO_LARGE]
-        ours = {"reason": reason, "detail": detail, "topic": partition[0]}
-        ours |= {"partition": str(partition[1]), "offset": str(message.offset())}
-        headers = [*(message.headers() or ()), *((name, text.encode()) for name, text in ours.items())]
-        self._publisher.send(f"{self._rules.prefix}dead-letters", None, value, message.key(), headers)
+        for index, reason, detail in made.counted.dead:
+            message = block.messages[index]
+            value, headers = dead_letter(block.of.partition, message, reason, detail)
+            self._publisher.send(f"{self._rules.prefix}dead-letters", None, value, message.key(), headers)
 
     def _note(self) -> None:
         self._report.waits(self._assigned.values())
         self._status = self._report.status(self._assigned.values(), self._logs.high)
-
-
-@dataclass(slots=True)
-class _Block:
-    """An announced block on its way through the executor."""
-
-    of: Assigned
-    intent: Intent
-    messages: Runs
-    began: float
-    future: Future[tuple[Counted, list[tuple[int, bytes]], float]]
-    counted: Counted | None = None  # taken from the future, and its messages sent
-
-
-class Inline(Executor):
-    """Does what it is given at once, in the caller's thread."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 class _Stopping(Exception):

@@ -29,7 +29,8 @@ from stream_monitor.config import Config, Fields, Model
 from stream_monitor.entries import unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.tap.counting import BlockCounting
-from stream_monitor.tap.tap import Limits, Rules, Tap
+from stream_monitor.tap.rules import Limits, Rules
+from stream_monitor.tap.tap import Tap
 from tests.registry.makers import admin, frame, record
 from tests.servers import wait_until
 from tests.tap.process import OPTIONS

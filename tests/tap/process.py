@@ -18,7 +18,8 @@ if __name__ == "__main__":  # before what takes its time to import
 
 from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_clients import Connection
-from stream_monitor.tap.tap import Limits, Rules, Tap
+from stream_monitor.tap.rules import Limits, Rules
+from stream_monitor.tap.tap import Tap
 from tests.tap.counting import IDLE_AFTER_MS, TinyCounting
 
 WORKERS = 2

@@ -20,7 +20,8 @@ from stream_monitor.config import Config
 from stream_monitor.entries import Bundle, pack_counts, unpack, unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.tap.counting import BlockCounting
-from stream_monitor.tap.tap import Limits, Rules, Tap
+from stream_monitor.tap.rules import Limits, Rules
+from stream_monitor.tap.tap import Tap
 from tests.counting.test_every_format import MODEL, some_events
 from tests.counting.writers import WRITERS
 from tests.servers import wait_until

@@ -18,7 +18,8 @@ import pytest
 from stream_monitor.entries import Bundle, Source, unpack, unpack_counts
 from stream_monitor.errors import CommitUnknown, Unreachable
 from stream_monitor.intents import FIRST_BLOCK
-from stream_monitor.tap.tap import Limits, Rules, Tap
+from stream_monitor.tap.rules import Limits, Rules
+from stream_monitor.tap.tap import Tap
 from tests.tap.counting import PANE_MS, TinyCounting
 from tests.tap.twin import Cluster, Later, Member, Post
 

@@ -26,7 +26,8 @@ from connectors.kafka_topics import Topics, TopicSpec
 from deploy.kafka.node import Node
 from stream_monitor.entries import Bundle, unpack, unpack_counts
 from stream_monitor.intents import EXPIRED, FOREIGN, RECREATED
-from stream_monitor.tap.tap import Limits, Rules, Tap
+from stream_monitor.tap.rules import Limits, Rules
+from stream_monitor.tap.tap import Tap
 from tests.servers import await_handler, wait_until
 from tests.tap.counting import IDLE_AFTER_MS, TinyCounting
 from tests.tap.process import OPTIONS, WORKERS

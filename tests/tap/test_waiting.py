@@ -14,7 +14,8 @@ from stream_monitor.brokers import Message, Partition
 from stream_monitor.errors import Unreachable
 from stream_monitor.intents import Intent
 from stream_monitor.tap.blocks import Counted
-from stream_monitor.tap.tap import Limits, Rules, Tap
+from stream_monitor.tap.rules import Limits, Rules
+from stream_monitor.tap.tap import Tap
 from tests.tap.counting import TinyCounting
 from tests.tap.test_protocol import PREFIX, WORKERS, World, fold, nothing_lost_or_doubled
 from tests.tap.twin import Member, Post
