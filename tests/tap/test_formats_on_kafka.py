@@ -22,7 +22,7 @@ from stream_monitor.publications import Publications
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.rules import Limits, Rules
 from stream_monitor.tap.tap import Tap
-from tests.counting.test_every_format import MODEL, some_events
+from tests.counting.some_events import MODEL, some_events
 from tests.counting.writers import WRITERS
 from tests.servers import wait_until
 
