@@ -21,7 +21,8 @@ from stream_monitor.counting.plans import event_plan
 from stream_monitor.entries import Bundle, Command, Source
 from stream_monitor.fold.fold import State, step
 from stream_monitor.formats import decode
-from stream_monitor.judging.references import pack_reference, prepare
+from stream_monitor.judging.packed_references import pack_reference
+from stream_monitor.judging.references import prepare
 from stream_monitor.outputs import Output
 from tests.fold.makers import MemoryCatalog
 

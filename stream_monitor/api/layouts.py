@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 
 from stream_monitor.api.services import ERRORS, Services, administrates, json_body, reads
 from stream_monitor.errors import ConfigError
-from stream_monitor.judging.references import unpack_reference
+from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.tap.layout_tools import document
 
 routes = APIRouter(responses=ERRORS)

@@ -17,7 +17,8 @@ from detectors.layouts import RAW_ID
 from stream_monitor.config import Model
 from stream_monitor.entries import PaneRecord, Source, unpack_counts
 from stream_monitor.interfaces import Catalog
-from stream_monitor.judging.references import Reference, layout_from_raw, pack_reference, unpack_reference
+from stream_monitor.judging.packed_references import pack_reference, unpack_reference
+from stream_monitor.judging.references import Reference, layout_from_raw
 from stream_monitor.judging.trailing import due, holes, let_go, touched
 from stream_monitor.moments import epoch_ms, rfc3339
 from stream_monitor.outputs import Output

@@ -19,7 +19,7 @@ from stream_monitor.config.monitors import Monitor, monitors_of, stated, warning
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judging.fairness import outcomes_of
 from stream_monitor.judging.judges import Judge, Place, places_of
-from stream_monitor.judging.references import unpack_reference
+from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.judging.scans import Found, calibrated, judge_by_scan
 from stream_monitor.judging.series import judge_series
 from stream_monitor.moments import rfc3339

@@ -16,7 +16,7 @@ from stream_monitor.config.files import ConfigFile
 from stream_monitor.config.monitors import Monitor, monitors_of
 from stream_monitor.errors import ConfigError
 from stream_monitor.judging.judges import Judge, Place
-from stream_monitor.judging.references import unpack_reference
+from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.judging.scans import calibrated
 from stream_monitor.shell.listing import Row, show
 from stream_monitor.shell.progress import progress

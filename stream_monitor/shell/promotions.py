@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stream_monitor.config import Config
-from stream_monitor.judging.references import pack_reference, prepare
+from stream_monitor.judging.packed_references import pack_reference
+from stream_monitor.judging.references import prepare
 from stream_monitor.shell.ports import FollowedCatalog
 from stream_monitor.tap.layout_tools import from_document
 

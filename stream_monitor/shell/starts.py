@@ -19,7 +19,8 @@ from stream_monitor.config.plain import config_id, plain_config
 from stream_monitor.entries import Command
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.interfaces import Catalog
-from stream_monitor.judging.references import pack_reference, prepare
+from stream_monitor.judging.packed_references import pack_reference
+from stream_monitor.judging.references import prepare
 
 log = logging.getLogger(__name__)
 

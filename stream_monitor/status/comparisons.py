@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from detectors.counts import merge
 from stream_monitor.interfaces import Catalog
-from stream_monitor.judging.references import unpack_reference
+from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.state.windows import Window
 
 MOST_BARS: Final = 20

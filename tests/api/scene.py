@@ -19,7 +19,8 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config import Config, Model, Target
 from stream_monitor.entries import Command
 from stream_monitor.interfaces import Document
-from stream_monitor.judging.references import Reference, pack_reference
+from stream_monitor.judging.packed_references import pack_reference
+from stream_monitor.judging.references import Reference
 from stream_monitor.status.statuses import heartbeat
 from tests.api import bodies
 

@@ -24,7 +24,8 @@ from stream_monitor.counting.plans import event_plan
 from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import ConfigError
 from stream_monitor.formats.files import File, everything, pieces
-from stream_monitor.judging.references import Prepared, _events, pack_reference, prepare, reference_id, unpack_reference
+from stream_monitor.judging.packed_references import pack_reference, reference_id, unpack_reference
+from stream_monitor.judging.references import Prepared, _events, prepare
 
 START = 1_700_000_000_000
 ONE: dict[str, Literal["numeric", "categorical", "text"]] = {"amount": "numeric"}

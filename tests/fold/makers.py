@@ -25,7 +25,8 @@ from stream_monitor.config import Reference as FromFile
 from stream_monitor.config.plain import plain_config
 from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source, pack_counts
 from stream_monitor.fold.fold import State, finish, step
-from stream_monitor.judging.references import Reference, pack_reference, reference_id
+from stream_monitor.judging.packed_references import pack_reference, reference_id
+from stream_monitor.judging.references import Reference
 from stream_monitor.outputs import Output
 
 SECOND = 1_000

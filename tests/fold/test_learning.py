@@ -20,7 +20,7 @@ from stream_monitor.entries import Command
 from stream_monitor.fold.fold import State
 from stream_monitor.formats import decode
 from stream_monitor.judging import learning
-from stream_monitor.judging.references import pack_reference, unpack_reference
+from stream_monitor.judging.packed_references import pack_reference, unpack_reference
 from tests.fold.makers import LAYOUT, SECOND, Event, MemoryCatalog, Run, Tap, bodies, spans, steady
 from tests.fold.test_verdicts import reference, traffic
 

@@ -9,7 +9,8 @@ from typing import Any
 from stream_monitor.config import Model, MonitorSpec, Span, WindowSpec
 from stream_monitor.config import Reference as Wanted
 from stream_monitor.judging.judges import Judge
-from stream_monitor.judging.references import Reference, pack_reference, unpack_reference
+from stream_monitor.judging.packed_references import pack_reference, unpack_reference
+from stream_monitor.judging.references import Reference
 from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies, counts, steady
 
 # Normal is the last 100 s, found anew every 50 s, once the first 60 rows have said what to begin with.

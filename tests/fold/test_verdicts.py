@@ -13,7 +13,8 @@ from detectors.counts import columns
 from stream_monitor.config import Alerts, MonitorSpec, WindowSpec
 from stream_monitor.config.monitors import monitors_of
 from stream_monitor.judging.judges import cut_by_rows, cut_by_time
-from stream_monitor.judging.references import Reference, unpack_reference
+from stream_monitor.judging.packed_references import unpack_reference
+from stream_monitor.judging.references import Reference
 from tests.fold.makers import LAYOUT, MODEL, SECOND, Event, Run, Tap, bodies, counts, seconds, steady
 
 

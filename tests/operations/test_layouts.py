@@ -21,7 +21,7 @@ from detectors.learning import TAIL
 from stream_monitor.config import Config, Fields, Model, Reference
 from stream_monitor.entries import Command
 from stream_monitor.errors import ConfigError
-from stream_monitor.judging.references import pack_reference
+from stream_monitor.judging.packed_references import pack_reference
 from stream_monitor.publications import Publications, layout_messages
 from stream_monitor.shell.starts import make_known
 from stream_monitor.tap.layout_tools import document, from_document, from_file, from_messages, table

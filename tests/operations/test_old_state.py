@@ -24,8 +24,8 @@ from stream_monitor.entries import Bundle, Command, pack, unpack
 from stream_monitor.errors import Newer, Older
 from stream_monitor.fold.fold import State, step
 from stream_monitor.intents import Intent, from_metadata, to_metadata
-from stream_monitor.judging import references
-from stream_monitor.judging.references import pack_reference, unpack_reference
+from stream_monitor.judging import packed_references
+from stream_monitor.judging.packed_references import pack_reference, unpack_reference
 from stream_monitor.publications import Publications, layout_messages
 from stream_monitor.worker import checkpoints
 from stream_monitor.worker.owners import Fold, Owner, Span
@@ -141,8 +141,10 @@ def read_newer(kept: dict[str, Any], what: str) -> None:
             newer = f"stream-monitor:{intents.FORMAT + 1}:"
             from_metadata(kept["intent"].replace(f"stream-monitor:{intents.FORMAT}:", newer))
         case "reference":
-            packed = references._DECODER.decode(base64.b64decode(kept["reference"]))
-            unpack_reference(msgspec.msgpack.encode(msgspec.structs.replace(packed, format=references.FORMAT + 1)))
+            packed = packed_references.DECODER.decode(base64.b64decode(kept["reference"]))
+            unpack_reference(
+                msgspec.msgpack.encode(msgspec.structs.replace(packed, format=packed_references.FORMAT + 1))
+            )
         case _:
             config_from_plain({**kept["config"], "format": config_plain.FORMAT + 1})
 
@@ -153,7 +155,7 @@ def read_newer(kept: dict[str, Any], what: str) -> None:
         ("bundle", entries.FORMAT),
         ("command", entries.FORMAT),
         ("intent", intents.FORMAT),
-        ("reference", references.FORMAT),
+        ("reference", packed_references.FORMAT),
         ("config", config_plain.FORMAT),
     ],
 )
@@ -177,7 +179,7 @@ def test_what_is_written_says_its_format(kept: dict[str, Any], older: dict[str, 
         assert reference[9] == format
         assert msgspec.msgpack.decode(base64.b64decode(of["checkpoint"][-1][1]))[-1] == format
         silent = msgspec.msgpack.encode(reference[:9])
-        assert references._DECODER.decode(silent).format == 1
+        assert packed_references.DECODER.decode(silent).format == 1
 
 
 def test_the_cells_of_an_older_release_are_refused_with_the_way_out(older: dict[str, Any]) -> None:
