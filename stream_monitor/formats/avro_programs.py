@@ -43,7 +43,7 @@ from stream_monitor.formats.avro_walking import (
 )  # fmt: skip
 from stream_monitor.formats.found import SPANS, Found
 from stream_monitor.formats.framing import BEGINS, Framings
-from stream_monitor.formats.interning import Strings, add, strings
+from stream_monitor.formats.interning import Strings, numbered
 from stream_monitor.formats.needs import Needs
 from stream_monitor.interfaces import Schema
 
@@ -122,11 +122,7 @@ class AvroPrograms:
     def ready(self) -> None:
         if self._program is not None:
             return
-        room = 1 << max(4, len(self._keys).bit_length() + 1)
-        keys = strings(room, 64 * room + sum(len(key.encode()) + 8 for _, key, _ in self._keys))
-        slots = np.full(room, NOWHERE, np.int64)
-        for number, key, slot in self._keys:
-            slots[add(keys, number, key.encode())] = slot
+        keys, slots = numbered(self._keys, NOWHERE)
         self._program = Program(
             code=np.array(self._code, np.int64).reshape(-1, 6),
             jumps=np.array(self._jumps, np.int64),

@@ -5,6 +5,7 @@ A string is filed under a tag (the column a word stands in, the object a key sta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -175,3 +176,18 @@ def add(of: Strings, tag: int, text: bytes) -> int:
     start = address(data)
     watch(start, start + len(data))
     return int(intern(of, tag, start, start + len(text), True))
+
+
+def numbered(keys: Sequence[tuple[int, str, int]], otherwise: int) -> tuple[Strings, NDArray[np.int64]]:
+    """A table of the texts of (tag, text, what it stands for), and what each stands for, by its number in the table.
+
+    >>> table, means = numbered([(0, "a", 7), (1, "a", 8)], otherwise=-1)
+    >>> [int(means[add(table, tag, b"a")]) for tag in (0, 1)], int(means[2])
+    ([7, 8], -1)
+    """
+    room = 1 << max(4, len(keys).bit_length() + 1)
+    table = strings(room, 64 * room + sum(len(key.encode()) + 8 for _, key, _ in keys))
+    means = np.full(room, otherwise, np.int64)
+    for tag, key, what in keys:
+        means[add(table, tag, key.encode())] = what
+    return table, means

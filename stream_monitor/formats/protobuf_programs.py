@@ -18,7 +18,7 @@ from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.avro_values import bytes_text
 from stream_monitor.formats.found import OBJECT, SPANS, Found
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Framings
-from stream_monitor.formats.interning import Strings, add, strings
+from stream_monitor.formats.interning import Strings, numbered
 from stream_monitor.formats.needs import Needs
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.formats.protobuf_values import VALUES, indexes
@@ -155,11 +155,7 @@ class ProtobufPrograms:
     def ready(self) -> None:
         if self._program is not None:
             return
-        room = 1 << max(4, len(self._keys).bit_length() + 1)
-        keys = strings(room, 64 * room + sum(len(key.encode()) + 8 for _, key, _ in self._keys))
-        slots = np.full(room, NOWHERE, np.int64)
-        for number, key, slot in self._keys:
-            slots[add(keys, number, key.encode())] = slot
+        keys, slots = numbered(self._keys, NOWHERE)
         self._program = Program(
             nodes=np.array(self._nodes, np.int64).reshape(-1, 4),
             table=np.array(self._table, np.int64),
