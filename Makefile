@@ -45,8 +45,8 @@ bench: services  ## the benchmarks, one JSON line a figure
 profile: services  ## where a tap's CPU time goes, by thread and stage
 	@$(BIN)/python -m tests.benchmarks.profile
 
-fuzz: install  ## JSON decoding against json.loads, with inputs that seek new paths (FUZZ_SECONDS=300)
-	$(BIN)/python -m tests.fuzz.json --seconds $(or $(FUZZ_SECONDS),300)
+fuzz: install  ## JSON, Avro and Protobuf against plain decoders, with inputs that seek new paths (FUZZ_SECONDS=300 each)
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),300)
 
 evaluate: install  ## false alarms and delays on labelled streams (EVALUATE_ARGS="--seeds 0-9 --sizes small")
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.evaluation $(EVALUATE_ARGS)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from detectors.layouts import Layout
-from stream_monitor.config import Fields
+from stream_monitor.config import Config, Fields
 from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
-from stream_monitor.counting.plans import LabelPlan, Plan
-from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, presets, protobuf
+from stream_monitor.counting.plans import LabelPlan, Plan, format_of
+from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, presets, protobuf, templates
 from stream_monitor.formats.packed import unpacked
 from stream_monitor.formats.parsed import Parse, batch_of, labels_of
 
@@ -30,6 +30,7 @@ class Reader:
     meaning: object
     options: tuple[str, ...] = ()
     headers: bool = False  # whether it reads the headers of Kafka
+    warm: Callable[[], None] | None = None  # makes its compiled loops ready, which the first block would wait for
     fields: Fields | None = None  # where it puts the parts of an event, for what the configuration does not say
 
 
@@ -50,18 +51,39 @@ def preset(read: presets.Read, fields: Fields) -> Reader:
 
 
 FORMATS: Final[Mapping[str, Reader]] = {
-    "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json),
+    "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json, warm=templates.warm),
     "msgpack": reader(msgpack.parse, msgpack),
     "arrow": reader(arrow.parse, arrow),
     "csv": reader(csv.parse, csv, ("header", "delimiter")),
-    "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode),
-    "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro, headers=True),
-    "protobuf": Reader(decode=protobuf.decode, decode_labels=protobuf.decode_labels, meaning=protobuf, headers=True),
+    "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode, warm=templates.warm),
+    "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro, headers=True, warm=avro.warm),
+    "protobuf": Reader(
+        decode=protobuf.decode,
+        decode_labels=protobuf.decode_labels,
+        meaning=protobuf,
+        headers=True,
+        warm=protobuf.warm,
+    ),
     "json_schema": Reader(
-        decode=json_schema.decode, decode_labels=json_schema.decode_labels, meaning=json_schema, headers=True
+        decode=json_schema.decode,
+        decode_labels=json_schema.decode_labels,
+        meaning=json_schema,
+        headers=True,
+        warm=templates.warm,
     ),
     **{name: preset(read, fields) for name, (read, fields) in presets.PRESETS.items()},
 }
+
+
+def warm(config: Config) -> None:
+    """Make ready what reads the configured events: their first block waits for no compiler.
+
+    Labels are read without compiled loops.
+    """
+    told = [of.format for m in config.models.values() for of in (m, m.features) if of is not None]
+    for make_ready in dict.fromkeys(FORMATS[format_of(format).name].warm for format in told):
+        if make_ready is not None:
+            make_ready()
 
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:

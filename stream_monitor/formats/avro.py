@@ -7,7 +7,7 @@ field that was renamed is another column. What Avro has and JSON has not: avro_v
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Final
 
 from detectors.layouts import Layout
 from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
@@ -19,7 +19,11 @@ from stream_monitor.formats.avro_schemas import parse
 from stream_monitor.formats.avro_values import CONVERSIONS
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Read, labels
 from stream_monitor.formats.programs import decode as decode_framed
+from stream_monitor.formats.programs import warm as warm_framed
 from stream_monitor.interfaces import Schema
+
+_WARMING: Final = """{"type": "record", "name": "E", "fields": [{"name": "f", "type": {
+    "type": "record", "name": "F", "fields": [{"name": "a", "type": "double"}, {"name": "b", "type": "string"}]}}]}"""
 
 
 def compile_schema(schema: Schema) -> Read:
@@ -64,3 +68,8 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
     """Label events as Avro records behind the id of their schema."""
     return labels(records, plan, at_ms, "avro", compile_schema)
+
+
+def warm() -> None:
+    """Make the quick way ready before the first block."""
+    warm_framed(Schema(kind="avro", text=_WARMING), bytes(8) + b"\x02c", compile_schema, AvroPrograms)

@@ -24,6 +24,7 @@ from stream_monitor.counting.fields import assemble, assemble_labels
 from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.machine import COMPILED
+from stream_monitor.formats.quick import derives_quickly
 from stream_monitor.formats.rows import DictRows, named, walk
 from stream_monitor.formats.templates import JsonQuick
 
@@ -32,7 +33,6 @@ MAX_DEPTH: Final = 500
 _DIGITS: Final = 4300  # json.loads refuses longer integers
 _PLAIN: Final = 2 * MAX_DEPTH  # bytes: a shorter text can be neither too deep nor hold too long an integer
 _TURNED: Final = 256
-QUICK_KINDS: Final = frozenset({"text", "timestamp"})  # what others are derived of without json.loads of each value
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (_DIGITS + 1))
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BOM: Final = b"\xef\xbb\xbf"
@@ -296,7 +296,7 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 def _quick(plan: Plan, layout: Layout | None) -> JsonQuick | None:
     """The quick way of a plan. None where nothing is compiled, or a field's name cannot stand in a message, or columns
     are derived of values that json.loads would read one by one."""
-    if not COMPILED or not {plan.model.columns[of] for of in plan.derived.values()} <= QUICK_KINDS:
+    if not COMPILED or not derives_quickly(plan):
         return None
     key = ("quick", layout.id if layout is not None else "")
     if key not in plan.cache:

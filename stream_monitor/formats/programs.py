@@ -12,18 +12,19 @@ import numpy as np
 
 from detectors.layouts import Layout
 from stream_monitor.blobs import PADDING
+from stream_monitor.config import Config, Fields, Model
 from stream_monitor.counting.batches import Batch, DeadLetter, Integers, Records
 from stream_monitor.counting.columns import json_text
-from stream_monitor.counting.plans import Plan
+from stream_monitor.counting.plans import Plan, event_plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.chunks import CHUNK
 from stream_monitor.formats.findings import Findings
 from stream_monitor.formats.found import SPANS, Found, nothing_yet
 from stream_monitor.formats.framing import BEGINS, Compile, Framings, Id, Readers, framings, plainly, readers_of
-from stream_monitor.formats.interning import Strings, larger
+from stream_monitor.formats.interning import Strings, add, larger, strings
 from stream_monitor.formats.machine import COMPILED, address, watch
 from stream_monitor.formats.needs import Needs
-from stream_monitor.formats.quick import Quick
+from stream_monitor.formats.quick import Quick, derives_quickly
 from stream_monitor.formats.rows import MAX_NAMES
 from stream_monitor.formats.walking import DONE
 from stream_monitor.formats.wires import FAMILY_SHIFT, sink
@@ -155,10 +156,42 @@ def decode(
 ) -> tuple[Batch, list[DeadLetter]]:  # fmt: skip
     """The `decode` of a format whose events name their schema."""
     readers = readers_of(plan, kind, compile)
-    if not COMPILED or plan.derived:
+    if not COMPILED or not derives_quickly(plan):
         return plainly(records, plan, layout, at_ms, readers)
     key = ("quick", layout.id if layout is not None else "")
     if key not in plan.cache:
         plan.cache[key] = FramedQuick(plan, layout, readers, make)
     quick: FramedQuick = plan.cache[key]
     return quick.decode(records, at_ms, lambda some: plainly(some, plan, layout, at_ms, readers))
+
+
+class _Only:
+    """A registry of one schema."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+
+    def schema(self, id: int | str) -> Schema:
+        return self._schema
+
+    def ping(self) -> None:
+        """It is there."""
+
+
+def warm(schema: Schema, event: bytes, compile: Compile, make: Callable[[Needs], Programs]) -> None:
+    """Compile, or load from the cache, a quick way, so that the first block does not wait for it.
+
+    The schema's one wanted member is called `f`; `event` is what follows the schema's id.
+    """
+    if not COMPILED:
+        return
+    model = Model(topic=("t",), format=schema.kind, fields=Fields(features="f"))
+    plan = event_plan("m", Config(models={"m": model}), schemas=_Only(schema))
+    quick = FramedQuick(plan, None, readers_of(plan, schema.kind, compile), make)
+    values: list[bytes | None] = [bytes(BEGINS) + event, b"\0"]
+    found = quick.walk(Records(values=values, timestamps_ms=np.zeros(2, np.int64), offsets=np.arange(2)))
+    assert found is not None
+    found.batch(found.events(0))
+    table = strings(1, 8)
+    add(table, 0, b"")  # as the wanted keys of a map are
+    larger(table, 0)

@@ -8,6 +8,7 @@ are UTF-8.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.formats.avro_values import bytes_text
 from stream_monitor.formats.framing import Read, labels
 from stream_monitor.formats.programs import decode as decode_framed
+from stream_monitor.formats.programs import warm as warm_framed
 from stream_monitor.formats.protobuf_programs import ProtobufPrograms
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.formats.protobuf_values import VALUES, Convert, indexes
@@ -113,3 +115,16 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
     """Label events as Protobuf messages behind the id of their schema and their place in it."""
     return labels(records, plan, at_ms, "protobuf", compile_schema)
+
+
+def warm() -> None:
+    """Make the quick way ready before the first block."""
+    from google.protobuf import descriptor_pb2
+
+    file = descriptor_pb2.FileDescriptorProto(name="event.proto", syntax="proto3")
+    event, features = file.message_type.add(name="E"), file.message_type.add(name="F")
+    event.field.add(name="f", number=1, label=1, type=11, type_name=".F")
+    features.field.add(name="a", number=1, label=1, type=1)  # a double
+    features.field.add(name="b", number=2, label=1, type=9)  # a string
+    schema = Schema(kind="protobuf", text=base64.b64encode(file.SerializeToString()).decode())
+    warm_framed(schema, b"\0\x0a\x0c\x09" + bytes(8) + b"\x12\x01c", compile_schema, ProtobufPrograms)

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from detectors import joints, kernels, numerics, partitions
+from stream_monitor import formats
 from stream_monitor.config import Config, Kafka
 from stream_monitor.config.roles import patterns, resolved
 from stream_monitor.errors import ConfigError, Mistake, Refused, StateError, Unreachable
 from stream_monitor.fold.summaries import counters_output
-from stream_monitor.formats import templates
 from stream_monitor.shell.dispatches import Dispatch
 from stream_monitor.shell.ports import Ports
 from stream_monitor.shell.processes import (
@@ -108,8 +108,9 @@ class Process:
             parts: dict[str, Part] = {}
             if self._role in ("tap", "run"):
                 # Compiled before the first poll, not in a block.
-                for module in (kernels, partitions, numerics, joints, templates):
+                for module in (kernels, partitions, numerics, joints):
                     await asyncio.to_thread(module.warm)
+                await asyncio.to_thread(formats.warm, self._config)
                 parts |= self._tap()
             if self._role in ("worker", "run"):
                 parts |= await self._worker()
@@ -157,6 +158,8 @@ class Process:
         start = Start()
         if self._role != "api":
             start = await asyncio.to_thread(make_known, config, self._catalog)
+        if self._role in ("tap", "run"):
+            await asyncio.to_thread(formats.warm, config)
         self._config = config
         for take in self._takers:  # the fold first: it must know a model before its events come
             await take(config, start)

@@ -57,6 +57,8 @@ CASES: Final[list[tuple[Model, Layout | None]]] = [
     (_MADE, None),
     (dataclasses.replace(_BINARY, labels=None, columns={"country": "categorical", "note": "text"}), None),
 ]
+DERIVED_PLAINLY: Final = (6, 7)  # cases with columns that are derived by the plain way only
+DERIVED_QUICKLY: Final = tuple(i for i in range(len(CASES)) if i not in DERIVED_PLAINLY)
 
 _VALUES: Final = [
     "null", "true", "false", "0", "-0", "-0.0", "1", "2.50", "1e5", "1E-7", "0.1", "-3.25e+2", "9007199254740993",
