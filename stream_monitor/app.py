@@ -29,19 +29,21 @@ from connectors.sinks import SINKS
 from connectors.triggers import TRIGGERS
 from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config import Config, Kafka, SchemaRegistry
-from stream_monitor.config.files import ConfigFile, check_role, known_tables, read_config
+from stream_monitor.config.files import ConfigFile, check_role, read_config
 from stream_monitor.config.known import instant
 from stream_monitor.config.roles import roles, stated_topics
-from stream_monitor.config.values import choices, substitute
+from stream_monitor.config.values import substitute
 from stream_monitor.deliveries.notices import TRIGGER, target_names
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.extras import missing_modules
 from stream_monitor.interfaces import Sink, Trigger
+from stream_monitor.names import choices
 from stream_monitor.shell import logs
 from stream_monitor.shell.check import Outside, check_outside, check_references, summary
 from stream_monitor.shell.processes import main, now_ms
 from stream_monitor.shell.services import Process
 from stream_monitor.shell.starts import read_references
+from stream_monitor.shell.tables import known_tables
 
 if TYPE_CHECKING:
     from connectors.schema_registry import RegistrySchemas

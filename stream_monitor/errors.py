@@ -37,6 +37,9 @@ class Mistake:
         return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
 
 
+Finding = tuple[str, str]  # path, message: what a rule finds wrong, before its line in the file is known
+
+
 class ConfigError(StreamMonitorError):
     """The configuration is wrong; `mistakes` has all of them."""
 

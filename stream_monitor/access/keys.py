@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import ip_address
 
-from stream_monitor.config import Api
 from stream_monitor.errors import ConfigError, Mistake
 
 
@@ -123,7 +122,8 @@ class Access:
     def decide(self, needed: Scope, presented: str | None, *, metrics: bool = False) -> tuple[int, str]:
         """(200, the caller's name), or (401 or 403, why not). A key that is wrong is refused even where none is needed.
 
-        >>> access = access_of(Api(keys="letmein read"))
+        >>> ring = parse_keys("letmein read")
+        >>> access = Access(ring=ring, open_reads=True, open_metrics=True, open_writes=False)
         >>> access.decide(Scope.READ, None)
         (200, 'anonymous')
         >>> access.decide(Scope.OPERATE, None)
@@ -143,17 +143,3 @@ class Access:
         if not self.ring.keys:
             return 401, "a key is needed, and the service has none: set api.keys"
         return 401, "a key is needed: Authorization: Bearer KEY"
-
-
-def access_of(api: Api) -> Access:
-    """The rules of a configuration. ConfigError if it is insecure but not on loopback, or a key is malformed."""
-    loopback = is_loopback(api.host)
-    if api.insecure and not loopback:
-        message = f"only on loopback, not on {api.host!r}; known: 127.0.0.1, ::1, localhost"
-        raise ConfigError([Mistake(file="monitor.yaml", line=0, path="api.insecure", message=message)])
-    return Access(
-        ring=parse_keys(api.keys),
-        open_reads=loopback or api.read == "open",
-        open_metrics=api.metrics == "open",
-        open_writes=api.insecure,
-    )

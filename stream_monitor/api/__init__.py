@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
 
-from stream_monitor.access.keys import access_of
 from stream_monitor.api import layouts, reads, writes
 from stream_monitor.api.gates import Gate
 from stream_monitor.api.manuals import manual_page
 from stream_monitor.api.orders import Desk
 from stream_monitor.api.problems import add_problems
-from stream_monitor.api.services import PrepareFile, PrepareLayout, Probe, Service
+from stream_monitor.api.services import PrepareFile, PrepareLayout, Probe, Service, access_of
 from stream_monitor.config import Config
 from stream_monitor.interfaces import Catalog, CommandLog, StatusStore
 

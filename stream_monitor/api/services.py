@@ -14,11 +14,12 @@ import msgspec
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import HTTPBearer
 
-from stream_monitor.access.keys import Access, Scope, is_loopback
+from stream_monitor.access.keys import Access, Scope, is_loopback, parse_keys
 from stream_monitor.api.gates import presented_key
 from stream_monitor.api.orders import Desk, command_id
-from stream_monitor.config import Config
+from stream_monitor.config import Api, Config
 from stream_monitor.entries import CommandKind
+from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.interfaces import Catalog, StatusStore
 from stream_monitor.moments import rfc3339
 from stream_monitor.status import readings, statuses
@@ -34,6 +35,20 @@ Probe = Callable[[], Awaitable[None]]  # raises if the broker cannot be reached
 PrepareFile = Callable[[str, str, str], Awaitable[str]]  # (model, version, file) -> id of the reference, published
 # (model, layout as JSON) -> ids of the layout and of the reference counted by it ("": none), both published
 PrepareLayout = Callable[[str, Mapping[str, Any]], Awaitable[tuple[str, str]]]
+
+
+def access_of(api: Api) -> Access:
+    """The rules of a configuration. ConfigError if it is insecure but not on loopback, or a key is malformed."""
+    loopback = is_loopback(api.host)
+    if api.insecure and not loopback:
+        message = f"only on loopback, not on {api.host!r}; known: 127.0.0.1, ::1, localhost"
+        raise ConfigError([Mistake(file="monitor.yaml", line=0, path="api.insecure", message=message)])
+    return Access(
+        ring=parse_keys(api.keys),
+        open_reads=loopback or api.read == "open",
+        open_metrics=api.metrics == "open",
+        open_writes=api.insecure,
+    )
 
 
 @dataclass(kw_only=True)

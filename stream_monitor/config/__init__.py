@@ -73,6 +73,11 @@ class Format:
     header: tuple[str, ...] = ()  # names of columns that come without: of CSV lines, of arrays of features
     delimiter: str = ","  # of CSV
 
+    @classmethod
+    def of(cls, stated: str | Format) -> Format:
+        """What the configuration says, a name alone or a mapping, in one form."""
+        return cls(name=stated) if isinstance(stated, str) else stated
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:

@@ -18,10 +18,9 @@ from stream_monitor.config import checks as config_checks
 from stream_monitor.config.known import Known
 from stream_monitor.config.nodes import Reader
 from stream_monitor.config.plain import config_from_plain, config_id, plain_config
-from stream_monitor.counting.plans import format_of
 from stream_monitor.errors import ConfigError, Mistake
 
-__all__ = ["ConfigFile", "Known", "config_from_plain", "config_id", "known_tables", "plain_config", "read_config"]
+__all__ = ["ConfigFile", "Known", "config_from_plain", "config_id", "plain_config", "read_config"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +45,10 @@ class ConfigFile:
         return ConfigError([self.error(m.path, m.message).mistakes[0] if m.path else m for m in error.mistakes])
 
 
-def known_tables(**outside: object) -> Known:
-    """The tables of this package; `outside` are `sinks`, `triggers` and the like, which only the wiring knows."""
-    from detectors import DETECTORS, METRICS  # here, as kernels take a second to import: `--help` need not wait
-    from stream_monitor.formats import FORMATS
-
-    formats = {name: of.options for name, of in FORMATS.items()}
-    presets = {name: of.fields for name, of in FORMATS.items() if of.fields is not None}
-    return replace(Known(metrics=METRICS, detectors=DETECTORS, formats=formats, presets=presets), **outside)  # type: ignore[arg-type]
-
-
-def read_config(file: str, known: Known | None = None, environ: Mapping[str, str] | None = None) -> ConfigFile:
+def read_config(file: str, known: Known, environ: Mapping[str, str] | None = None) -> ConfigFile:
     """Read and check the file; ConfigError with every mistake in it.
 
-    Paths in it are relative to it. `known` defaults to the tables of this package, `environ` to the process's.
+    Paths in it are relative to it. `environ` defaults to the process's.
     """
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
@@ -78,7 +67,6 @@ def read_config(file: str, known: Known | None = None, environ: Mapping[str, str
         raise _alone(file, 0, "the file is empty; `stream-monitor init --topic NAME` writes one")
     if not isinstance(root, yaml.MappingNode):
         raise _alone(file, root.start_mark.line + 1, "expected a mapping, like `models: {NAME: {topic: ...}}`")
-    known = known or known_tables()
     reader = Reader(file, os.environ if environ is None else environ, known.detectors)
     try:
         config: Config = reader.read(root, Config, "")
@@ -119,7 +107,7 @@ def _with_presets(config: Config, known: Known) -> Config:
     """The same with the fields of formats that know where the parts of an event are, where none are stated."""
 
     def filled(of: Any, format: str | Format, without: tuple[str, ...] = ()) -> Any:
-        preset = known.presets.get(format_of(format).name)
+        preset = known.presets.get(Format.of(format).name)
         if preset is None:
             return of
         names = [f.name for f in fields(of) if f.name not in without and not getattr(of, f.name)]

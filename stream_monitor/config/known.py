@@ -10,8 +10,6 @@ from typing import Any, Final
 from detectors.base import Metric
 from stream_monitor.config import Fields
 
-Finding = tuple[str, str]  # path, message
-
 TOPIC_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 OWN_TOPICS: Final = (
     "panes", "verdicts", "alerts", "retrain-requests", "dead-letters", "layouts", "references", "configs",

@@ -9,11 +9,12 @@ from typing import Final
 
 from detectors.base import Metric
 from stream_monitor.config import DAY_MS, Config, Format, Model, MonitorSpec, Select
-from stream_monitor.config.known import OWN_TOPICS, TOPIC_CHARACTERS, Finding, Known, instant
+from stream_monitor.config.kinds import counted_as, derived_from
+from stream_monitor.config.known import OWN_TOPICS, TOPIC_CHARACTERS, Known, instant
 from stream_monitor.config.roles import is_pattern, matches
-from stream_monitor.config.values import choices
-from stream_monitor.counting.kinds import counted_as, derived_from
+from stream_monitor.errors import Finding
 from stream_monitor.extras import REGISTRY_FORMATS, missing_modules
+from stream_monitor.names import choices
 
 GROUPS: Final = ("drift", "performance", "quality", "stream", "fairness")
 _LAID_OUT: Final = {"numeric": "numeric", "text": "numeric", "categorical": "categorical", "boolean": "categorical"}

@@ -20,7 +20,6 @@ import yaml
 
 from stream_monitor.config import DURATION, INLINE, SECRET, Budget, MonitorSpec, Target
 from stream_monitor.config.values import (
-    choices,
     parse_bool,
     parse_budget,
     parse_duration,
@@ -30,6 +29,7 @@ from stream_monitor.config.values import (
     written_out,
 )
 from stream_monitor.errors import Mistake
+from stream_monitor.names import choices
 
 _MAX_NODES: Final = 200_000  # aliases of aliases can make a small file endless
 

@@ -1,11 +1,10 @@
-"""The small texts of a configuration: durations, budgets, numbers, substitutions, names that are nearly right."""
+"""The small texts of a configuration: durations, budgets, numbers, substitutions."""
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,18 +34,6 @@ def parse_duration(text: str) -> int:
     if len(match[1]) > 12:
         raise ValueError("the duration is too long")
     return round(float(match[1]) * UNITS_MS[match[2]])
-
-
-def choices(value: str, known: Collection[str]) -> str:
-    """The end of a message about a name that is not known: a suggestion and the names that are.
-
-    >>> choices("pis", ["psi", "ks"])
-    "; did you mean 'psi'? known: ks, psi"
-    """
-    begun = [name for name in known if len(value) > 2 and name.startswith(value)]
-    near = difflib.get_close_matches(value[:80], sorted(known), n=1) or begun
-    hint = f"; did you mean '{near[0]}'?" if near else ";" if known else ""
-    return f"{hint} known: {', '.join(sorted(known))}" if known else hint
 
 
 def parse_budget(text: str) -> Budget:

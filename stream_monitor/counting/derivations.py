@@ -1,4 +1,4 @@
-"""Columns that are derived of the values of others: see kinds.py for which, and of what.
+"""Columns that are derived of the values of others: see config/kinds.py for which, and of what.
 
 What is missing or invalid in a value is so in all that is derived of it. Why sums are made place by place and not by a
 matrix product: they must be the same to the last bit on every machine, whatever else is in the block.
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.config import Kind
+from stream_monitor.config.kinds import PROJECTIONS
 from stream_monitor.counting.batches import (
     MISSING,
     NESTED,
@@ -28,7 +29,6 @@ from stream_monitor.counting.batches import (
     Integers,
 )
 from stream_monitor.counting.columns import encode_words
-from stream_monitor.counting.kinds import PROJECTIONS
 from stream_monitor.counting.times import parse_times
 
 Floats = NDArray[np.float64]

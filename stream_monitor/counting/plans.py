@@ -12,14 +12,21 @@ from numpy.typing import NDArray
 
 from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.config import Config, Fields, Format, Model
+from stream_monitor.config.kinds import DERIVED, derived_from
 from stream_monitor.config.monitors import counted_for
 from stream_monitor.counting.batches import Mode
-from stream_monitor.counting.kinds import DERIVED, MODES, derived_from
 from stream_monitor.interfaces import Schemas
 
 Path = tuple[str, ...]
 Mask = NDArray[np.bool_]
 
+MODES: Final[Mapping[str, Mode]] = {  # of the columns that are counted themselves; raw: nobody has said what it is
+    "raw": "raw",
+    "numeric": "numeric",
+    "categorical": "categorical",
+    "boolean": "categorical",
+    "text": "text",
+}
 FUTURE_FREE: Final = 1 << 62  # an `at_ms` for readers without a clock: nothing is in the future
 
 
@@ -106,18 +113,13 @@ class LabelPlan:
     cache: dict[Any, Any] = field(default_factory=dict)
 
 
-def format_of(format: str | Format) -> Format:
-    """What the configuration says of a format, a name alone or a mapping, in one form."""
-    return Format(name=format) if isinstance(format, str) else format
-
-
 def event_plan(name: str, config: Config, *, flat: bool = False, schemas: Schemas | None = None) -> Plan:
     """The plan of the events of model `name`."""
     model = config.models[name]
     return Plan(
         name=name,
         model=model,
-        format=format_of(model.format),
+        format=Format.of(model.format),
         max_event=config.kafka.max_event,
         max_future_ms=config.time.max_future,
         flat=flat,
@@ -155,7 +157,7 @@ def label_plan(name: str, config: Config, *, flat: bool = False, schemas: Schema
     return LabelPlan(
         name=name,
         model=model,
-        format=format_of(model.labels.format),
+        format=Format.of(model.labels.format),
         max_event=config.kafka.max_event,
         max_future_ms=config.time.max_future,
         flat=flat,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from detectors.layouts import Layout
-from stream_monitor.config import Config, Fields
+from stream_monitor.config import Config, Fields, Format
 from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
-from stream_monitor.counting.plans import LabelPlan, Plan, format_of
+from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, presets, protobuf, templates
 from stream_monitor.formats.packed import unpacked
 from stream_monitor.formats.parsed import Parse, batch_of, labels_of
@@ -81,7 +81,7 @@ def warm(config: Config) -> None:
     Labels are read without compiled loops.
     """
     told = [of.format for m in config.models.values() for of in (m, m.features) if of is not None]
-    for make_ready in dict.fromkeys(FORMATS[format_of(format).name].warm for format in told):
+    for make_ready in dict.fromkeys(FORMATS[Format.of(format).name].warm for format in told):
         if make_ready is not None:
             make_ready()
 

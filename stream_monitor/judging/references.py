@@ -19,17 +19,17 @@ from detectors import learning
 from detectors.counts import Counts, merge
 from detectors.layouts import CategoricalLayout, ColumnLayout, Layout, NumericLayout, Residual
 from stream_monitor.config import Config, Model, Select
+from stream_monitor.config.kinds import counted_as, derived_from, needs_time
 from stream_monitor.config.monitors import counted_for
 from stream_monitor.counting.arrivals import Arrivals, add_arrivals
 from stream_monitor.counting.batches import NUMBER, Batch, Column, DeadLetter
 from stream_monitor.counting.fields import assemble
-from stream_monitor.counting.kinds import counted_as, derived_from, needs_time
 from stream_monitor.counting.panes import PANE_ROWS, choose_pane, grouping, of_one_stream, raw_pane_ms
 from stream_monitor.counting.plans import FUTURE_FREE, Plan, event_plan, feature_plan
-from stream_monitor.counting.selections import selected
 from stream_monitor.counting.tallies import tally
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.formats.files import Piece, everything
+from stream_monitor.formats.selections import selected
 
 PSEUDO_PANES: Final = 400  # panes of a reference that has no times, if it has rows enough
 

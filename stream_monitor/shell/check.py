@@ -10,9 +10,9 @@ from typing import Final
 from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config.files import ConfigFile
 from stream_monitor.config.roles import is_pattern, resolved
-from stream_monitor.config.values import choices
 from stream_monitor.errors import ConfigError, Mistake, Unreachable
 from stream_monitor.judging.packed_references import unpack_reference
+from stream_monitor.names import choices
 from stream_monitor.shell.starts import read_references
 
 PING_SECONDS: Final = 10.0

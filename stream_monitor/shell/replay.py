@@ -29,12 +29,12 @@ from stream_monitor.counting.fields import assemble, assemble_labels
 from stream_monitor.counting.labels import join, remember
 from stream_monitor.counting.panes import count_block
 from stream_monitor.counting.plans import LabelPlan, Plan, event_plan, feature_plan, label_plan
-from stream_monitor.counting.selections import selected
 from stream_monitor.counting.times import parse_times
 from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source
 from stream_monitor.errors import StateError
 from stream_monitor.fold.fold import State, finish, step
 from stream_monitor.formats.files import File, Piece, pieces, unreadable
+from stream_monitor.formats.selections import selected
 from stream_monitor.interfaces import Catalog, LabelStore
 from stream_monitor.outputs import Output
 from stream_monitor.shell.progress import Steps

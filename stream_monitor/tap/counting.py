@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from detectors.layouts import RAW_ID, Layout
 from stream_monitor.brokers import Message, Partition
-from stream_monitor.config import Config
+from stream_monitor.config import Config, Format
 from stream_monitor.config.monitors import counted_for
 from stream_monitor.config.plain import config_id
 from stream_monitor.config.roles import Role, roles, roles_of
@@ -21,11 +21,11 @@ from stream_monitor.counting.arrivals import arrivals_of
 from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.counting.labels import join, remember
 from stream_monitor.counting.panes import count_block
-from stream_monitor.counting.plans import LabelPlan, Plan, event_plan, feature_plan, format_of, label_plan
-from stream_monitor.counting.selections import Selection, source_of
+from stream_monitor.counting.plans import LabelPlan, Plan, event_plan, feature_plan, label_plan
 from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.errors import StateError
 from stream_monitor.formats import FORMATS, decode, decode_labels
+from stream_monitor.formats.selections import Selection, source_of
 from stream_monitor.intents import Intent
 from stream_monitor.interfaces import Catalog, LabelStore, Schemas
 from stream_monitor.publications import config_of
@@ -234,7 +234,7 @@ class _Under:
         """Whether a format of the topic reads the headers of Kafka."""
         if topic not in self._headers:
             self._headers[topic] = any(
-                FORMATS[format_of(source_of(self.config.models[role[0]], role).format).name].headers
+                FORMATS[Format.of(source_of(self.config.models[role[0]], role).format).name].headers
                 for role in self.roles(topic)
             )
         return self._headers[topic]

@@ -21,11 +21,11 @@ from detectors.counts import merge
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
 from stream_monitor import app
 from stream_monitor.config import Config, Fields, Kind, Model, Reference, Time
+from stream_monitor.config.kinds import DERIVED, PROJECTIONS, counted_as
 from stream_monitor.counting.batches import MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column
 from stream_monitor.counting.derivations import LONGEST, derive, directions, script
-from stream_monitor.counting.kinds import DERIVED, MODES, PROJECTIONS, counted_as
 from stream_monitor.counting.panes import count_block
-from stream_monitor.counting.plans import event_plan
+from stream_monitor.counting.plans import MODES, event_plan
 from stream_monitor.entries import unpack_counts
 from stream_monitor.formats import decode
 from stream_monitor.judging.references import layout_from_raw, prepare

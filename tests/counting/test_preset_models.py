@@ -13,13 +13,14 @@ from connectors.memory import MemoryLabelStore
 from detectors.counts import merge
 from stream_monitor import app
 from stream_monitor.config import Config
-from stream_monitor.config.files import known_tables, read_config
+from stream_monitor.config.files import read_config
 from stream_monitor.config.plain import config_id
 from stream_monitor.entries import unpack_counts
 from stream_monitor.formats.presets import FIELDS, PRESETS, recognise
 from stream_monitor.publications import Publications
 from stream_monitor.shell import logs
 from stream_monitor.shell.init import Sample, look, render
+from stream_monitor.shell.tables import known_tables
 from stream_monitor.tap.counting import BlockCounting
 from tests.counting.server_logs import CASES, ROWS_IN, SERVER, V2_IN, V2_OUT, WHEN, capture, captured, cloud, model_of
 from tests.tap.test_counting import intent

@@ -9,7 +9,8 @@ import pytest
 from connectors.sinks import SINKS
 from connectors.triggers import TRIGGERS
 from deploy.compose.__main__ import topics
-from stream_monitor.config.files import known_tables, read_config
+from stream_monitor.config.files import read_config
+from stream_monitor.shell.tables import known_tables
 from tests.deploy.files import DEPLOY
 
 SECRETS = {"API_KEYS": "", "KAFKA_PASSWORD": "x", "ALERTMANAGER_URL": "http://alertmanager:9093"}

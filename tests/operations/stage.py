@@ -15,6 +15,7 @@ from confluent_kafka.admin import NewTopic
 from deploy.kafka.node import free_port
 from stream_monitor.config.files import read_config
 from stream_monitor.shell.acls import acls
+from stream_monitor.shell.tables import known_tables
 from tests.operations.secured import Secured
 from tests.shell.fraud import FRAUD, KEY, publish, write_normal
 
@@ -63,7 +64,7 @@ class Stage:
     def allow(self, role: str, user: str, file: str, *, without: tuple[str, str] | None = None) -> None:
         """Give the user the rights of a role: all of them, or all but (the end of a resource's name, operation)."""
         found = []
-        for acl in acls(read_config(file, environ={"API_KEY": KEY}).config, role):
+        for acl in acls(read_config(file, known_tables(), environ={"API_KEY": KEY}).config, role):
             left = acl.operations
             if without is not None and acl.name.endswith(without[0]):
                 left = tuple(o for o in left if o != without[1])

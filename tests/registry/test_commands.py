@@ -23,6 +23,7 @@ from stream_monitor.__main__ import main
 from stream_monitor.config.files import read_config
 from stream_monitor.errors import ConfigError, Unreachable
 from stream_monitor.shell.init import Registry, Sample, look, render
+from stream_monitor.shell.tables import known_tables
 from tests.registry.makers import admin, avro, avro_schema, record
 
 _NUMBERS = itertools.count()
@@ -66,7 +67,7 @@ def written(tmp_path: Path, url: str = "http://registry:8081", options: str = "{
 
 def test_a_registry_in_the_file(tmp_path: Path) -> None:
     options = '{basic.auth.user.info: "${AUTH}", timeout: 2, max.retries: 1}'
-    found = read_config(written(tmp_path, options=options), environ={"AUTH": "me:hunter2"})
+    found = read_config(written(tmp_path, options=options), known_tables(), environ={"AUTH": "me:hunter2"})
     registry = found.config.kafka.schema_registry
     assert registry.url == "http://registry:8081"
     assert registry.options == {"basic.auth.user.info": "me:hunter2", "timeout": 2, "max.retries": 1}
@@ -99,7 +100,7 @@ def test_without_a_registry_the_format_has_none(tmp_path: Path) -> None:
     file = tmp_path / "monitor.yaml"
     file.write_text("models: {m: {topic: p, format: json_schema}}")
     with pytest.raises(ConfigError, match=r"models.m.format: json_schema needs kafka.schema_registry"):
-        read_config(str(file))
+        read_config(str(file), known_tables())
 
 
 def test_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +118,7 @@ def test_init_reads_what_names_a_schema(tmp_path: Path) -> None:
     text = render(look("fraud.predictions", "kafka:9092", Sample(values=values), registry=registry))
     file = tmp_path / "monitor.yaml"
     file.write_text(text)
-    config = read_config(str(file), environ={"AUTH": "a:b"}).config
+    config = read_config(str(file), known_tables(), environ={"AUTH": "a:b"}).config
     model = config.models["fraud"]
     assert (model.format, model.fields.id, model.fields.time) == ("avro", "request_id", "ts")
     assert {"amount": "numeric", "country": "categorical"}.items() <= dict(model.columns).items()

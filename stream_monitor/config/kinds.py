@@ -8,30 +8,20 @@
     embedding    NAME.length; NAME.norm; NAME.p0 to NAME.p15, projections on directions that depend on the length alone
     list         NAME.length
 
-Derived columns stand in layouts, windows and monitors like all others; derivations.py makes them.
+Derived columns stand in layouts, windows and monitors like all others; counting/derivations.py makes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal, get_args
 
 from stream_monitor.config import Kind
 
-if TYPE_CHECKING:  # else the kernels are imported with it, which takes a second
-    from stream_monitor.counting.batches import Mode
-
-CountedAs = Literal["numeric", "categorical", "text", "boolean"]
+CountedAs = Literal["numeric", "categorical", "text", "boolean"]  # kinds of columns that are counted themselves
 
 PROJECTIONS: Final = 16
 
-MODES: Final[Mapping[str, Mode]] = {  # of the columns that are counted themselves; raw: nobody has said what it is
-    "raw": "raw",
-    "numeric": "numeric",
-    "categorical": "categorical",
-    "boolean": "categorical",
-    "text": "text",
-}
 DERIVED: Final[Mapping[str, Mapping[str, CountedAs]]] = {
     "text": {"tokens": "numeric", "script": "categorical"},
     "timestamp": {"age": "numeric", "hour_of_week": "numeric"},
@@ -64,7 +54,7 @@ def counted_as(columns: Mapping[str, Kind]) -> dict[str, CountedAs]:
     >>> counted_as({"at": "timestamp", "ok": "boolean"})
     {'ok': 'boolean', 'at.age': 'numeric', 'at.hour_of_week': 'numeric'}
     """
-    found: dict[str, CountedAs] = {name: kind for name, kind in columns.items() if kind in MODES}  # type: ignore[misc]
+    found: dict[str, CountedAs] = {name: kind for name, kind in columns.items() if kind in get_args(CountedAs)}  # type: ignore[misc]
     for name, kind in columns.items():
         found |= {f"{name}.{suffix}": of for suffix, of in DERIVED.get(kind, {}).items()}
     return found
