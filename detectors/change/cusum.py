@@ -67,9 +67,6 @@ class CUSUM(Machine):
     def __post_init__(self) -> None:
         check(self)
         at_least("slack", self.slack, 0)
-        at_least("threshold", self.threshold, 1e-9)
-        at_least("min_instances", self.min_instances, 3)
-        at_least("hold", self.hold, 0)
 
     @classmethod
     def calibrated(

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from detectors.calibration import Floats, effective, finite
-from detectors.change.levels import MODE_OF, MODES, Mode, number
+from detectors.change.levels import MODE_OF, MODES, Mode, check_mode, number
 from detectors.change.machines import Machine, Step, at_least
 
 BETS: Final = 8  # shares of the greatest possible bet: 0.9, 0.45, ...
@@ -93,8 +93,7 @@ class _EDetector(Machine):
             raise ValueError("mean_least and mean_most must be given together, or neither")
         if self.mean_least is not None and not self.mean_least <= number(self.mean_most):
             raise ValueError(f"mean_least must be at most mean_most: {self.mean_least}, {self.mean_most}")
-        if self.mode not in MODES:
-            raise ValueError(f"mode must be up, down or both, not {self.mode!r}")
+        check_mode(self.mode)
         at_least("updates_between_false_alarms", self.updates_between_false_alarms, 2)
         at_least("min_instances", self.min_instances, 3)
         at_least("hold", self.hold, 0)

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from detectors.calibration import Floats
 from detectors.change.levels import MODES, Mode, chart, check, number
-from detectors.change.machines import Machine, Step, at_least, between
+from detectors.change.machines import Machine, Step, between
 
 
 def _step(p: Any, m: Any, x: float) -> int:
@@ -69,10 +69,6 @@ class EWMA(Machine):
     def __post_init__(self) -> None:
         check(self)
         between("smoothing", self.smoothing, 0, 1 + 1e-12)
-        at_least("threshold", self.threshold, 1e-9)
-        at_least("min_instances", self.min_instances, 3)
-        at_least("reference_values", self.reference_values, 0)
-        at_least("hold", self.hold, 0)
 
     @classmethod
     def calibrated(

@@ -74,10 +74,6 @@ class GLR(Machine):
     def __post_init__(self) -> None:
         check(self)
         at_least("window", self.window, 2)
-        at_least("threshold", self.threshold, 1e-9)
-        at_least("min_instances", self.min_instances, 3)
-        at_least("reference_values", self.reference_values, 0)
-        at_least("hold", self.hold, 0)
 
     @classmethod
     def calibrated(

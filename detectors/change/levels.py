@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from detectors.calibration import Floats, effective, finite
+from detectors.change.machines import at_least
 
 Mode = Literal["up", "down", "both"]
 MODES: dict[str, float] = {"both": 0.0, "up": 1.0, "down": -1.0}
@@ -62,10 +63,19 @@ def number(value: float | None) -> float:
 
 
 def check(detector: Any) -> None:
-    """ValueError for a target without a deviation, or one that is no scale."""
+    """ValueError for a target without a deviation, or one that is no scale, and for what no chart can do with."""
     if (detector.target is None) != (detector.deviation is None):
         raise ValueError("target and deviation must be given together, or neither")
     if detector.target is not None and not (math.isfinite(detector.target) and 0 < detector.deviation < math.inf):
         raise ValueError(f"deviation must be above 0, not {detector.deviation}")
-    if detector.mode not in MODES:
-        raise ValueError(f"mode must be up, down or both, not {detector.mode!r}")
+    check_mode(detector.mode)
+    at_least("threshold", detector.threshold, 1e-9)
+    at_least("min_instances", detector.min_instances, 3)
+    at_least("reference_values", getattr(detector, "reference_values", 0.0), 0)
+    at_least("hold", detector.hold, 0)
+
+
+def check_mode(mode: object) -> None:
+    """ValueError for a side that is none."""
+    if mode not in MODES:
+        raise ValueError(f"mode must be up, down or both, not {mode!r}")

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import numpy as np
-from scipy.special import chdtri
-
 from detectors.base import Judgement, Level
-from detectors.calibration import Floats, effective, finite
+from detectors.calibration import Floats, finite
+from detectors.change.levels import MODE_OF, Mode, check_mode, usual
 from detectors.change.run_lengths import threshold_for
 
 HEADROOM: Final = 2.0  # the evidence is held at so many thresholds
@@ -47,7 +45,7 @@ class PageHinkley:
     delta: float = 0.005
     min_instances: int = 30
     alpha: float = 1 - 0.0001  # what the sum keeps of itself at each update
-    mode: Literal["up", "down", "both"] = "both"
+    mode: Mode = "both"
     reset: bool = False
 
     def __post_init__(self) -> None:
@@ -57,8 +55,7 @@ class PageHinkley:
             raise ValueError(f"delta must be at least 0, not {self.delta}")
         if not 0 < self.alpha <= 1:
             raise ValueError(f"alpha must be in (0, 1], not {self.alpha}")
-        if self.mode not in ("up", "down", "both"):
-            raise ValueError(f"mode must be up, down or both, not {self.mode!r}")
+        check_mode(self.mode)
 
     @classmethod
     def calibrated(
@@ -77,23 +74,15 @@ class PageHinkley:
         deviation being taken long (autocorrelation at lag 1, 90 % upper limit) and `delta` short by the error of the
         reference's mean. `prime` it with the same values. ValueError when they are fewer than 3 or all the same.
         """
-        series = finite(values)
-        if len(series) < 3 or float(np.std(series)) == 0:
-            raise ValueError(f"{len(series)} values without spread: nothing to learn a threshold from")
-        windows = effective(series)
-        deviation = float(np.std(series, ddof=1)) * math.sqrt(len(series) / windows)
-        deviation *= math.sqrt((windows - 1) / chdtri(windows - 1, 0.9))
+        known = usual(values)
+        deviation = known.deviation
         delta = deviation / 2 if delta is None else delta
-        reach = max(delta / deviation - 1 / math.sqrt(windows), 0.0)
+        reach = max(delta / deviation - 1 / math.sqrt(known.values), 0.0)
         sides = 2 if worse == "both" else 1
         return cls(
             threshold=deviation * threshold_for(reach, sides * windows_between_false_alarms / share),
             delta=delta,
-            **{
-                "min_instances": min(30, len(series)),
-                "mode": {"above": "up", "below": "down", "both": "both"}[worse],
-                **parameters,
-            },
+            **{"min_instances": min(30, len(finite(values))), "mode": MODE_OF[worse], **parameters},
         )
 
     def prime(self, values: Sequence[float] | Floats) -> Mapping[str, Any]:

@@ -124,8 +124,8 @@ def binary(labels: Any, scores: Any, cut: float = 0.5) -> OutcomeCounts:
     return OutcomeCounts(rows=len(y), cells=cells)
 
 
-def regression(labels: Any, predictions: Any) -> OutcomeCounts:
-    """The outcome of events with real labels and predictions."""
+def regression(labels: Any, predictions: Any, *, exact: bool = True) -> OutcomeCounts:
+    """The outcome of events with real labels and predictions. Sums are exact, or else rounded, which is soon done."""
     y, f = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
     error = f - y
     relative, symmetric = (
@@ -145,7 +145,7 @@ def regression(labels: Any, predictions: Any) -> OutcomeCounts:
         (SYMMETRIC_ERROR, symmetric),
         (SYMMETRIC_SQUARE, symmetric**2),
     ):
-        cells[first : first + LIMBS] = float_to_limbs(values.tolist())
+        cells[first : first + LIMBS] = float_to_limbs(values.tolist() if exact else [float(values.sum())])
     return OutcomeCounts(rows=len(error), cells=cells)
 
 

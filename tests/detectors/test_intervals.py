@@ -14,32 +14,23 @@ import pytest
 from detectors import METRICS, Metric
 from detectors.counts import OutcomeCounts, float_to_limbs
 from detectors.layouts import (
-    ABSOLUTE_ERROR,
     CORRECT,
-    ERROR,
     FN,
     FP,
-    LABEL_SQUARE,
-    LABEL_VALUE,
     LABELS,
     LIMBS,
     LOG_LOSS,
     NEGATIVE_SCORES,
-    NONZERO_LABELS,
     OUTCOME_CELLS,
     POSITIVE_SCORES,
-    RELATIVE_ERROR,
-    RELATIVE_SQUARE,
     SCORE_BINS,
     SCORED,
-    SQUARED_ERROR,
     SQUARED_SCORE_ERROR,
-    SYMMETRIC_ERROR,
-    SYMMETRIC_SQUARE,
     TN,
     TP,
 )
 from detectors.performance.intervals import gamma_ends, logit_ends, wilson
+from tests.detectors.build import regression
 
 RNG = np.random.default_rng(11)
 REPEATS, WINDOW, REFERENCE, P = 300, 200, 2_000, 0.025
@@ -77,23 +68,7 @@ def errors(draw: Callable[[int], Any]) -> Make:
     def make(n: int) -> OutcomeCounts:
         error = draw(n)
         prediction = RNG.normal(40, 6.0, n)
-        cells = np.zeros(OUTCOME_CELLS, np.int64)
-        y = prediction - error
-        relative, symmetric = np.abs(error / y), 2 * np.abs(error) / (np.abs(prediction) + np.abs(y))
-        cells[LABELS] = cells[NONZERO_LABELS] = n
-        for first, values in (
-            (ERROR, error),
-            (ABSOLUTE_ERROR, np.abs(error)),
-            (SQUARED_ERROR, error**2),
-            (LABEL_VALUE, y),
-            (LABEL_SQUARE, y**2),
-            (RELATIVE_ERROR, relative),
-            (RELATIVE_SQUARE, relative**2),
-            (SYMMETRIC_ERROR, symmetric),
-            (SYMMETRIC_SQUARE, symmetric**2),
-        ):
-            cells[first : first + LIMBS] = float_to_limbs([float(values.sum())])
-        return OutcomeCounts(rows=n, cells=cells)
+        return regression(prediction - error, prediction, exact=False)
 
     return make
 
