@@ -41,6 +41,7 @@ check: install  ## ruff, mypy, import-linter
 
 bench: services  ## the benchmarks, one JSON line a figure
 	@$(BIN)/python -m tests.benchmarks
+	@for part in decoding detectors scan folding; do $(BIN)/python -m tests.benchmarks.$$part || exit; done
 
 profile: services  ## where a tap's CPU time goes, by thread and stage
 	@$(BIN)/python -m tests.benchmarks.profile

@@ -1,8 +1,9 @@
-"""Layouts and references by the hash of their content, in memory."""
+"""Layouts and references by the hash of their content, in memory; references compressed, as few are read."""
 
 from __future__ import annotations
 
 import hashlib
+import zlib
 
 from detectors.layouts import Layout
 
@@ -18,7 +19,7 @@ class MemoryCatalog:
         return self._layouts[id]
 
     def blob(self, id: str) -> bytes:
-        return self._blobs[id]
+        return zlib.decompress(self._blobs[id])
 
     def add_layout(self, layout: Layout) -> str:
         self._layouts[layout.id] = layout
@@ -32,5 +33,5 @@ class MemoryCatalog:
         b'x'
         """
         id = hashlib.sha256(data).hexdigest()[:16]
-        self._blobs[id] = data
+        self._blobs[id] = zlib.compress(data, 1)
         return id

@@ -10,9 +10,7 @@ import hashlib
 from typing import Any, Final, Literal
 
 import msgspec
-import numpy as np
 
-from detectors.counts import Counts
 from stream_monitor.errors import Newer, Older
 
 
@@ -131,46 +129,3 @@ def partition_of(model: str, partitions: int) -> int:
     5
     """
     return int.from_bytes(hashlib.sha256(model.encode()).digest()[:8], "big") % partitions
-
-
-class _PackedCounts(msgspec.Struct, frozen=True, array_like=True):
-    rows: int
-    cells: bytes
-    values: bytes
-    low: bytes
-    high: bytes
-    names: tuple[str, ...]
-    words: tuple[tuple[int, str], ...]
-
-
-_COUNTS_DECODER = msgspec.msgpack.Decoder(_PackedCounts)
-
-
-def pack_counts(counts: Counts) -> bytes:
-    """Bytes of counts; equal counts have equal bytes."""
-    cells = np.diff(counts.cells, prepend=0).astype("<i4")
-    return _ENCODER.encode(
-        _PackedCounts(
-            counts.rows,
-            cells.tobytes(),
-            counts.values.astype("<i8").tobytes(),
-            counts.low.astype("<f8").tobytes(),
-            counts.high.astype("<f8").tobytes(),
-            counts.names,
-            counts.words,
-        )
-    )
-
-
-def unpack_counts(data: bytes) -> Counts:
-    """The counts that were packed."""
-    p = _COUNTS_DECODER.decode(data)
-    return Counts(
-        rows=p.rows,
-        cells=np.cumsum(np.frombuffer(p.cells, "<i4"), dtype=np.int32),
-        values=np.frombuffer(p.values, "<i8"),
-        low=np.frombuffer(p.low, "<f8"),
-        high=np.frombuffer(p.high, "<f8"),
-        names=p.names,
-        words=p.words,
-    )

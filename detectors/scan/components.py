@@ -136,4 +136,11 @@ def components_of(layout: Layout, whole: Counts, only: frozenset[str] | None = N
         ),
         shape=(cells.shape[1], sums + 2),
     )
-    return Components(of=tuple(rows.of), cells=cells, mix=mix, reports=sizes.count, spreads=np.array(spreads))
+    return Components(
+        of=tuple(rows.of), cells=_small(cells), mix=_small(mix), reports=sizes.count, spreads=np.array(spreads)
+    )
+
+
+def _small(of: csr_array) -> csr_array:
+    """The same with indices of half the size: a worker holds one for each of its models."""
+    return csr_array((of.data, of.indices.astype(np.int32), of.indptr.astype(np.int32)), shape=of.shape)

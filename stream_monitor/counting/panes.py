@@ -31,8 +31,9 @@ from stream_monitor.counting.columns import column, name_of
 from stream_monitor.counting.fields import score_columns
 from stream_monitor.counting.outcomes import add_outcomes
 from stream_monitor.counting.tallies import Grouped, take, tally
-from stream_monitor.entries import PaneRecord, pack_counts
+from stream_monitor.entries import PaneRecord
 from stream_monitor.interfaces import Joined
+from stream_monitor.packing import pack_counts
 
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]

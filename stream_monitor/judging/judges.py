@@ -5,13 +5,13 @@
 
 A reference that holds fewer than LEAST of such windows is cut into shorter ones (by rows) instead: they vary more, so
 thresholds learnt from them are wider, which is on the safe side. Everything here follows from the reference, the layout
-and the configuration; it is kept in memory and found again after a restart.
+and the configuration; what is small is kept in memory, what is large found again when somebody asks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from math import lcm
 from typing import Any, Final, NamedTuple
@@ -50,16 +50,29 @@ class Judge:
     """One segment of a reference, for one model's monitors."""
 
     def __init__(
-        self, model: Model, reference: Reference, layout: Layout, segment: str, reference_id: str = ""
+        self, model: Model, recall: Callable[[], Reference], layout: Layout, segment: str, reference_id: str = ""
     ) -> None:
-        self.model, self.reference, self.layout, self.segment = model, reference, layout, segment
+        self.model, self.layout, self.segment = model, layout, segment
         self.reference_id = reference_id
-        self._panes = tuple(reference.series.get(segment, ()))
-        self._whole = True  # whether the reference's windows are as long as those that are judged
+        self._recall = recall
         self._baselines: dict[tuple[str, Place | None], Baseline] = {}
         self._detectors: dict[tuple[str, Place | None], Learnt] = {}
 
-    @property
+    @cached_property
+    def reference(self) -> Reference:
+        """The reference with all its panes."""
+        return self._recall()
+
+    def rest(self) -> None:
+        """Let go of the reference's panes and windows: what has been read of them stays known."""
+        for large in ("reference", "_panes", "_cut", "_columns", "_fine", "_fine_columns"):
+            self.__dict__.pop(large, None)
+
+    @cached_property
+    def _panes(self) -> tuple[tuple[int, Counts], ...]:
+        return tuple(self.reference.series.get(self.segment, ()))
+
+    @cached_property
     def empty(self) -> bool:
         """Whether the reference has no events of the segment."""
         return not self._panes
@@ -149,7 +162,7 @@ class Judge:
             return self._budget
         return max(1.0, budget.per_ms / self.pane_ms / budget.alarms)
 
-    @property
+    @cached_property
     def pane_ms(self) -> int:
         """Length of the panes that a detector with `every: pane` sees: those of the reference and the traces alike."""
         return self._fine[0]
@@ -171,16 +184,21 @@ class Judge:
     @cached_property
     def _seconds(self) -> float:
         """Length of the windows; nan where they are of different lengths."""
-        of_time = not self.model.window.rows and self.reference.ordered_by == "time"
-        whole = of_time and len(self._windows) > 0 and self._whole
+        windows, long = self._cut
+        whole = not self.model.window.rows and self.reference.ordered_by == "time" and long and bool(windows)
         return self.model.window.size / 1000 if whole else math.nan
 
     @cached_property
     def _columns(self) -> list[dict[Place, ColumnCounts]]:
         return [columns(c, self.layout) for c in self._windows]
 
-    @cached_property
+    @property
     def _windows(self) -> list[Counts]:
+        return self._cut[0]
+
+    @cached_property
+    def _cut(self) -> tuple[list[Counts], bool]:
+        """The reference's windows, and whether they are as long as those that are judged."""
         rows, size = self.model.window.rows, self.model.window.size
         if rows:
             whole = cut_by_rows(self._panes, rows)
@@ -188,12 +206,10 @@ class Judge:
             whole = [c for c in cut_by_time(self._panes, size) if c.rows >= self.model.min_rows]
         else:
             whole = []
-        self._whole = len(whole) >= LEAST
-        if self._whole:
-            return whole
+        if len(whole) >= LEAST:
+            return whole, True
         shorter = cut_by_rows(self._panes, max(self.model.min_rows, -(-self.total.rows // SHORTER)))
-        self._whole = len(shorter) <= len(whole)
-        return whole if self._whole else shorter
+        return (whole, True) if len(shorter) <= len(whole) else (shorter, False)
 
     @cached_property
     def _volumes(self) -> list[float]:

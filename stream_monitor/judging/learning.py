@@ -15,7 +15,7 @@ from typing import Any, Final
 from detectors.counts import Counts, merge
 from detectors.layouts import RAW_ID
 from stream_monitor.config import Model
-from stream_monitor.entries import PaneRecord, Source, unpack_counts
+from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judging.packed_references import pack_reference, unpack_reference
 from stream_monitor.judging.references import Reference, layout_from_raw
@@ -77,7 +77,7 @@ def gather(state: State, source: Source, record: PaneRecord, catalog: Catalog) -
     key = (record.model, "", record.segment)
     panes = state.gathered.setdefault(key, {})
     start = record.start_ms // known.learning_pane_ms * known.learning_pane_ms
-    panes.setdefault(start, Pane()).add(record.layout, unpack_counts(record.counts))
+    panes.setdefault(start, Pane()).add(record.layout, record.counts)
     panes[start].cover(f"{source.topic}/{source.partition}", *record.offsets)
     state.touch("l", *key, start)
     while len(panes) > MOST:
@@ -289,8 +289,7 @@ def set_reference(state: State, name: str, version: str, id: str, catalog: Catal
     else:
         known.reference = id
         known.reference_facts = _facts(reference, provisional=not state.model(name).reference.file)
-    for cached in [k for k in state.derived if k[0] in ("judge", "reference", "scan")]:
-        del state.derived[cached]
+    _forget_judges(state, name)
     state.touch("m", name)
     if not anew:
         return
@@ -311,11 +310,15 @@ def put_in_force(state: State, name: str, layout: str, reference: str, catalog: 
     known.reference, known.reference_facts, known.references = "", {}, {}
     known.learning_pane_ms = known.trace_ms = 0
     let_go(state, name, FAR)
-    for cached in [k for k in state.derived if k[0] in ("judge", "reference")]:
-        del state.derived[cached]
+    _forget_judges(state, name)
     state.touch("m", name)
     if reference:
         set_reference(state, name, "", reference, catalog)
+
+
+def _forget_judges(state: State, name: str) -> None:
+    for cached in [k for k in state.derived if k[0] in ("judge", "scan") and k[1] == name]:
+        del state.derived[cached]
 
 
 def _facts(reference: Reference, *, provisional: bool) -> dict[str, Any]:

@@ -6,21 +6,10 @@ import hashlib
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from detectors.counts import Counts
 from stream_monitor.errors import Newer, Older
 from stream_monitor.judging.references import Reference
-
-
-class _PackedCounts(msgspec.Struct, frozen=True, array_like=True):
-    rows: int
-    steps: list[int]  # differences of the cells, small numbers mostly: a byte each
-    values: list[int]
-    low: bytes
-    high: bytes
-    names: tuple[str, ...]
-    words: tuple[tuple[int, str], ...]
+from stream_monitor.packing import pack_counts, unpack_counts
 
 
 class _PackedReference(msgspec.Struct, frozen=True, array_like=True):
@@ -29,7 +18,7 @@ class _PackedReference(msgspec.Struct, frozen=True, array_like=True):
     layout: str
     pane_ms: int
     rows: int
-    series: list[tuple[str, list[tuple[int, _PackedCounts]]]]
+    series: msgspec.Raw  # of Series; read once the format is known
     source: str
     ordered_by: str
     skipped: int
@@ -39,43 +28,26 @@ class _PackedReference(msgspec.Struct, frozen=True, array_like=True):
 
 FORMAT: Final = 2  # of packed references; in 1 the cells of a pane had other numbers
 
+Series = list[tuple[str, list[tuple[int, bytes]]]]
+
 DECODER: Final = msgspec.msgpack.Decoder(_PackedReference)
-
-
-def _pack_counts(counts: Counts) -> _PackedCounts:
-    return _PackedCounts(
-        counts.rows,
-        np.diff(counts.cells, prepend=0).tolist(),
-        counts.values.tolist(),
-        counts.low.astype("<f8").tobytes(),
-        counts.high.astype("<f8").tobytes(),
-        counts.names,
-        counts.words,
-    )
-
-
-def _unpack_counts(packed: _PackedCounts) -> Counts:
-    return Counts(
-        rows=packed.rows,
-        cells=np.cumsum(np.array(packed.steps, np.int32), dtype=np.int32),
-        values=np.array(packed.values, np.int64),
-        low=np.frombuffer(packed.low, "<f8"),
-        high=np.frombuffer(packed.high, "<f8"),
-        names=packed.names,
-        words=packed.words,
-    )
+_SERIES: Final = msgspec.msgpack.Decoder(Series)
 
 
 def pack_reference(reference: Reference) -> bytes:
     """Bytes of a reference; equal references have equal bytes."""
     r = reference
-    series = [(s, [(start, _pack_counts(c)) for start, c in r.series[s]]) for s in sorted(r.series)]
+    series = [(s, [(start, pack_counts(c)) for start, c in r.series[s]]) for s in sorted(r.series)]
     return msgspec.msgpack.encode(
         _PackedReference(
-            r.model, r.version, r.layout, r.pane_ms, r.rows, series, r.source, r.ordered_by, r.skipped, FORMAT,
+            r.model, r.version, r.layout, r.pane_ms, r.rows, _raw(series), r.source, r.ordered_by, r.skipped, FORMAT,
             r.holes,
         )
     )  # fmt: skip
+
+
+def _raw(series: Series) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.msgpack.encode(series))
 
 
 def unpack_reference(data: bytes) -> Reference:
@@ -94,7 +66,7 @@ def unpack_reference(data: bytes) -> Reference:
         layout=p.layout,
         pane_ms=p.pane_ms,
         rows=p.rows,
-        series={s: tuple((start, _unpack_counts(c)) for start, c in panes) for s, panes in p.series},
+        series={s: tuple((start, unpack_counts(c)) for start, c in panes) for s, panes in _SERIES.decode(p.series)},
         source=p.source,
         ordered_by=p.ordered_by,
         skipped=p.skipped,

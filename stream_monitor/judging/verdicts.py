@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from stream_monitor.interfaces import Catalog
 from stream_monitor.judging.fairness import outcomes_of
 from stream_monitor.judging.judges import Judge, Place, places_of
 from stream_monitor.judging.packed_references import unpack_reference
+from stream_monitor.judging.references import Reference
 from stream_monitor.judging.scans import Found, calibrated, judge_by_scan
 from stream_monitor.judging.series import judge_series
 from stream_monitor.moments import rfc3339
@@ -72,13 +74,19 @@ def judge_of(state: State, key: Key, catalog: Catalog) -> Judge | None:
         return None
     known: Judge | None = state.derived.get(("judge", key[0], reference_id, key[2]))
     if known is None:
-        reference = state.derived.get(("reference", reference_id))
-        if reference is None:
-            reference = state.derived["reference", reference_id] = unpack_reference(catalog.blob(reference_id))
-        layout = catalog.layout(reference.layout)
-        known = Judge(state.model(key[0]), reference, layout, key[2], reference_id)
+        reference = _recalled(state, reference_id, catalog)
+        layout, recall = catalog.layout(reference.layout), partial(_recalled, state, reference_id, catalog)
+        known = Judge(state.model(key[0]), recall, layout, key[2], reference_id)
         state.derived["judge", key[0], reference_id, key[2]] = known
     return known
+
+
+def _recalled(state: State, id: str, catalog: Catalog) -> Reference:
+    """A reference. Only the last one is kept: its panes are large, and what judges need of them is soon read."""
+    last: tuple[str, Reference] | None = state.derived.get(("reference",))
+    if last is None or last[0] != id:
+        last = state.derived["reference",] = id, unpack_reference(catalog.blob(id))
+    return last[1]
 
 
 def judge_window(state: State, window: Window, catalog: Catalog, learning: str) -> Judged:
@@ -103,6 +111,8 @@ def judge_window(state: State, window: Window, catalog: Catalog, learning: str) 
             judged.verdicts.append(_verdict(monitor, place, window, measured, judgement, onset_ms=onset_ms))
             if math.isfinite(measured.value):
                 judged.values.append((monitor.metric.name, "" if place is None else place[1], measured.value))
+    if judge is not None:
+        judge.rest()
     return judged
 
 

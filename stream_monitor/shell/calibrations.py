@@ -57,7 +57,9 @@ def calibrations(read: ConfigFile, model: str | None, shifts: Sequence[float] = 
 def _model(read: ConfigFile, catalog: MemoryCatalog, name: str, id: str, shifts: Sequence[float]) -> list[Line]:
     reference = unpack_reference(catalog.blob(id))
     layout = catalog.layout(reference.layout)
-    judges = {segment: Judge(read.config.models[name], reference, layout, segment) for segment in reference.series}
+    judges = {
+        segment: Judge(read.config.models[name], lambda: reference, layout, segment) for segment in reference.series
+    }
     monitors = monitors_of(read.config.models[name])
     lines = _scan(name, judges, shifts) if any(m.metric.needs == "scan" for m in monitors) else []
     for segment, judge in judges.items():

@@ -11,9 +11,11 @@ import msgspec
 
 from detectors.arrivals import feature_rows
 from detectors.counts import Counts, merge
-from stream_monitor.entries import PaneRecord, Source, pack_counts, unpack_counts
+from stream_monitor.entries import PaneRecord, Source
+from stream_monitor.packing import pack_counts, packed_rows, squeeze, unpack_counts
 
 Key = tuple[str, str, str]  # model, version, segment
+PARTS: Final = 64  # of a pane that are not merged yet
 
 ENCODER: Final = msgspec.msgpack.Encoder()  # keeps the order of dicts, which messages are made from
 
@@ -187,34 +189,37 @@ class _StoredPane(msgspec.Struct, array_like=True):
 
 
 class Pane:
-    """Counts of one unit of event time of one key, by layout; merged when they are read."""
+    """Counts of one unit of event time of one key, by layout; merged when they are read.
+
+    They are kept packed, in a fifth of the room: of the many panes of a state few are read at any time.
+    """
 
     __slots__ = ("_parts", "late", "offsets")
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Counts]] = {}
+        self._parts: dict[str, list[bytes]] = {}
         self.offsets: dict[str, tuple[int, int]] = {}  # "topic/partition" -> [from, to)
         self.late = 0
 
-    def add(self, layout: str, counts: Counts) -> None:
-        """Count `counts` in."""
+    def add(self, layout: str, counts: bytes) -> None:
+        """Count packed counts in."""
         parts = self._parts.setdefault(layout, [])
         parts.append(counts)
-        if len(parts) == 64:
-            self._parts[layout] = [merge(parts)]
+        if len(parts) == PARTS:
+            self._merged(layout)
 
     @property
     def rows(self) -> int:
         """Events counted in."""
-        return sum(c.rows for parts in self._parts.values() for c in parts)
+        return sum(packed_rows(c) for parts in self._parts.values() for c in parts)
 
     def rows_under(self, layout: str) -> int:
         """Those under one layout."""
-        return sum(c.rows for c in self._parts.get(layout, ()))
+        return sum(map(packed_rows, self._parts.get(layout, ())))
 
     def features_under(self, layout: str) -> int:
         """Events of a feature stream counted in under one layout."""
-        return sum(feature_rows(c) for c in self._parts.get(layout, ()))
+        return feature_rows(self._merged(layout)) if layout in self._parts else 0
 
     @property
     def layouts(self) -> list[str]:
@@ -228,14 +233,26 @@ class Pane:
 
     def counts(self) -> dict[str, Counts]:
         """Counts by layout id, sorted."""
+        return {layout: self._merged(layout) for layout in self.layouts}
+
+    def _merged(self, layout: str) -> Counts:
+        parts = self._parts[layout]
+        if len(parts) == 1:
+            return unpack_counts(parts[0])
+        merged = merge(map(unpack_counts, parts))
+        self._parts[layout] = [pack_counts(merged)]
+        return merged
+
+    def _packed(self) -> dict[str, bytes]:
         for layout, parts in self._parts.items():
             if len(parts) > 1:
-                self._parts[layout] = [merge(parts)]
-        return {layout: self._parts[layout][0] for layout in sorted(self._parts)}
+                self._merged(layout)
+            self._parts[layout] = [squeeze(self._parts[layout][0])]
+        return {layout: self._parts[layout][0] for layout in self.layouts}
 
     def absorb(self, other: Pane) -> None:
         """Take in all that `other` holds."""
-        for layout, counts in other.counts().items():
+        for layout, counts in other._packed().items():
             self.add(layout, counts)
         for place, (start, stop) in other.offsets.items():
             self.cover(place, start, stop)
@@ -243,16 +260,14 @@ class Pane:
 
     def stored(self) -> bytes:
         """Bytes of it; equal panes have equal bytes."""
-        return ENCODER.encode(
-            _StoredPane({i: pack_counts(c) for i, c in self.counts().items()}, self.offsets, self.late)
-        )
+        return ENCODER.encode(_StoredPane(self._packed(), self.offsets, self.late))
 
     @classmethod
     def restored(cls, data: bytes) -> Pane:
         """The pane that was stored."""
         stored = msgspec.msgpack.decode(data, type=_StoredPane)
         pane = cls()
-        pane._parts = {i: [unpack_counts(c)] for i, c in stored.layouts.items()}
+        pane._parts = {i: [c] for i, c in stored.layouts.items()}
         pane.offsets = dict(stored.offsets)
         pane.late = stored.late
         return pane

@@ -14,7 +14,7 @@ from typing import Final
 from detectors.counts import Counts, merge
 from detectors.layouts import RAW_ID
 from stream_monitor.config import Model
-from stream_monitor.entries import PaneRecord, Source, unpack_counts
+from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.interfaces import Catalog
 from stream_monitor.state.memories import Key, Pane
 from stream_monitor.state.states import State
@@ -51,7 +51,7 @@ def keep(state: State, source: Source, record: PaneRecord, catalog: Catalog) -> 
         state.touch("m", record.model)
     key = (record.model, record.version, record.segment)
     start = record.start_ms // length * length
-    state.traces.setdefault(key, {}).setdefault(start, Pane()).add(record.layout, unpack_counts(record.counts))
+    state.traces.setdefault(key, {}).setdefault(start, Pane()).add(record.layout, record.counts)
     state.touch("f", *key, start)
 
 

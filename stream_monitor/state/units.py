@@ -18,8 +18,9 @@ from detectors.layouts import LABELS, RAW_ID
 from stream_monitor.config import Model
 from stream_monitor.config.roles import matches
 from stream_monitor.counting.panes import NULL, OTHER, raw_pane_ms
-from stream_monitor.entries import PaneRecord, Source, unpack_counts
+from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.interfaces import Catalog
+from stream_monitor.packing import unpack_counts
 from stream_monitor.state.memories import Key, KeyState, ModelState, Pane, VersionState
 from stream_monitor.state.states import State
 from stream_monitor.state.windows import Sums, first_start, is_retired, next_start, starts_of, unit_ms
@@ -116,7 +117,7 @@ def _put(state: State, key: Key, unit: int, source: Source, record: PaneRecord, 
     pane = panes.get(unit)
     if pane is None:
         pane = panes[unit] = Pane()
-    pane.add(record.layout, counts)
+    pane.add(record.layout, record.counts)
     pane.cover(f"{source.topic}/{source.partition}", *record.offsets)
     pane.late += record.late
     sums = state.derived.get(("sums", key))

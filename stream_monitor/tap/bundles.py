@@ -12,8 +12,9 @@ import msgspec
 import numpy as np
 
 from detectors.counts import Counts
-from stream_monitor.entries import Bundle, PaneRecord, Source, pack, pack_counts, partition_of, unpack_counts
+from stream_monitor.entries import Bundle, PaneRecord, Source, pack, partition_of
 from stream_monitor.intents import Intent
+from stream_monitor.packing import pack_counts, unpack_counts
 
 PART_BYTES: Final = 800_000  # of panes in a bundle; a broker takes 1 MiB with everything else unless told otherwise
 

@@ -17,11 +17,11 @@ from detectors.layouts import CategoricalLayout, ColumnLayout, Layout, NumericLa
 from stream_monitor.brokers import Message, Partition
 from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config import DAY_MS, Config, Reference
-from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.intents import FIRST_BLOCK, Intent
 from stream_monitor.interfaces import LabelStore
 from stream_monitor.judging.references import layout_from_raw, prepare
+from stream_monitor.packing import unpack_counts
 from stream_monitor.tap.counting import BlockCounting
 
 

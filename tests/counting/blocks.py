@@ -15,8 +15,9 @@ from detectors.layouts import LIMBS, CategoricalLayout, Layout, NumericLayout
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, Time, WindowSpec
 from stream_monitor.counting.batches import Records
 from stream_monitor.counting.plans import event_plan
-from stream_monitor.entries import PaneRecord, Source, unpack_counts
+from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.formats import decode
+from stream_monitor.packing import unpack_counts
 
 NOW = 1_700_000_000_000
 SOURCE = Source("t", "id", 0, 0)

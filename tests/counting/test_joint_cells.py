@@ -17,9 +17,9 @@ from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, Ti
 from stream_monitor.counting.batches import Records
 from stream_monitor.counting.panes import count_block
 from stream_monitor.counting.plans import event_plan
-from stream_monitor.entries import unpack_counts
 from stream_monitor.formats import decode
 from stream_monitor.judging.references import residual_of
+from stream_monitor.packing import unpack_counts
 
 NOW = 1_700_000_000_000
 EDGES: dict[str, tuple[float, ...]] = {"a": (0.0, 1.0), "b": (-1.0, 0.5, 2.0), "c": (0.0,)}

@@ -26,9 +26,9 @@ from stream_monitor.counting.batches import MISSING, NESTED, NONFINITE, NUMBER, 
 from stream_monitor.counting.derivations import LONGEST, derive, directions, script
 from stream_monitor.counting.panes import count_block
 from stream_monitor.counting.plans import MODES, event_plan
-from stream_monitor.entries import unpack_counts
 from stream_monitor.formats import decode
 from stream_monitor.judging.references import layout_from_raw, prepare
+from stream_monitor.packing import unpack_counts
 from stream_monitor.shell import logs
 from tests.counting import writers
 from tests.counting.writers import NOW

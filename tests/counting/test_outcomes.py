@@ -42,9 +42,9 @@ from stream_monitor.config import Config, Model
 from stream_monitor.counting.batches import Records, labels_of, predictions_of
 from stream_monitor.counting.panes import count_block, count_joined, segments_of
 from stream_monitor.counting.plans import label_plan
-from stream_monitor.entries import unpack_counts
 from stream_monitor.formats import decode_labels
 from stream_monitor.interfaces import Joined
+from stream_monitor.packing import unpack_counts
 from tests.counting.blocks import LAYOUT, NOW, SOURCE, TIME, merged, model_of, read, total
 
 

@@ -36,7 +36,8 @@ from detectors.layouts import (
 )  # fmt: skip
 from stream_monitor.config import Model, Time, WindowSpec
 from stream_monitor.counting.panes import admitted, choose_pane, count_block, late_bounds, raw_pane_ms, segments_of
-from stream_monitor.entries import PaneRecord, unpack_counts
+from stream_monitor.entries import PaneRecord
+from stream_monitor.packing import unpack_counts
 from tests.counting.blocks import LAYOUT, NOW, TIME, merged, model_of, read, total
 
 VALUES = st.one_of(

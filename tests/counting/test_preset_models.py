@@ -15,8 +15,8 @@ from stream_monitor import app
 from stream_monitor.config import Config
 from stream_monitor.config.files import read_config
 from stream_monitor.config.plain import config_id
-from stream_monitor.entries import unpack_counts
 from stream_monitor.formats.presets import FIELDS, PRESETS, recognise
+from stream_monitor.packing import unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.shell import logs
 from stream_monitor.shell.init import Sample, look, render

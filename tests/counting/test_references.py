@@ -21,11 +21,11 @@ from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, Wi
 from stream_monitor.counting.batches import MISSING, NONFINITE, NUMBER, TEXT, Batch
 from stream_monitor.counting.panes import count_block
 from stream_monitor.counting.plans import event_plan
-from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import ConfigError
 from stream_monitor.formats.files import File, everything, pieces
 from stream_monitor.judging.packed_references import pack_reference, reference_id, unpack_reference
 from stream_monitor.judging.references import Prepared, _events, prepare
+from stream_monitor.packing import unpack_counts
 
 START = 1_700_000_000_000
 ONE: dict[str, Literal["numeric", "categorical", "text"]] = {"amount": "numeric"}

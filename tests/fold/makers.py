@@ -23,11 +23,12 @@ from detectors.layouts import (
 from stream_monitor.config import Alerts, Config, Fields, Model, MonitorSpec, Time, WindowSpec
 from stream_monitor.config import Reference as FromFile
 from stream_monitor.config.plain import plain_config
-from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source, pack_counts
+from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source
 from stream_monitor.fold.fold import State, finish, step
 from stream_monitor.judging.packed_references import pack_reference, reference_id
 from stream_monitor.judging.references import Reference
 from stream_monitor.outputs import Output
+from stream_monitor.packing import pack_counts
 
 SECOND = 1_000
 LAYOUT = Layout(

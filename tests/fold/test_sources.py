@@ -7,8 +7,9 @@ import pytest
 
 from detectors.counts import ZERO
 from stream_monitor.config import LabelFields, Labels
-from stream_monitor.entries import Bundle, Entry, PaneRecord, pack_counts, partition_of
+from stream_monitor.entries import Bundle, Entry, PaneRecord, partition_of
 from stream_monitor.fold.fold import EARLY, State, step
+from stream_monitor.packing import pack_counts
 from tests.fold.makers import SECOND, Event, MemoryCatalog, Run, Tap, bodies, spans, steady
 
 

@@ -11,7 +11,8 @@ from detectors.counts import Counts
 from detectors.layouts import FEATURE_ROWS, LABEL_CELLS
 from stream_monitor.config import FeatureFields, Features, MonitorSpec
 from stream_monitor.counting.panes import of_one_stream
-from stream_monitor.entries import Bundle, Command, PaneRecord, pack_counts, unpack_counts
+from stream_monitor.entries import Bundle, Command, PaneRecord
+from stream_monitor.packing import pack_counts, unpack_counts
 from stream_monitor.state.concerns import topics_of
 from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies, counts, seconds, spans, steady
 

@@ -130,4 +130,4 @@ def test_holes_are_no_windows_of_low_volume() -> None:
         source="s", holes=((12 * SECOND, 25 * SECOND),),
     )  # fmt: skip
     model = steady(TRAILER, window=WindowSpec(size=10 * SECOND))
-    assert Judge(model, of, LAYOUT, "all")._volumes == [50.0] * 4
+    assert Judge(model, lambda: of, LAYOUT, "all")._volumes == [50.0] * 4

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from detectors.counts import columns, merge
 from detectors.layouts import Layout, NumericLayout
 from stream_monitor.config import LabelFields, Labels, WindowSpec
+from stream_monitor.packing import pack_counts
 from stream_monitor.state.memories import Pane
 from stream_monitor.state.windows import QUIET, Sums, first_start, starts_of
 from tests.fold.makers import LAYOUT, MODEL, SECOND, TIME, Event, Run, Tap, bodies, counts, seconds, spans, steady
@@ -316,7 +317,7 @@ def test_sums_are_those_of_the_units_after_any_change(
     sums = Sums(units, 10)
 
     def add(unit: int, x: float) -> None:
-        units.setdefault(unit * 10, Pane()).add(LAYOUT.id, counts([Event(at=0, x=x)]))
+        units.setdefault(unit * 10, Pane()).add(LAYOUT.id, pack_counts(counts([Event(at=0, x=x)])))
         sums.changed(unit * 10)
 
     def check() -> None:
@@ -336,7 +337,7 @@ def test_many_partial_sums_are_not_many_additions() -> None:
     """A window of 512 units that slides by one: some ten sums a window, not 512."""
     units = {u: Pane() for u in range(1024)}
     for pane in units.values():
-        pane.add(LAYOUT.id, counts([Event(at=0)]))
+        pane.add(LAYOUT.id, pack_counts(counts([Event(at=0)])))
     sums = Sums(units, 1)
     assert sums.total(0, 512)[LAYOUT.id].rows == 512
     before = len(sums._nodes)

@@ -26,7 +26,7 @@ from connectors.schema_registry import RegistrySchemas
 from deploy.kafka.node import Node
 from deploy.kafka.registry import Registry
 from stream_monitor.config import Config, Fields, Model
-from stream_monitor.entries import unpack_counts
+from stream_monitor.packing import unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.rules import Limits, Rules

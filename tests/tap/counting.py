@@ -8,8 +8,9 @@ import numpy as np
 
 from detectors.counts import Counts
 from stream_monitor.brokers import Message, Partition
-from stream_monitor.entries import PaneRecord, pack_counts
+from stream_monitor.entries import PaneRecord
 from stream_monitor.intents import Intent
+from stream_monitor.packing import pack_counts
 from stream_monitor.tap.blocks import Counted, is_idle
 
 PANE_MS = 1_000

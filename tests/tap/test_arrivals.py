@@ -37,8 +37,8 @@ from stream_monitor.config.monitors import counted_for
 from stream_monitor.config.plain import config_id
 from stream_monitor.counting.arrivals import arrivals_of
 from stream_monitor.counting.plans import event_plan
-from stream_monitor.entries import unpack_counts
 from stream_monitor.formats import decode
+from stream_monitor.packing import unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.runs import Runs
 from stream_monitor.tap.blocks import Counted

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.counts import Counts, merge
-from stream_monitor.entries import Bundle, PaneRecord, pack, pack_counts, partition_of, unpack_counts
+from stream_monitor.entries import Bundle, PaneRecord, pack, partition_of
+from stream_monitor.packing import pack_counts, unpack_counts
 from stream_monitor.tap.bundles import bundles
 from tests.tap.test_intents import INTENT
 

@@ -17,10 +17,10 @@ from detectors.counts import merge, outcome
 from detectors.layouts import CORRECT, LABELS, RAW_ID, CategoricalLayout, Layout, NumericLayout
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model, Time, WindowSpec
 from stream_monitor.config.plain import config_id
-from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import StateError, Unreachable
 from stream_monitor.intents import Intent
 from stream_monitor.interfaces import Label, LabelAnswer
+from stream_monitor.packing import unpack_counts
 from stream_monitor.publications import Publications, blob_messages, config_blob
 from stream_monitor.tap.blocks import Counted
 from stream_monitor.tap.counting import BlockCounting

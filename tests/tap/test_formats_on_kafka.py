@@ -17,7 +17,8 @@ from connectors.memory import MemoryLabelStore
 from deploy.kafka.node import Node
 from detectors.counts import Counts, merge
 from stream_monitor.config import Config
-from stream_monitor.entries import Bundle, pack_counts, unpack, unpack_counts
+from stream_monitor.entries import Bundle, unpack
+from stream_monitor.packing import pack_counts, unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.rules import Limits, Rules

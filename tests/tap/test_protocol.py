@@ -15,9 +15,10 @@ from dataclasses import replace
 
 import pytest
 
-from stream_monitor.entries import Bundle, Source, unpack, unpack_counts
+from stream_monitor.entries import Bundle, Source, unpack
 from stream_monitor.errors import CommitUnknown, Unreachable
 from stream_monitor.intents import FIRST_BLOCK
+from stream_monitor.packing import unpack_counts
 from stream_monitor.tap.rules import Limits, Rules
 from stream_monitor.tap.tap import Tap
 from tests.tap.counting import PANE_MS, TinyCounting

@@ -19,11 +19,11 @@ from stream_monitor.config.plain import config_id
 from stream_monitor.config.roles import roles_of
 from stream_monitor.counting.batches import Batch, DeadLetter, Records
 from stream_monitor.counting.plans import Plan
-from stream_monitor.entries import unpack_counts
 from stream_monitor.errors import StateError
 from stream_monitor.formats import decode, selections
 from stream_monitor.formats.selections import Selection
 from stream_monitor.intents import to_metadata
+from stream_monitor.packing import unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.runs import Runs
 from stream_monitor.tap.blocks import Counted

@@ -24,8 +24,9 @@ from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_clients import Connection
 from connectors.kafka_topics import Topics, TopicSpec
 from deploy.kafka.node import Node
-from stream_monitor.entries import Bundle, unpack, unpack_counts
+from stream_monitor.entries import Bundle, unpack
 from stream_monitor.intents import EXPIRED, FOREIGN, RECREATED
+from stream_monitor.packing import unpack_counts
 from stream_monitor.tap.rules import Limits, Rules
 from stream_monitor.tap.tap import Tap
 from tests.servers import await_handler, wait_until

@@ -1,0 +1,112 @@
+"""Counts -> bytes and back. Most cells are a short step from the last one, and most counts are small: a byte each.
+
+Internal and binary (MessagePack): in bundles, checkpoints and references. Field order is the stored form.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.counts import Counts
+
+_KINDS: Final = ("u1", "<i4")  # what does not fit the first stands in the second, and so on, at last in "<i8"
+
+_SQUEEZED: Final = zlib.compress(b"", 1)[:1]  # no MessagePack array of seven begins so
+
+Narrow = tuple[bytes, bytes, bytes]
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    rows: int
+    steps: Narrow  # differences of the cells
+    values: Narrow
+    low: bytes
+    high: bytes
+    names: tuple[str, ...]
+    words: tuple[tuple[int, str], ...]
+
+
+class _Rows(msgspec.Struct, frozen=True, array_like=True):
+    rows: int
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(_Packed)
+_ROWS: Final = msgspec.msgpack.Decoder(_Rows)
+
+
+def pack_counts(counts: Counts) -> bytes:
+    """Bytes of counts; equal counts have equal bytes."""
+    return _ENCODER.encode(
+        _Packed(
+            counts.rows,
+            narrow(np.diff(counts.cells, prepend=0)),
+            narrow(counts.values),
+            counts.low.astype("<f8").tobytes(),
+            counts.high.astype("<f8").tobytes(),
+            counts.names,
+            counts.words,
+        )
+    )
+
+
+def unpack_counts(data: bytes) -> Counts:
+    """The counts that were packed."""
+    p = _DECODER.decode(_loose(data))
+    return Counts(
+        rows=p.rows,
+        cells=np.cumsum(wide(p.steps), dtype=np.int32),
+        values=wide(p.values),
+        low=np.frombuffer(p.low, "<f8"),
+        high=np.frombuffer(p.high, "<f8"),
+        names=p.names,
+        words=p.words,
+    )
+
+
+def packed_rows(data: bytes) -> int:
+    """Events in counts that were packed."""
+    return _ROWS.decode(_loose(data)).rows
+
+
+def squeeze(data: bytes) -> bytes:
+    """Packed counts in about half of the room, for those that are seldom read; they unpack as they are."""
+    return data if data.startswith(_SQUEEZED) else zlib.compress(data, 1)
+
+
+def _loose(data: bytes) -> bytes:
+    return zlib.decompress(data) if data.startswith(_SQUEEZED) else data
+
+
+def narrow(numbers: NDArray[Any]) -> Narrow:
+    """Integers, each in as few bytes as its size needs; one that does not fit leaves the greatest number there.
+
+    >>> narrow(np.array([3, 255, 70_000, -1]))[0]
+    b'\\x03\\xff\\xff\\xff'
+    """
+    parts = []
+    for kind in _KINDS:
+        most = np.iinfo(kind).max
+        fits = (numbers >= 0) & (numbers < most)
+        parts.append(np.where(fits, numbers, most).astype(kind).tobytes())
+        numbers = numbers[~fits]
+    return parts[0], parts[1], numbers.astype("<i8").tobytes()
+
+
+def wide(parts: Narrow) -> NDArray[np.int64]:
+    """The integers again.
+
+    >>> wide(narrow(np.array([3, 255, 70_000, -1])))
+    array([    3,   255, 70000,    -1])
+    """
+    numbers: NDArray[np.int64] = np.frombuffer(parts[-1], "<i8")
+    for kind, part in zip(reversed(_KINDS), reversed(parts[:-1]), strict=True):
+        found = np.frombuffer(part, kind).astype(np.int64)
+        found[found == np.iinfo(kind).max] = numbers
+        numbers = found
+    return numbers

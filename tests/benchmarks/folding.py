@@ -1,0 +1,120 @@
+"""`python -m tests.benchmarks.folding`: what models of 50 columns take in a worker's fold, and its pace.
+
+reference  400 panes of 50 events, counted from a file
+stream     panes of 10 s with 50 events, bundles of six of them, windows of 5 min; the scan watches all columns
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import psutil
+
+from detectors.layouts import Layout, NumericLayout
+from stream_monitor.catalogs import MemoryCatalog
+from stream_monitor.config import Budget, Config, Model, MonitorSpec, Time, WindowSpec
+from stream_monitor.config import Reference as FromFile
+from stream_monitor.config.plain import plain_config
+from stream_monitor.entries import Bundle, Command, PaneRecord, Source
+from stream_monitor.fold.fold import State, step
+from stream_monitor.judging.packed_references import pack_reference
+from stream_monitor.judging.references import Reference
+from stream_monitor.packing import pack_counts
+from tests.benchmarks.scan import EVENTS, PANES, layout, panes
+
+PANE: Final = 10_000  # ms
+WINDOW: Final = 300_000  # ms
+BLOCK: Final = 6  # panes of a bundle
+BEGIN: Final = -(-PANES * PANE // WINDOW) * WINDOW  # of the stream, behind the reference
+MODEL: Final = Model(
+    topic=("t",),
+    reference=FromFile(file="given.csv"),
+    window=WindowSpec(size=WINDOW),
+    false_alarms=Budget(alarms=1, per_ms=30 * 86_400_000),
+    monitors=(MonitorSpec(metric="scan"),),
+)
+
+
+def _layouts(models: int) -> list[Layout]:
+    """All different: every model has edges of its own."""
+    of = replace(layout(), pane_ms=PANE)
+
+    def moved(i: int) -> dict[str, Any]:
+        numbers = {n: f for n, f in of.features.items() if isinstance(f, NumericLayout)}
+        return {**of.features, **{n: NumericLayout(edges=tuple(np.add(f.edges, i / 1e6))) for n, f in numbers.items()}}
+
+    return [replace(of, features=moved(i)) for i in range(models)]
+
+
+def _configured(layouts: list[Layout], catalog: MemoryCatalog) -> State:
+    """A fold that knows all models, each with a reference of its own."""
+    series = tuple(panes(layouts[0], PANES, 1))
+    ids = {}
+    for i, of in enumerate(layouts):
+        catalog.add_layout(of)
+        reference = Reference(
+            model=f"m{i}",
+            version="",
+            layout=of.id,
+            pane_ms=PANE,
+            rows=PANES * EVENTS,
+            series={"all": series},
+            source="f",
+        )
+        ids[f"m{i}"] = catalog.add_blob(pack_reference(reference))
+    config = Config(models={name: replace(MODEL, topic=(name,)) for name in ids}, time=Time())
+    told = {name: of.id for name, of in zip(ids, layouts, strict=True)}
+    body = {"config": plain_config(config), "layouts": told, "references": ids}
+    return step(State.empty(0, 1), Command("config", "config", 0, "worker", body), catalog)[0]
+
+
+def _bundle(model: str, layout: str, n: int, counts: list[bytes]) -> Bundle:
+    first = (n - 1) * BLOCK
+    records = tuple(
+        PaneRecord(model, "", "all", BEGIN + i * PANE, layout, (i * EVENTS, (i + 1) * EVENTS), 0, data)
+        for i, data in enumerate(counts, first)
+    )
+    end, to = BEGIN + (first + BLOCK) * PANE, (first + BLOCK) * EVENTS
+    return Bundle(
+        Source(model, "id", 0, 1), n=n, from_=first * EVENTS, to=to, part=0, parts=1, watermark_ms=end, idle=False,
+        partitions=1, config="c", at_ms=end, panes=records, dead={},
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Fold, and print what it took."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.folding", description=__doc__)
+    parser.add_argument("--models", type=int, default=100)
+    parser.add_argument("--panes", type=int, default=240)
+    arguments = parser.parse_args()
+    models, bundles = arguments.models, arguments.panes // BLOCK
+    layouts = _layouts(models)
+    counts = [pack_counts(c) for _, c in panes(layouts[0], bundles * BLOCK, 2)]
+    catalog, before = MemoryCatalog(), psutil.Process().memory_info().rss
+    state = _configured(layouts, catalog)
+    begin = calibrated = time.process_time()
+    for n in range(1, bundles + 1):
+        for i, of in enumerate(layouts):
+            state, _ = step(state, _bundle(f"m{i}", of.id, n, counts[(n - 1) * BLOCK : n * BLOCK]), catalog)
+        state.changed()  # as for a checkpoint
+        state.mark()
+        if n * BLOCK * PANE <= 2 * WINDOW:
+            calibrated = time.process_time()  # every scan has been calibrated, and nothing else is slow
+    taken, steady = time.process_time() - calibrated, (bundles * BLOCK - 2 * WINDOW // PANE) * models
+    setup = {"models": models, "columns": 50, "panes": bundles * BLOCK, "events_per_pane": EVENTS}
+    lines = [
+        ("fold_memory_per_model", (psutil.Process().memory_info().rss - before) / models / 2**20, "MiB"),
+        ("fold_first_windows", (calibrated - begin) / models, "s a model"),
+        ("fold_step", taken / steady * 1000, "ms a pane"),
+    ]
+    for figure, value, unit in lines:
+        print(json.dumps({"figure": figure, "value": round(value, 4), "unit": unit, "setup": setup}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
