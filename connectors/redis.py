@@ -1,4 +1,4 @@
-"""The stores in Redis 6 or later: StatusStore, LabelStore and Outbox of interfaces.py.
+"""The stores in Redis 6 or later: StatusStore and Outbox of interfaces.py; redis_labels.py has the LabelStore.
 
 Every change is one Lua script, which Redis runs alone, so that two processes cannot interleave; every script may be
 sent again, so that the client's own retries after a lost connection are safe. All errors are ConnectionError.
@@ -18,7 +18,7 @@ import msgspec
 import redis
 import redis.asyncio
 
-from stream_monitor.interfaces import Document, Joined, Label, LabelAnswer, Notice, Prediction
+from stream_monitor.interfaces import Document, Notice
 from stream_monitor.status.documents import DEFAULT_LIMIT, LIMITS, squeeze, unsqueeze
 
 BATCH: Final = 256  # documents or rows per script, so that no script holds Redis up for more than about 5 ms
@@ -91,7 +91,7 @@ _COUNT: Final = _DROP_EXPIRED + "return redis.call('ZCARD', places)"
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def errors() -> Iterator[None]:
     """One kind of error for everything that Redis or the way to it may do wrong."""
     try:
         yield
@@ -113,7 +113,7 @@ class RedisStatusStore:
         groups: dict[tuple[str, str], list[Document]] = {}
         for document in documents:
             groups.setdefault((document.kind, document.scope), []).append(document)
-        with _errors():
+        with errors():
             pipeline = self._client.pipeline(transaction=False)
             for (kind, scope), group in groups.items():
                 for first in range(0, len(group), BATCH):
@@ -124,7 +124,7 @@ class RedisStatusStore:
             await pipeline.execute()
 
     async def get(self, kind: str, scope: str, id: str) -> Document | None:
-        with _errors():
+        with errors():
             value = await self._eval(_GET, self._keys(kind, scope), id)
         return _unpack(kind, scope, id, value) if value else None
 
@@ -146,12 +146,12 @@ class RedisStatusStore:
         elif after and not backwards and after.encode() >= start.encode():
             low = f"({after}"
         span = ("ZREVRANGEBYLEX", high, low) if backwards else ("ZRANGEBYLEX", low, high)
-        with _errors():
+        with errors():
             found = await self._eval(_PAGE, self._keys(kind, scope), *span, limit)
         return [_unpack(kind, scope, id.decode(), value) for id, value in zip(found[::2], found[1::2], strict=True)]
 
     async def scopes(self, kind: str) -> list[str]:
-        with _errors():
+        with errors():
             members: set[bytes] = await _awaited(self._client.smembers(self._keys(kind, "")[3]))
             scopes = sorted(m.decode() for m in members)
             pipeline = self._client.pipeline(transaction=False)
@@ -161,7 +161,7 @@ class RedisStatusStore:
         return [scope for scope, count in zip(scopes, counts, strict=True) if count]
 
     async def ping(self) -> None:
-        with _errors():
+        with errors():
             await _awaited(self._client.ping())
 
     async def close(self) -> None:
@@ -197,122 +197,6 @@ def _unpack(kind: str, scope: str, id: str, value: bytes) -> Document:
         revision=int(revision),
         body=unsqueeze(value[body:]),
         ttl_seconds=ttl,
-    )
-
-
-# An id's key holds a state and then, each behind its length: position and content of the prediction, position and
-# content of the label. States: p, l (one of them waits), P, L (a pair; the letter says which of the two came second).
-# Contents begin with 8 bytes of time, which is not compared: a label said again later is a duplicate.
-_JOIN: Final = """
-local ours, theirs = ARGV[1], ARGV[2]  -- 'p', 'l' or 'l', 'p'
-local pair, ttl = string.upper(ours), ARGV[3]
-local answers = {}
-local function take(value, at)
-  local n = struct.unpack('>I4', value, at)
-  return string.sub(value, at + 4, at + 3 + n), at + 4 + n
-end
-local function give(text) return struct.pack('>I4', #text) .. text end
-for i = 1, #KEYS do
-  local key, at, content = KEYS[i], ARGV[2 + 2 * i], ARGV[3 + 2 * i]
-  local value = redis.call('GET', key)
-  local answer = 'w'
-  if not value then
-    redis.call('SET', key, ours .. give(at) .. give(content), 'PX', ttl)
-  else
-    local state = string.sub(value, 1, 1)
-    if state == theirs then
-      local second = give(at) .. give(content)
-      local both = ours == 'l' and string.sub(value, 2) .. second or second .. string.sub(value, 2)
-      redis.call('SET', key, pair .. both, 'PX', ttl)
-      answer = 'j' .. both
-    else
-      local from = 2
-      if ours == 'l' and state ~= 'l' then
-        local _
-        _, from = take(value, from)
-        _, from = take(value, from)
-      end
-      local known, next = take(value, from)
-      if known == at then
-        if state == pair then answer = 'j' .. string.sub(value, 2) end
-      else
-        answer = string.sub(take(value, next), 9) == string.sub(content, 9) and 'd' or 'c'
-      end
-    end
-  end
-  answers[i] = answer
-end
-return answers
-"""
-
-
-_TIME: Final = struct.Struct(">q")
-
-
-class RedisLabelStore:
-    """LabelStore in Redis; about 180 bytes a prediction. May be used from any thread."""
-
-    def __init__(self, url: str, prefix: str = "stream-monitor.") -> None:
-        self._prefix = f"{{{prefix}}}labels:"
-        self._client = redis.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)
-
-    def predictions(self, model: str, rows: Sequence[Prediction], ttl_ms: int) -> list[Joined | None]:
-        events = [(r.id, r.position, r.time_ms, (r.version, r.segments, r.prediction, r.score)) for r in rows]
-        return [
-            _joined(row.id, answer) if answer[:1] == b"j" else None
-            for row, answer in zip(rows, self._join("p", "l", model, events, ttl_ms), strict=True)
-        ]
-
-    def labels(self, model: str, rows: Sequence[Label], ttl_ms: int) -> list[LabelAnswer]:
-        events = [(r.id, r.position, r.time_ms, _plain_label(r.label)) for r in rows]
-        words: dict[bytes, LabelAnswer] = {b"w": "waiting", b"d": "duplicate", b"c": "conflict"}
-        return [
-            words[answer] if answer in words else _joined(row.id, answer)
-            for row, answer in zip(rows, self._join("l", "p", model, events, ttl_ms), strict=True)
-        ]
-
-    def ping(self) -> None:
-        with _errors():
-            self._client.ping()
-
-    def close(self) -> None:
-        """Let go of connections."""
-        self._client.close()
-
-    def _join(
-        self, ours: str, theirs: str, model: str, events: Sequence[tuple[str, str, int, Any]], ttl_ms: int
-    ) -> list[bytes]:
-        keys = f"{self._prefix}{len(model)}:{model}:"
-        encode = msgspec.msgpack.Encoder().encode
-        with _errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for first in range(0, len(events), BATCH):
-                batch = events[first : first + BATCH]
-                arguments: list[Any] = [keys + event[0] for event in batch]
-                arguments += (ours, theirs, ttl_ms)
-                for _, at, time_ms, content in batch:
-                    arguments += (at, _TIME.pack(time_ms) + encode(content))
-                pipeline.eval(_JOIN, len(batch), *arguments)
-            return [answer for answers in pipeline.execute() for answer in answers]
-
-
-def _plain_label(label: float | str | None) -> float | str | None:
-    """Equal labels as equal bytes: 1, 1.0 and true are one; so are 0.0 and -0.0."""
-    return float(label) + 0.0 if isinstance(label, int | float) else label
-
-
-def _joined(id: str, answer: bytes) -> Joined:
-    parts, at = [], 1
-    while at < len(answer):
-        (length,) = struct.unpack_from(">I", answer, at)
-        parts.append(answer[at + 4 : at + 4 + length])
-        at += 4 + length
-    (predicted_ms,), (labelled_ms,) = _TIME.unpack_from(parts[1]), _TIME.unpack_from(parts[3])
-    version, segments, prediction, score = msgspec.msgpack.decode(parts[1][_TIME.size :])
-    label = msgspec.msgpack.decode(parts[3][_TIME.size :])
-    return Joined(
-        Prediction(id, parts[0].decode(), predicted_ms, version, tuple(segments), prediction, score),
-        Label(id, parts[2].decode(), labelled_ms, label),
     )
 
 
@@ -384,7 +268,7 @@ class RedisOutbox:
         await self._client.aclose()
 
     async def _eval(self, script: str, keys: Sequence[str], *arguments: str | bytes | int) -> Any:
-        with _errors():
+        with errors():
             all_keys = [f"{self._prefix}notices", f"{self._prefix}due", *keys]
             return await _awaited(self._client.eval(script, len(all_keys), *all_keys, *arguments))
 

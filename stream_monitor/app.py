@@ -24,7 +24,8 @@ from connectors.kafka_clients import Connection
 from connectors.kafka_samples import sample, topics
 from connectors.kafka_samples import span as kafka_span
 from connectors.kafka_topics import Topics, TopicSpec, checkpoint_topic, service_topics
-from connectors.redis import RedisLabelStore, RedisOutbox, RedisStatusStore
+from connectors.redis import RedisOutbox, RedisStatusStore
+from connectors.redis_labels import RedisLabelStore
 from connectors.sinks import SINKS
 from connectors.triggers import TRIGGERS
 from stream_monitor.catalogs import MemoryCatalog

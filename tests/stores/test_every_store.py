@@ -7,16 +7,20 @@ import itertools
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.memory import MemoryLabelStore, MemoryOutbox, MemoryStatusStore
-from connectors.redis import RedisLabelStore, RedisOutbox, RedisStatusStore
+from connectors.redis import RedisOutbox, RedisStatusStore
+from connectors.redis_labels import LABELS_PAUSE_SECONDS, RedisLabelStore
 from deploy.kafka.node import free_port
 from stream_monitor.interfaces import Document, Joined, Label, LabelAnswer, LabelStore, Notice, Prediction, StatusStore
 from stream_monitor.status.documents import position
+from tests.servers import redis_ready, redis_server
 
 LIMITS = {"window": 5}
 _prefixes = (f"test{n}." for n in itertools.count())
@@ -355,3 +359,25 @@ def test_redis_that_is_gone_is_a_connection_error_without_the_password() -> None
     asyncio.run(check())
     with pytest.raises(ConnectionError):
         RedisLabelStore(url).ping()
+
+
+def test_a_silent_redis_is_waited_for_once_a_while(tmp_path: Path) -> None:
+    """Many blocks may need it: the first one waits, the others are told, until it is asked again."""
+    server = redis_server(tmp_path)
+    server.start(redis_ready(server))
+    now, row = [0.0], Prediction("a", "t/0/1", 0, "", (), 1.0, None)
+    try:
+        with closing(RedisLabelStore(f"redis://127.0.0.1:{server.port}/0", clock=lambda: now[0])) as store:
+            assert store.predictions("m", [row], 1_000) == [None]
+            server.freeze()
+            with pytest.raises(ConnectionError, match="Timeout"):
+                store.predictions("m", [row], 1_000)
+            server.thaw()
+            for _ in range(2):
+                with pytest.raises(ConnectionError, match="no answer within 2 s; it is asked again soon"):
+                    store.predictions("m", [row], 1_000)
+            now[0] = LABELS_PAUSE_SECONDS
+            assert store.predictions("m", [row], 1_000) == [None]
+    finally:
+        server.thaw()
+        server.stop()
