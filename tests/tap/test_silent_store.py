@@ -24,7 +24,7 @@ from connectors.redis_labels import RedisLabelStore
 from deploy.kafka.node import Node
 from detectors.layouts import CORRECT, LABELS
 from stream_monitor.config import Config, Fields, LabelFields, Labels, Model
-from stream_monitor.entries import unpack_counts
+from stream_monitor.packing import unpack_counts
 from stream_monitor.publications import Publications
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.rules import Limits, Rules
