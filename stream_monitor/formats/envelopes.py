@@ -12,6 +12,7 @@ from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.json import anything, loads
 
 _PREFIXES: Final = ("ce_", "ce-")
+_WHOLE: Final = b"application/cloudevents"  # the content type of envelopes in the value, whatever headers say
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,10 @@ def envelopes(value: bytes, headers: Headers) -> list[Envelope]:
         for key, content in headers
         if key.lower().startswith(_PREFIXES) and content is not None
     }
-    if told:
+    kind = next((of for key, of in headers if key.lower() == "content-type" and of is not None), b"")
+    if told and not kind.lower().startswith(_WHOLE):
+        if kind:
+            told["datacontenttype"] = kind.decode("utf-8", "replace")
         return [Envelope(told, anything(value))]
     if value.lstrip()[:1] == b"[":
         found = anything(value)

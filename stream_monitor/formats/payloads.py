@@ -61,14 +61,16 @@ def asked(payload: Any, names: Names = ()) -> list[Row]:
         if key in payload:
             return _rows(_list(payload[key], key), names)
     if "dataframe_split" in payload:
-        return _split(payload["dataframe_split"])
+        return _split(payload["dataframe_split"], names)
     if "inputs" in payload:
         inputs = payload["inputs"]
         if _is_tensors(inputs):
             return _tensors(inputs, names)
+        _with_data(inputs, "inputs")
         return _columns(inputs, names) if isinstance(inputs, dict) else _rows(_list(inputs, "inputs"), names)
     if "text_input" in payload:
-        return [{"text_input": payload["text_input"], **_object(payload.get("parameters"))}]
+        beside = {k: v for k, v in payload.items() if k not in ("text_input", "parameters", "id")}
+        return [{"text_input": payload["text_input"], **beside, **_object(payload.get("parameters"))}]
     if isinstance(payload.get("data"), dict):
         columns, cells = _array(payload["data"])
         return _rows(cells, columns or names)
@@ -90,6 +92,7 @@ def answered(payload: Any) -> list[Row]:
         return [_answer(v) for v in found] if isinstance(found, list) else [_answer(found)]
     if _is_tensors(payload.get("outputs")):
         return [_answer(row) for row in _tensors(payload["outputs"], (), whole=True)]
+    _with_data(payload.get("outputs"), "outputs")
     if isinstance(payload.get("data"), dict):
         columns, cells = _array(payload["data"])
         return [_answer(dict(zip(columns, v, strict=False)), v) if columns and isinstance(v, list) else _answer(v)
@@ -145,8 +148,11 @@ def _names(count: int, names: Names, prefix: str) -> list[str]:
     return list(names) or [f"{prefix}{i}" for i in range(count)]
 
 
-def _split(of: Any) -> list[Row]:
-    columns, data = _list(_object(of).get("columns"), "columns"), _list(_object(of).get("data"), "data")
+def _split(of: Any, names: Names) -> list[Row]:
+    data = _list(_object(of).get("data"), "data")
+    if _object(of).get("columns") is None:
+        return _rows(data, names)
+    columns = _list(of["columns"], "columns")
     if any(not isinstance(row, list) or len(row) != len(columns) for row in data):
         raise InvalidRecord("wrong_type", f"dataframe_split: not every row has {len(columns)} cells")
     return [dict(zip(map(str, columns), row, strict=True)) for row in data]
@@ -183,6 +189,13 @@ def _is_tensors(of: Any) -> bool:
         and bool(of)
         and all(isinstance(t, dict) and {"name", "shape", "data"} <= set(t) for t in of)
     )
+
+
+def _with_data(of: Any, what: str) -> None:
+    """InvalidRecord for tensors whose values went beside the message: as bytes behind it, or in shared memory."""
+    for tensor in of if isinstance(of, list) else ():
+        if isinstance(tensor, dict) and {"name", "shape", "datatype"} <= set(tensor) and "data" not in tensor:
+            raise InvalidRecord("wrong_type", f"{what}: tensor {tensor['name']} has no data in the message")
 
 
 def _tensors(tensors: Sequence[dict[str, Any]], names: Names, *, whole: bool = False) -> list[Row]:

@@ -36,6 +36,8 @@ from tests.counting.server_logs import (
 )
 from tests.counting.writers import NOW
 
+BARE = {"name": "a", "shape": [1, 16], "datatype": "FP32", "parameters": {"binary_data_size": 64}}
+
 
 @pytest.mark.parametrize(
     ("format", "message", "version"), [(c[0], *c[2:]) for c in CASES], ids=[f"{c[0]}: {c[1]}" for c in CASES]
@@ -86,6 +88,37 @@ def test_a_flat_array_with_a_name_for_each_value_is_one_event() -> None:
     assert [e["features"] for e in two] == [{"f0": 0.77}, {"f0": 0.63}]
 
 
+def test_generate_has_tensors_and_parameters_beside_its_text() -> None:
+    """As Triton's generate extension says, and as its back ends for language models are mostly asked."""
+    asked_ = {"id": "q1", "text_input": "Is it?", "max_tokens": 20, "parameters": {"temperature": 0, "stream": False}}
+    answer = {"model_name": "llm", "model_version": "1", "text_output": "no", "cum_log_probs": -0.5}
+    message = {"timestamp": WHEN, "request": asked_, "response": answer}
+    (event,) = rows_of("triton", json.dumps(message).encode())
+    assert (event["id"], event["model"], event["version"], event["prediction"]) == ("q1", "llm", "1", "no")
+    assert event["features"] == {"text_input": "Is it?", "max_tokens": 20, "temperature": 0, "stream": False}
+    assert event["outputs"]["cum_log_probs"] == -0.5
+
+
+def test_a_split_frame_may_leave_its_columns_unsaid() -> None:
+    """As pandas reads it, which is what MLflow's scoring server does."""
+    message = {"id": "r1", "time": WHEN, "request": {"dataframe_split": {"data": [[1.5, "x"]]}}, "response": [1]}
+    (event,) = rows_of("mlflow", json.dumps(message).encode())
+    assert (event["features"], event["prediction"]) == ({"a": 1.5, "b": "x"}, 1)
+
+
+def test_a_row_of_the_gateways_inference_tables() -> None:
+    row: dict[str, Any] = {
+        "request_date": "2026-01-01", "databricks_request_id": "r1", "client_request_id": None, "request_time": WHEN,
+        "status_code": 200, "sampling_fraction": 1.0, "execution_duration_ms": 12, "logging_error_codes": [],
+        "request": json.dumps({"dataframe_records": ROWS_IN[:1]}), "response": json.dumps({"predictions": [1]}),
+        "served_entity_id": "7f", "requester": "me@example.org",
+    }  # fmt: skip
+    batch, dead = read("databricks", json.dumps(row).encode())
+    assert (dead, batch.times_ms.tolist(), batch.versions) == ([], [NOW], ("7f",))
+    failed = {**row, "status_code": 400, "response": json.dumps({"error_code": "BAD_REQUEST", "message": "no"})}
+    assert read("databricks", json.dumps(failed).encode())[1] == ["missing_field"]  # no prediction
+
+
 def test_scores() -> None:
     two = json.dumps(cloud({"request": V2_IN, "response": V2_OUT})).encode()
     batch, _ = read("kserve_v2", two)
@@ -121,6 +154,14 @@ def test_scores() -> None:
         ),
         ("kserve_v2", json.dumps(cloud({"inputs": [tensor("a", [10**12, 10**12], [1])]})).encode(), "wrong_type"),
         ("kserve_v2", json.dumps(cloud({"inputs": [tensor("a", [-1], [1])]})).encode(), "wrong_type"),
+        *[  # tensors whose values follow as bytes, or are in shared memory
+            (
+                "triton",
+                json.dumps({"id": 1, "timestamp": WHEN, **{half: {key: [BARE]} for half, key in halves}}).encode(),
+                "wrong_type",
+            )
+            for halves in ([("request", "inputs")], [("response", "outputs")])
+        ],
         (
             "databricks",
             json.dumps(table_row({"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}, PREDICTIONS)).encode(),
@@ -158,6 +199,11 @@ def test_cloudevents_in_every_mode() -> None:
         batch, dead = read("cloudevents", value, heads, model)
         assert (dead, set(batch.times_ms.tolist()), batch.features[0].numbers[0]) == ([], {NOW}, 1.0)
     assert len(batch) == 2
+    # The content type decides: an envelope in the value may have its attributes in headers, too.
+    whole = [("Content-Type", b"Application/CloudEvents+JSON; charset=UTF-8"), *headers[1:]]
+    assert read("cloudevents", one, whole, model)[1] == []
+    (event,) = rows_of("cloudevents", json.dumps(payload).encode(), headers)
+    assert (event["type"], event["datacontenttype"], event["data"]) == ("t", "application/json", payload)
     late, _ = read(
         "cloudevents", json.dumps({k: v for k, v in cloud(payload).items() if k != "time"}).encode(), (), model
     )
