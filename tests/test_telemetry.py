@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from io import StringIO
+from typing import Literal
 
 import httpx
 import msgspec
@@ -57,10 +58,13 @@ def measured() -> Telemetry:
     return telemetry
 
 
-def beat(kind: str, id: str, status: Mapping[str, object], telemetry: Telemetry | None = None) -> dict[str, object]:
+def beat(
+    kind: Literal["tap", "worker"], id: str, status: Mapping[str, object], telemetry: Telemetry | None = None
+) -> dict[str, object]:
     snapshot = telemetry.snapshot() if telemetry else None
-    document = heartbeat(kind, id, 0, NOW_MS, status, snapshot)  # type: ignore[arg-type]
-    return msgspec.json.decode(document.body)  # type: ignore[no-any-return]
+    document = heartbeat(kind, id, 0, NOW_MS, status, snapshot)
+    body: dict[str, object] = msgspec.json.decode(document.body)
+    return body
 
 
 def service(accept: str = "", most: int = 5_000, **more: object) -> tuple[str, str]:
@@ -140,7 +144,7 @@ def test_promtool_finds_no_fault(who: str) -> None:
 def test_openmetrics_is_given_to_those_who_ask() -> None:
     text, content_type = service("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
-    parsed = openmetrics.text_fd_to_metric_families(StringIO(text))  # type: ignore[no-untyped-call]
+    parsed = openmetrics.text_fd_to_metric_families(StringIO(text))  # type: ignore[no-untyped-call]  # it has no types
     families = {family.name for family in parsed}
     assert {"stream_monitor_events", "stream_monitor_event_to_verdict_seconds"} <= families
     assert service("text/plain")[1].startswith("text/plain")

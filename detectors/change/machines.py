@@ -116,7 +116,8 @@ def _loop(step: Step) -> Callable[..., Any]:
     import numba
 
     compiled = numba.njit(nogil=True, cache=True)(step)
-    return numba.njit(nogil=True)(_plain_loop(compiled))  # type: ignore[no-any-return]
+    loop: Callable[..., Any] = numba.njit(nogil=True)(_plain_loop(compiled))
+    return loop
 
 
 def _plain_loop(step: Step) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ def add_problems(app: FastAPI) -> None:
         app.add_exception_handler(unreachable, _unreachable_problem)
     app.add_exception_handler(Exception, _own_problem)
     plain_openapi = app.openapi
-    app.openapi = lambda: _with_problem(plain_openapi())  # type: ignore[method-assign]
+    app.openapi = lambda: _with_problem(plain_openapi())  # type: ignore[method-assign]  # FastAPI's own way to add to it
 
 
 def _with_problem(openapi: dict[str, Any]) -> dict[str, Any]:

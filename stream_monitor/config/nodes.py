@@ -234,7 +234,7 @@ class Reader:
             if flag is None:
                 self.wrong(path, f"expected true or false, not {self._shown(node)}")
             return flag or False
-        quoted = node.style in ("'", '"') and "${" not in node.value  # type: ignore[attr-defined]
+        quoted = _style(node) in ("'", '"') and "${" not in node.value
         number = None if quoted else parse_number(text.strip().replace("_", ""))
         if number is not None and (hint is float or isinstance(number, int)):
             return hint(number)
@@ -252,7 +252,7 @@ class Reader:
         text = self._text(node, path, meta)
         if text is None:
             return ""
-        if node.style in ("'", '"', "|", ">"):  # type: ignore[attr-defined]
+        if _style(node) in ("'", '"', "|", ">"):
             return text
         for value in (parse_bool(text), parse_number(text)):
             if value is not None:
@@ -320,6 +320,11 @@ def _shape(hint: Any) -> str:
     return "scalar"
 
 
+def _style(node: yaml.Node) -> str:
+    """How a scalar is quoted; "" for one that is not."""
+    return (node.style or "") if isinstance(node, yaml.ScalarNode) else ""
+
+
 def _empty(hint: Any) -> Any:
     """Some value of the type, in place of one that is wrong."""
     origin, args = get_origin(hint), get_args(hint)
@@ -335,7 +340,8 @@ def _empty(hint: Any) -> Any:
         return None
     if dataclasses.is_dataclass(hint):
         values = {f.name: _empty(h) for f, h in _required(hint)}
-        return hint(**values)  # type: ignore[operator]
+        make: Any = hint
+        return make(**values)
     return hint()
 
 

@@ -25,7 +25,7 @@ _SQUARABLE: Final = 1e150
 Mask = NDArray[np.bool_]
 
 
-def class_name(value: object) -> str:
+def class_name(value: str | float) -> str:
     """A class as text, however it was written.
 
     >>> [class_name(v) for v in (1, 1.0, True, "1", 0.5, "b")]
@@ -33,7 +33,7 @@ def class_name(value: object) -> str:
     """
     if isinstance(value, str):
         return value
-    number = float(value)  # type: ignore[arg-type]
+    number = float(value)
     return str(int(number)) if number.is_integer() else repr(number)
 
 

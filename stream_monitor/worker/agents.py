@@ -98,7 +98,7 @@ def credentials(options: Mapping[str, Any]) -> Any:
     )
 
 
-class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
+class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
     """Tokens as aiokafka asks for them."""
 
     def __init__(self, tokens: Tokens, extensions: Mapping[str, str]) -> None:
@@ -111,7 +111,7 @@ class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
         return self._extensions
 
 
-class _App(faust.App):  # type: ignore[misc]
+class _App(faust.App):  # type: ignore[misc]  # Faust has no types
     """Faust's app, which keeps nothing on disk."""
 
     def _create_directories(self) -> None:

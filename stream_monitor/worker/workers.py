@@ -292,10 +292,13 @@ class Worker(Generic[S]):
         if not self._ours(hold):
             return
         checkpoint = await asyncio.to_thread(owner.checkpoint)
-        where = {"topic": self._checkpoints, "partition": owner.partition}
-        await self._send([Outgoing(key=k, value=v, **where) for k, v in checkpoint.segment])  # type: ignore[arg-type]
+
+        def record(key: bytes, value: bytes | None) -> Outgoing:
+            return Outgoing(topic=self._checkpoints, partition=owner.partition, key=key, value=value)
+
+        await self._send([record(*pair) for pair in checkpoint.segment])
         reach("worker.segment")
-        await self._send([Outgoing(key=checkpoint.head[0], value=checkpoint.head[1], **where)])  # type: ignore[arg-type]
+        await self._send([record(*checkpoint.head)])
         reach("worker.head")
         owner.written(checkpoint)
         self.totals["checkpoints"] += 1
@@ -308,7 +311,7 @@ class Worker(Generic[S]):
         reach("worker.acknowledged")
         if checkpoint.full and await self._bus.commit(owner.partition, checkpoint.at):
             reach("worker.committed")
-            await self._send([Outgoing(key=k, value=None, **where) for k in owner.superseded()])  # type: ignore[arg-type]
+            await self._send([record(key, None) for key in owner.superseded()])
 
     def _ours(self, hold: Hold[S]) -> bool:
         return self.holds.get(hold.owner.partition) is hold and hold.generation == self._bus.generation

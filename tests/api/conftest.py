@@ -81,6 +81,7 @@ class House:
                 dashboard=False,
                 clock=lambda: self.now,
             )
+            # Whether FastAPI is what httpx takes for an ASGI application differs between their releases.
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type, unused-ignore]
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
                 return await talk(client)
@@ -100,7 +101,8 @@ class House:
     def items(self, path: str) -> Iterable[dict[str, Any]]:
         answer = self.ask(path)
         assert answer.status_code == 200, answer.text
-        return answer.json()["items"]  # type: ignore[no-any-return]
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
 
 
 @pytest.fixture

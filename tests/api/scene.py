@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import uvicorn
@@ -98,8 +99,9 @@ class Scene:
     def alive(self) -> None:
         """Taps and workers say that they live, and keep saying so for a minute."""
         now_ms = int(time.time() * 1000) + 60_000
-        for kind, status in (("tap", bodies.TAP), ("worker", bodies.WORKER)):
-            beat = heartbeat(kind, f"{kind}-1", 0, now_ms, status, {"deliveries": {"slack": {"delivered": 4}}})  # type: ignore[arg-type]
+        roles: dict[Literal["tap", "worker"], Any] = {"tap": bodies.TAP, "worker": bodies.WORKER}
+        for kind, status in roles.items():
+            beat = heartbeat(kind, f"{kind}-1", 0, now_ms, status, {"deliveries": {"slack": {"delivered": 4}}})
             self.put(Document(**{**{f: getattr(beat, f) for f in beat.__struct_fields__}, "ttl_seconds": 600}))
 
     def stop(self) -> None:

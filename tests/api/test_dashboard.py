@@ -155,7 +155,7 @@ def test_many_bins_become_few_bars() -> None:
     assert compare(names, None).labels[-1] == "81 more"
 
 
-def test_a_store_that_goes_away_leaves_the_last_view_and_says_so() -> None:
+def test_a_store_that_goes_away_leaves_the_last_view_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
     store = MemoryStatusStore()
@@ -171,7 +171,7 @@ def test_a_store_that_goes_away_leaves_the_last_view_and_says_so() -> None:
         watcher = Watcher(store, scene.config, unready, lambda: now[0], None)
         await store.put([bodies.model(), bodies.alert("a1")])
         assert [m["model"] for m in (await watcher.view()).models] == ["fraud"]
-        store.scopes = gone  # type: ignore[method-assign]
+        monkeypatch.setattr(store, "scopes", gone)
         assert (await watcher.view()).error == ""  # fresh enough
         now[0] += 1000
         view = await watcher.view()

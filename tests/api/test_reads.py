@@ -158,7 +158,7 @@ def test_a_wrong_method_is_a_problem_too(house: House) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
 
 
-def test_a_store_that_is_gone_is_a_503(house: House) -> None:
+def test_a_store_that_is_gone_is_a_503(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone:
         def __getattr__(self, name: str) -> object:
             async def call(*_: object, **__: object) -> None:
@@ -166,19 +166,19 @@ def test_a_store_that_is_gone_is_a_503(house: House) -> None:
 
             return call
 
-    house.store = Gone()  # type: ignore[assignment]
+    monkeypatch.setattr(house, "store", Gone())
     for path in ("/v1/models", "/v1/status", "/v1/alerts", "/metrics"):
         answer = house.ask(path)
         assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert house.ask("/healthz").status_code == 200
 
 
-def test_our_own_mistake_is_a_problem_that_gives_nothing_away(house: House) -> None:
+def test_our_own_mistake_is_a_problem_that_gives_nothing_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def __getattr__(self, name: str) -> object:
             raise RuntimeError("secret inner life")
 
-    house.store = Broken()  # type: ignore[assignment]
+    monkeypatch.setattr(house, "store", Broken())
     answer = house.ask("/v1/alerts")
     assert answer.status_code == 500
     assert "secret" not in answer.text

@@ -179,7 +179,7 @@ def test_every_order_is_in_the_audit_log_without_the_key(house: House) -> None:
     assert (failed["kind"], failed["outcome"]) == ("retrain", "failed: ConnectionError")
 
 
-def test_what_cannot_be_audited_is_not_done(house: House) -> None:
+def test_what_cannot_be_audited_is_not_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     put = house.store.put
 
     async def refuse(documents: Any) -> None:
@@ -187,7 +187,7 @@ def test_what_cannot_be_audited_is_not_done(house: House) -> None:
             raise ConnectionError("the store is full")
         await put(documents)
 
-    house.store.put = refuse  # type: ignore[method-assign]
+    monkeypatch.setattr(house.store, "put", refuse)
     assert house.tell("/v1/models/fraud/retrain-requests").status_code == 503
     assert house.log.told == []
 

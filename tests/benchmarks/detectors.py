@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -59,13 +60,13 @@ def main() -> None:
         detector: Machine = kind()
         updates = SLOW.get(name, UPDATES)
         detector.update_many(detector.start(), errors[:100])  # compiled before the clock starts
-        many, seconds = rate(lambda d=detector, n=updates: d.update_many(d.start(), errors[:n]), updates)  # type: ignore[misc]
-        one, _ = rate(lambda d=detector: single(d, errors[:SINGLE].tolist()), SINGLE)  # type: ignore[misc]
+        many, seconds = rate(partial(detector.update_many, detector.start(), errors[:updates]), updates)
+        one, _ = rate(partial(single, detector, errors[:SINGLE].tolist()), SINGLE)
         ratios = {}
         if name in RIVERS:
             make, n = RIVERS[name]
             values = errors[:n].astype(int).tolist()
-            ratios["river"] = round(many / rate(lambda m=make, v=values: rivers(m, v), n)[0], 2)  # type: ignore[misc]
+            ratios["river"] = round(many / rate(partial(rivers, make, values), n)[0], 2)
         line = {"figure": f"detector_{name}", "value": round(many), "unit": "updates/s", "events": updates}
         print(json.dumps({**line, "seconds": round(seconds, 4), "single": round(one), "ratios": ratios}), flush=True)
 

@@ -43,7 +43,8 @@ LAYOUT = Layout(
 
 def model_of(format: str, **options: Any) -> Model:
     of = Format(name=format, **options)
-    return dataclasses.replace(MODEL, format=of, labels=dataclasses.replace(MODEL.labels, format=of))  # type: ignore[type-var]
+    assert MODEL.labels is not None
+    return dataclasses.replace(MODEL, format=of, labels=dataclasses.replace(MODEL.labels, format=of))
 
 
 Counted = tuple[Counter[Any], list[str]]

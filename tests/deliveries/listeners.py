@@ -55,7 +55,7 @@ class Listener:
                 except OSError:
                     pass  # the client has gone
 
-            do_GET = do_POST = do_HEAD = handle_one  # noqa: N815
+            do_GET = do_POST = do_HEAD = handle_one  # noqa: N815 - the names that http.server calls
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
@@ -81,14 +82,14 @@ def test_a_dead_letter_that_cannot_be_written_is_not_lost() -> None:
     sink = Memory(failures=[DeliveryError("no", permanent=True)] * 2)
 
     async def script(world: World) -> None:
-        taken, broken = world._undeliverable, [True]
+        taken, broken = world.undeliverable, [True]
 
         async def undeliverable(notice: Notice, detail: str) -> None:
             if broken.pop() if broken else False:
                 raise OSError("the broker is away")
             await taken(notice, detail)
 
-        world._undeliverable = undeliverable  # type: ignore[method-assign]
+        world.undeliverable = undeliverable
         world.stop.set()  # once more with that publisher
         await asyncio.sleep(0.01)
         world.stop.clear()
@@ -261,13 +262,16 @@ def test_what_came_and_went_in_silence_is_told_once() -> None:
 def test_a_firing_alert_is_sent_again_every_minute_until_it_is_resolved() -> None:
     sink = Memory(resend_seconds=60.0)
 
+    def reached(n: int) -> bool:
+        return len(sink.taken) >= n
+
     async def script(world: World) -> None:
         await world.keep("alert", alert(), revision=1)
         await world.tell(alert())
         await world.until(lambda: states(sink).count("firing") >= 2, step_ms=0)  # the notice and the first resend
         for n in range(3, 8):
             await world.pass_time(1)
-            await world.until(lambda n=n: len(sink.taken) >= n, step_ms=0)  # type: ignore[misc]
+            await world.until(partial(reached, n), step_ms=0)
         await world.keep("alert", alert("resolved"), revision=2)
         await world.tell(alert("resolved"))
         await world.until(lambda: "resolved" in states(sink), step_ms=MINUTE // 10)

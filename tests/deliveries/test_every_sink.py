@@ -151,9 +151,15 @@ def test_a_huge_answer_is_not_read(case: Case) -> None:
         assert len(str(refused(make(case, listener.url), notice(case.body)))) < 500
 
 
+def answering(listener: Listener, answer: Answer) -> str:
+    """Its address, where it will answer so."""
+    listener.answers.append(answer)
+    return listener.url
+
+
 FAILURES: dict[str, Callable[[Listener], str]] = {
-    "refused": lambda x: x.answers.append(Answer(500)) or x.url,  # type: ignore[func-returns-value]
-    "redirected": lambda x: x.answers.append(Answer(302, {"Location": x.url + HIDDEN})) or x.url,  # type: ignore[func-returns-value]
+    "refused": lambda x: answering(x, Answer(500)),
+    "redirected": lambda x: answering(x, Answer(302, {"Location": x.url + HIDDEN})),
     "nobody there": lambda _: "http://127.0.0.1:1",
     "no such host": lambda _: "http://no-such-host.invalid",
 }

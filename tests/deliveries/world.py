@@ -11,6 +11,7 @@ from typing import Any
 from connectors.memory import MemoryOutbox, MemoryStatusStore
 from connectors.sinks.memory import Memory
 from stream_monitor.deliveries.deliveries import deliver_forever
+from stream_monitor.deliveries.lanes import Undeliverable
 from stream_monitor.deliveries.notices import alert_notices
 from stream_monitor.errors import DeliveryError
 from stream_monitor.interfaces import Document, Notice, Outbox, Sink
@@ -31,6 +32,7 @@ class World:
         self.counted: Counter[tuple[str, str]] = Counter()
         self.letters: list[tuple[Notice, str]] = []
         self.stop = asyncio.Event()
+        self.undeliverable: Undeliverable = self._keep_letter
 
     async def forever(self) -> None:
         await deliver_forever(
@@ -39,12 +41,12 @@ class World:
             self.store,
             clock=lambda: self.now_ms,
             count=lambda sink, outcome: self.counted.update([(sink, outcome)]),
-            undeliverable=self._undeliverable,
+            undeliverable=self.undeliverable,
             stop=self.stop,
             poll_seconds=0.001,
         )
 
-    async def _undeliverable(self, notice: Notice, detail: str) -> None:
+    async def _keep_letter(self, notice: Notice, detail: str) -> None:
         self.letters.append((notice, detail))
 
     async def tell(self, body: dict[str, Any]) -> None:

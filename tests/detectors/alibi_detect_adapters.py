@@ -13,7 +13,7 @@ from detectors.adapters.alibi_detect import ALIBI
 from tests.detectors.test_adapters import ERRORS, VALUES, play
 
 
-@pytest.mark.parametrize("name", [n for n, kind in ALIBI.items() if not kind.backend])  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", [n for n, kind in ALIBI.items() if not kind.backend])  # type: ignore[attr-defined]  # made by name
 def test_alibi_detects_see_the_change(name: str) -> None:
     options: dict[str, Any] = {"p_val": 0.001}
     if "Online" in name:

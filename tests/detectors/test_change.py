@@ -109,7 +109,8 @@ def test_calibrated_keeps_its_budget_and_still_sees(name: str, worse: Literal["a
     for _ in range(runs):
         reference, quiet = rng.beta(4, 16, 60), rng.beta(4, 16, 200)
         moved = rng.beta(12, 12, 60)
-        test: Machine = DETECTORS[name].calibrated(reference, worse=worse, windows_between_false_alarms=1_000)  # type: ignore[attr-defined]
+        kind: Any = DETECTORS[name]
+        test: Machine = kind.calibrated(reference, worse=worse, windows_between_false_alarms=1_000)
         alarmed += bool(np.any(test.update_many(test.start(), quiet)[1] == Level.DRIFT))
         seen += bool(np.any(test.update_many(test.start(), moved)[1] == Level.DRIFT))
     assert alarmed / runs <= 0.18 + 3 * np.sqrt(0.18 * 0.82 / runs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from random import Random
 
 import numpy as np
 from hypothesis import given, settings
@@ -69,10 +70,10 @@ def raw(draw: st.DrawFn) -> Counts:
 @given(
     st.one_of(st.lists(under_a_layout(), max_size=6), st.lists(raw(), max_size=6)), st.randoms(use_true_random=False)
 )
-def test_merging_is_associative_commutative_and_has_a_zero(parts: list[Counts], random: object) -> None:
+def test_merging_is_associative_commutative_and_has_a_zero(parts: list[Counts], random: Random) -> None:
     whole = merge(parts)
     shuffled = list(parts)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert merge(shuffled) == whole
     cut = len(parts) // 2
     assert merge(shuffled[:cut]) + merge(shuffled[cut:]) == whole

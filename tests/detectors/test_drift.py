@@ -105,8 +105,8 @@ def test_wasserstein_closed_forms() -> None:
 
 
 def test_a_constant_column_has_no_deviation_to_normalise_by() -> None:
-    one = numeric([3.0] * 10, (3.0, math.nextafter(3.0, 4.0)))
-    assert math.isnan(wasserstein_normalised(numeric([4.0] * 10, one.layout.edges), one))  # type: ignore[union-attr]
+    edges = (3.0, math.nextafter(3.0, 4.0))
+    assert math.isnan(wasserstein_normalised(numeric([4.0] * 10, edges), numeric([3.0] * 10, edges)))
 
 
 def test_groups_are_few_and_keep_heaps_tails_and_new_categories_apart() -> None:

@@ -22,7 +22,8 @@ def draw(
     plain = make_streams.latent
     make_streams.latent = _latent
     try:
-        found: tuple[Stream, Stream] = make_streams.make(scenario, seed, n, n_ref, size=size, on_top_of=on)  # type: ignore[no-untyped-call]
+        make: Any = make_streams.make  # kept as it came, without types
+        found: tuple[Stream, Stream] = make(scenario, seed, n, n_ref, size=size, on_top_of=on)
     finally:
         make_streams.latent = plain
     return found

@@ -153,7 +153,7 @@ def _tested(of: Components, width: int) -> csr_array:
     return csr_array((weights.data, weights.indices, weights.indptr), shape=(weights.shape[0], width))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
 def _within(
     cells: NDArray[np.int32], segment: Integers, pane_events: int, width: int, starts: Integers, of: Integers,
     weights: Floats, sums: Floats,

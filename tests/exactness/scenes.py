@@ -14,6 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,11 @@ def spent(service: Service, seconds: float) -> None:
         left = {r.name: r.failpoints for r in service.roles if r.failpoints}
         raise AssertionError(f"{error}: {left}\n{service.logs()}") from None
     for role in (*service.taps, *service.workers):
-        wait_until(lambda role=role: not role.frozen(), 60, f"{role.name} thawed")  # type: ignore[misc]
+        wait_until(partial(_thawed, role), 60, f"{role.name} thawed")
+
+
+def _thawed(role: Role) -> bool:
+    return not role.frozen()
 
 
 def share_out(roles: Sequence[Role], failpoints: Iterable[str]) -> None:

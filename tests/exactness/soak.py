@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -64,9 +65,9 @@ def make(node: Node, tmp_path: Path) -> Iterator[Make]:
     streams.write_reference(tmp_path / "reference.csv", SEED)
     made: list[Service] = []
 
-    def service(**options: object) -> Service:
+    def service(**options: Any) -> Service:
         url = f"redis://127.0.0.1:{redis.port}/0"
-        made.append(Service(tmp_path, brokers=node.bootstrap, redis=url, name="exact", **options))  # type: ignore[arg-type]
+        made.append(Service(tmp_path, brokers=node.bootstrap, redis=url, name="exact", **options))
         return made[-1]
 
     yield service
@@ -210,9 +211,13 @@ def test_lost_positions_open_an_epoch_and_say_so(make: Make) -> None:
         assert_committed(service, ("fraud.predictions",))
 
     def alarmed(before: dict[int, Intent], why: str) -> None:
-        newer = lambda: all(i.epoch > before[p].epoch for p, i in intents().items())  # noqa: E731
+        def newer() -> bool:
+            return all(i.epoch > before[p].epoch for p, i in intents().items())
+
+        def said() -> bool:
+            return why in json.dumps(service.get("/v1/alerts?limit=1000"))
+
         wait_until(newer, 120, f"new epochs: {why}", every=0.5)
-        said = lambda: why in json.dumps(service.get("/v1/alerts?limit=1000"))  # noqa: E731
         wait_until(said, 120, f"an alert that says: {why}", every=0.5)
 
     service.start()

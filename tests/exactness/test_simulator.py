@@ -237,8 +237,8 @@ def test_a_wrong_tap_is_found_out(tap: simulator.TapOf) -> None:
 def test_torn_heads_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recovery that takes a head without looking whether its segments are there."""
 
-    def careless(messages: object, partition: int, segments: object) -> dict[bytes, bytes]:
-        return honest(messages, partition, segments) or {}  # type: ignore[arg-type]
+    def careless(messages: Any, partition: int, segments: Any) -> dict[bytes, bytes]:
+        return honest(messages, partition, segments) or {}
 
     honest = checkpoints._records
     monkeypatch.setattr(checkpoints, "_records", careless)

@@ -7,8 +7,9 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,10 @@ def told(url: str, model: str) -> dict[int, tuple[int, float, float, float]]:
     return out
 
 
+def _has_told(url: str, model: str, windows: Iterable[int]) -> bool:
+    return set(told(url, model)) >= set(windows)
+
+
 def oracle(of: Traffic, until: int) -> dict[int, tuple[int, float, float, float]]:
     return {s: (len(a), min(a), max(a), round(sum(a), 6)) for s, a in of.truth.items() if s + 5 <= until}
 
@@ -151,7 +156,7 @@ def test_models_come_and_go_while_the_stream_runs(kafka: Node, tmp_path: Path) -
             wait_until(lambda: heard("kafka.group has changed: that needs a restart", "warning"), 60, "a warning")
         for model, of in (("steady", steady), ("joining", joining)):
             want = oracle(of, of.at - 2)
-            wait_until(lambda m=model, w=want: set(told(url, m)) >= set(w), 60, "the last windows")  # type: ignore[misc]
+            wait_until(partial(_has_told, url, model, want), 60, "the last windows")
             served = told(url, model)
             assert {s: served[s] for s in want} == want
         want, served = oracle(steady, steady.at - 2), told(url, "beside")

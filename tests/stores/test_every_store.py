@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -58,9 +59,9 @@ def with_status_store(twin: tuple[str, str], check: Callable[[StatusStore], Awai
     asyncio.run(run())
 
 
-def document(id: str, order: str = "", revision: int = 1, body: bytes = b"{}", **more: object) -> Document:
-    fields = {"kind": "verdict", "scope": "fraud", **more}
-    return Document(id=id, order=order or id, revision=revision, body=body, **fields)  # type: ignore[arg-type]
+def document(id: str, order: str = "", revision: int = 1, body: bytes = b"{}", **more: Any) -> Document:
+    fields: dict[str, Any] = {"kind": "verdict", "scope": "fraud", **more}
+    return Document(id=id, order=order or id, revision=revision, body=body, **fields)
 
 
 def test_a_document_is_given_back_as_it_was_put(twin: tuple[str, str]) -> None:
@@ -107,8 +108,8 @@ def test_pages_follow_each_other_in_order(twin: tuple[str, str]) -> None:
             after = position(found[-1])
         assert seen == ["v0", "w0", *[f"v{n}" for n in range(1, 9)]]
 
-        async def ids(**bounds: object) -> list[str]:
-            return [d.id for d in await store.page("verdict", "fraud", **bounds)]  # type: ignore[arg-type]
+        async def ids(**bounds: Any) -> list[str]:
+            return [d.id for d in await store.page("verdict", "fraud", **bounds)]
 
         assert await ids(start="2026-01-03", stop="2026-01-05") == ["v2", "v3"]
         assert await ids(start="2026-01-03", stop="2026-01-05", backwards=True) == ["v3", "v2"]
@@ -166,9 +167,9 @@ def label_store(twin: tuple[str, str]) -> Iterator[LabelStore]:
     store.close()
 
 
-def prediction(id: str, position: str = "p:0:1", **more: object) -> Prediction:
+def prediction(id: str, position: str = "p:0:1", **more: Any) -> Prediction:
     fields = {"time_ms": 1000, "version": "3", "segments": ("country=de",), "prediction": 1.0, "score": 0.25, **more}
-    return Prediction(id=id, position=position, **fields)  # type: ignore[arg-type]
+    return Prediction(id=id, position=position, **fields)
 
 
 def label(id: str, position: str = "l:0:1", label: float | str | None = 1.0, time_ms: int = 2000) -> Label:

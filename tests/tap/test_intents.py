@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -40,9 +42,9 @@ INTENT = Intent(
 )
 
 
-def look(**changes: object) -> Look:
-    values = {"topic_id": "id1", "partitions": 4, "low": 0, "high": 1_000, "committed": 100}
-    return Look(**{**values, "metadata": to_metadata(INTENT), **changes})  # type: ignore[arg-type]
+def look(**changes: Any) -> Look:
+    values: dict[str, Any] = {"topic_id": "id1", "partitions": 4, "low": 0, "high": 1_000, "committed": 100}
+    return Look(**{**values, "metadata": to_metadata(INTENT), **changes})
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_an_outbox_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) ->
         assert (valve.acked, len(outbox.taken), handover.error) == ([0], 1, "")
 
     sleep = asyncio.sleep
-    monkeypatch.setattr(handovers.asyncio, "sleep", lambda seconds: sleep(0.0))  # type: ignore[attr-defined]
+    monkeypatch.setattr(asyncio, "sleep", lambda seconds: sleep(0.0))
     asyncio.run(test())
 
 

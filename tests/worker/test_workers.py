@@ -253,7 +253,7 @@ def test_a_broker_that_is_away_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
         assert bus.happened.count("p.verdicts write") == 2
 
     sleep = asyncio.sleep
-    monkeypatch.setattr(workers.asyncio, "sleep", lambda seconds: sleep(0))  # type: ignore[attr-defined]
+    monkeypatch.setattr(asyncio, "sleep", lambda seconds: sleep(0))
     asyncio.run(test())
 
 
