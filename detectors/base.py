@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 Group = Literal["drift", "performance", "quality", "stream", "fairness"]
-Needs = Literal["column", "outcome", "window", "segments", "scan", "stream", "joint"]
+Needs = Literal["column", "outcome", "window", "segments", "scan", "stream", "joint", "family"]
 Counted = Literal["", "order", "ids", "keys", "schemas", "gaps", "delays", "latencies"]
 
 
@@ -41,7 +41,8 @@ class Metric:
     `function` takes, by `needs`: column -> (window: ColumnCounts, reference: ColumnCounts); outcome ->
     (OutcomeCounts,); window -> (rows in the window, mean rows of a reference window); segments -> (a sequence of
     OutcomeCounts, one per segment of a dimension,); stream -> (window: StreamCounts, reference: StreamCounts);
-    joint -> (window: JointCounts, reference: JointCounts). It returns nan where the value is undefined.
+    joint -> (window: JointCounts, reference: JointCounts); family -> (window: FamilyCounts, reference: FamilyCounts).
+    It returns nan where the value is undefined.
 
     `p_value` takes what `function` takes. `noise(reference, rows, p)` is the interval that the metric of a window of
     `rows` independent events (outcome: labelled events) of the reference's own distribution leaves with probability p
@@ -57,7 +58,7 @@ class Metric:
     name: str
     group: Group
     needs: Needs
-    kinds: tuple[str, ...]  # column kinds it can read, of ("numeric", "categorical"); () unless needs == "column"
+    kinds: tuple[str, ...]  # column kinds it can read, of ("numeric", "categorical"); family: the one kind of columns
     worse: Literal["above", "below", "both"]
     function: Callable[..., float]
     tasks: tuple[str, ...] = ()  # outcome metrics: the tasks they are defined for

@@ -12,11 +12,18 @@ from detectors.arrivals import StreamCounts, together_streams, without
 from detectors.base import Metric
 from detectors.calibration import Bounds, calibrate, exceedance
 from detectors.counts import ColumnCounts, OutcomeCounts
+from detectors.families import FamilyCounts
 from detectors.joint_counts import JointCounts, together_joint, without_joint
 from detectors.layouts import LABEL_CELLS, LABELS
 
+Total = ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | FamilyCounts | float | None
 Windows = (
-    Sequence[ColumnCounts] | Sequence[OutcomeCounts] | Sequence[StreamCounts] | Sequence[JointCounts] | Sequence[float]
+    Sequence[ColumnCounts]
+    | Sequence[OutcomeCounts]
+    | Sequence[StreamCounts]
+    | Sequence[JointCounts]
+    | Sequence[FamilyCounts]
+    | Sequence[float]
 )
 
 
@@ -32,7 +39,7 @@ class Baseline:
     metric: Metric
     values: tuple[float, ...]
     rows: float
-    total: ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | float | None
+    total: Total
     bounds: Bounds
     p: float
 
@@ -84,7 +91,7 @@ def baseline(
     p = exceedance(metric.worse, windows_between_false_alarms, share)
     enough = [w for w in windows if size(w) >= min_rows]
     rows = float(np.median([size(w) for w in enough])) if enough else 0.0
-    total: ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | float | None
+    total: Total
     if metric.needs == "window":
         numbers = [float(w) for w in enough if isinstance(w, int | float)]
         total = math.fsum(numbers) / len(numbers) if numbers else 0.0
@@ -102,6 +109,11 @@ def baseline(
         joints = [w for w in enough if isinstance(w, JointCounts)]
         total = together_joint(joints) if joints else None
         values = [] if total is None else [metric.function(w, without_joint(total, w)) for w in joints]
+    elif metric.needs == "family":
+        families = [w for w in enough if isinstance(w, FamilyCounts)]
+        total = together_families(families) if families else None
+        found = [] if total is None else list(map(metric.function, families, family_rests(families, total)))
+        values = [v for v in found if math.isfinite(v)]
     else:
         columns = [w for w in enough if isinstance(w, ColumnCounts)]
         total = together(columns) if columns else None
@@ -122,9 +134,9 @@ def baseline(
     return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=bounds, p=p)
 
 
-def size(window: ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | float) -> float:
+def size(window: ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | FamilyCounts | float) -> float:
     """Rows of a window; of an outcome, its labels."""
-    if isinstance(window, ColumnCounts | StreamCounts | JointCounts):
+    if isinstance(window, ColumnCounts | StreamCounts | JointCounts | FamilyCounts):
         return window.rows
     return int(window.cells[LABELS]) if isinstance(window, OutcomeCounts) else window
 
@@ -146,6 +158,29 @@ def together(windows: Sequence[ColumnCounts]) -> ColumnCounts:
         high=max(w.high for w in windows),
         labels=together_outcomes([w.labels for w in windows if w.labels is not None]) if windows[0].labels else None,
     )
+
+
+def together_families(windows: Sequence[FamilyCounts]) -> FamilyCounts:
+    """One family of several windows that do not overlap, added up; ValueError without a window."""
+    if not windows:
+        raise ValueError("no window to add up: the columns are not known")
+    joints = [w.joint for w in windows if w.joint is not None]
+    return FamilyCounts(
+        columns={name: together([w.columns[name] for w in windows]) for name in windows[0].columns},
+        joint=together_joint(joints) if len(joints) == len(windows) else None,
+    )
+
+
+def family_rests(windows: Sequence[FamilyCounts], total: FamilyCounts) -> list[FamilyCounts]:
+    """For each window the sum of all others."""
+    by_name = {name: rests([w.columns[name] for w in windows], of) for name, of in total.columns.items()}
+    return [
+        FamilyCounts(
+            columns={name: of[i] for name, of in by_name.items()},
+            joint=without_joint(total.joint, w.joint) if total.joint is not None and w.joint is not None else None,
+        )
+        for i, w in enumerate(windows)
+    ]
 
 
 def together_outcomes(windows: Sequence[OutcomeCounts]) -> OutcomeCounts:

@@ -8,6 +8,11 @@ from typing import Any, Final, Literal
 
 from detectors.base import Group, Metric
 from detectors.drift.anderson_darling import anderson_darling, anderson_darling_noise, anderson_darling_p_value
+from detectors.drift.attribution_drift import (
+    attribution_drift,
+    attribution_drift_noise,
+    attribution_drift_p_value,
+)
 from detectors.drift.chi_square import chi_square, chi_square_p_value, chi_square_value_noise
 from detectors.drift.correlation_drift import (
     correlation_drift,
@@ -16,6 +21,8 @@ from detectors.drift.correlation_drift import (
 )
 from detectors.drift.cramer_von_mises import cramer_von_mises, cramer_von_mises_noise, cramer_von_mises_p_value
 from detectors.drift.cramers_v import cramers_v, cramers_v_noise, cramers_v_p_value
+from detectors.drift.embedding_drift import embedding_drift, embedding_drift_noise, embedding_drift_p_value
+from detectors.drift.embedding_mmd import embedding_mmd, embedding_mmd_noise, embedding_mmd_p_value
 from detectors.drift.energy import energy, energy_noise, energy_p_value
 from detectors.drift.g_test import g_test, g_test_noise, g_test_p_value
 from detectors.drift.hellinger import hellinger, hellinger_noise
@@ -37,6 +44,7 @@ from detectors.drift.q05_shift import q05_shift, q05_shift_noise
 from detectors.drift.q95_shift import q95_shift, q95_shift_noise
 from detectors.drift.scan import scan
 from detectors.drift.std_ratio import std_ratio, std_ratio_noise
+from detectors.drift.text_drift import text_drift, text_drift_noise, text_drift_p_value
 from detectors.drift.total_variation import total_variation, total_variation_noise
 from detectors.drift.vanished_categories import vanished_categories, vanished_categories_noise
 from detectors.drift.wasserstein import wasserstein, wasserstein_noise
@@ -182,6 +190,27 @@ def _joint(
     )
 
 
+def _family(
+    kind: str,
+    function: Callable[..., float],
+    noise: Callable[..., tuple[float, float]],
+    p_value: Callable[..., float],
+    most: float,
+    worse: Literal["above", "below"] = "above",
+) -> Metric:
+    return Metric(
+        name=function.__name__,
+        group="drift",
+        needs="family",
+        kinds=(kind,),
+        worse=worse,
+        function=function,
+        noise=noise,
+        p_value=p_value,
+        limits=(0.0, most),
+    )
+
+
 def _estimated(
     function: Callable[..., float],
     noise: Callable[..., tuple[float, float]],
@@ -261,6 +290,12 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "pca_reconstruction": _joint(
         pca_reconstruction, inf, "both", noise=pca_reconstruction_noise, p_value=pca_reconstruction_p_value
+    ),
+    "embedding_drift": _family("embedding", embedding_drift, embedding_drift_noise, embedding_drift_p_value, inf),
+    "embedding_mmd": _family("embedding", embedding_mmd, embedding_mmd_noise, embedding_mmd_p_value, sqrt(2)),
+    "text_drift": _family("text", text_drift, text_drift_noise, text_drift_p_value, 1.0),
+    "attribution_drift": _family(
+        "attribution", attribution_drift, attribution_drift_noise, attribution_drift_p_value, 1.0, "below"
     ),
     "missing_rate": _column("quality", _BOTH, missing_rate, 1.0, noise=missing_rate_noise, reference_free=True),
     "invalid_rate": _column("quality", _BOTH, invalid_rate, 1.0, noise=invalid_rate_noise, reference_free=True),

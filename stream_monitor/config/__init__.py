@@ -16,7 +16,9 @@ INLINE = {"kind": "inline"}  # no key of its own in YAML: its keys stand beside 
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 
-Kind = Literal["numeric", "categorical", "boolean", "text", "timestamp", "embedding", "list"]  # see kinds.py
+Kind = Literal[
+    "numeric", "categorical", "boolean", "text", "timestamp", "embedding", "list", "attribution"
+]  # see kinds.py
 Task = Literal["binary", "multiclass", "regression", "ranking", "none"]
 
 

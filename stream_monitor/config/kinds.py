@@ -7,6 +7,7 @@
     timestamp    NAME.age, seconds before the event's time; NAME.hour_of_week, 0 to 167 from Monday 00:00 in UTC
     embedding    NAME.length; NAME.norm; NAME.p0 to NAME.p15, projections on directions that depend on the length alone
     list         NAME.length
+    attribution  its size: what a feature added to a prediction (SHAP, LIME, ...), without its sign
 
 Derived columns stand in layouts, windows and monitors like all others; counting/derivations.py makes them.
 """
@@ -56,6 +57,7 @@ def counted_as(columns: Mapping[str, Kind]) -> dict[str, CountedAs]:
     """
     itself = get_args(CountedAs)
     found = {name: cast(CountedAs, kind) for name, kind in columns.items() if kind in itself}
+    found |= {name: "numeric" for name, kind in columns.items() if kind == "attribution"}
     for name, kind in columns.items():
         found |= {f"{name}.{suffix}": of for suffix, of in DERIVED.get(kind, {}).items()}
     return found

@@ -328,7 +328,9 @@ def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> It
             )
         elif not has_labels(model):
             yield f"{path}.metric", f"{metric.name} needs labels: neither fields.label nor a labels topic is configured"
-    if metric.needs not in ("column", "scan") and monitor.columns != "all":
+    if metric.needs == "family":
+        yield from _family(path, monitor, metric, model)
+    elif metric.needs not in ("column", "scan") and monitor.columns != "all":
         yield f"{path}.columns", f"{metric.name} is about the whole model and takes no columns"
     threshold = monitor.threshold
     if isinstance(threshold, Mapping):
@@ -350,6 +352,22 @@ def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> It
                 yield where, f"unknown column {column!r}{choices(column, [*names, *outputs])}"
             elif column in counted and metric.kinds and _LAID_OUT[counted[column]] not in metric.kinds:
                 yield where, f"{column!r} is {counted[column]}; {metric.name} reads {' and '.join(metric.kinds)}"
+
+
+def _family(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> Iterator[Finding]:
+    """Columns of the kind that a metric of several columns together is about."""
+    kind = metric.kinds[0]
+    known = [name for name, of in model.columns.items() if of == kind]
+    if not known:
+        yield f"{path}.metric", f"{metric.name} is about columns of the kind {kind}: columns: {{NAME: {kind}}}"
+    elif monitor.columns != "all":
+        listed = isinstance(monitor.columns, tuple)
+        for i, name in enumerate(monitor.columns if isinstance(monitor.columns, tuple) else (monitor.columns,)):
+            if name not in known:
+                yield (
+                    f"{path}.columns[{i}]" if listed else f"{path}.columns",
+                    f"{name!r} is no column of the kind {kind}{choices(name, known)}",
+                )
 
 
 def _segments(path: str, monitor: MonitorSpec, model: Model) -> Iterator[Finding]:

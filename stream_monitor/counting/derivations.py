@@ -44,6 +44,13 @@ def derive(name: str, kind: Kind, values: Sequence[Any], times_ms: Integers, wan
     return [_renamed(f"{name}.{suffix}", made[suffix]) for suffix in wanted]
 
 
+def sizes(of: Column, kind: Kind | None) -> Column:
+    """A column as it is counted: of attributions their sizes."""
+    if kind != "attribution":
+        return of
+    return Column(name=of.name, kinds=of.kinds, numbers=np.abs(of.numbers), codes=of.codes, words=of.words)
+
+
 def _renamed(name: str, of: Column) -> Column:
     return Column(name=name, kinds=of.kinds, numbers=of.numbers, codes=of.codes, words=of.words)
 

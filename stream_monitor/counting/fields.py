@@ -15,7 +15,7 @@ from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.config import Model
 from stream_monitor.counting.batches import MISSING, Batch, Column, DeadLetter, Integers, LabelBatch, Mode
 from stream_monitor.counting.columns import column, encode_words, json_text, name_of, safe
-from stream_monitor.counting.derivations import derive
+from stream_monitor.counting.derivations import derive, sizes
 from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 from stream_monitor.counting.refusals import NEEDED, Refusals
 
@@ -103,7 +103,7 @@ def _batch(
     if layout is None and isinstance(plan.features, str) and plan.features:
         made = set(plan.derived.values()) - modes.keys()  # not counted themselves
         modes = {name: modes.get(name, "raw") for name in rows.feature_names() if name not in made}
-    features = tuple(rows.feature(name, mode) for name, mode in modes.items())
+    features = tuple(sizes(rows.feature(name, mode), model.columns.get(name)) for name, mode in modes.items())
     decoded = {c.name: c for c, mode in zip(features, modes.values(), strict=True) if mode == "categorical"}
     segments = {}
     for dimension in model.segments:

@@ -26,6 +26,7 @@ MODES: Final[Mapping[str, Mode]] = {  # of the columns that are counted themselv
     "categorical": "categorical",
     "boolean": "categorical",
     "text": "text",
+    "attribution": "numeric",
 }
 FUTURE_FREE: Final = 1 << 62  # an `at_ms` for readers without a clock: nothing is in the future
 

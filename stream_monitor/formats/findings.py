@@ -32,6 +32,7 @@ from stream_monitor.counting.batches import (
     Records,
 )
 from stream_monitor.counting.columns import column, json_text, name_of, safe
+from stream_monitor.counting.derivations import sizes
 from stream_monitor.counting.fields import derived_columns, score_columns
 from stream_monitor.counting.plans import Mask, Plan
 from stream_monitor.counting.refusals import allowed, bad_scores
@@ -102,7 +103,10 @@ class Findings:
         modes = needs.modes
         if needs.open:
             modes = {name: modes.get(name, "raw") for name in self._names()}
-        features = tuple(self._column(safe(n), needs.slots[needs.feature_path(n)], m) for n, m in modes.items())
+        features = tuple(
+            sizes(self._column(safe(n), needs.slots[needs.feature_path(n)], m), model.columns.get(n))
+            for n, m in modes.items()
+        )
         features += tuple(derived_columns(self._feature_values, self._plan, self._layout, self._take(times_ms)))
         prediction = self._column("prediction", roles["prediction"], "raw") if "prediction" in roles else None
         score, class_scores = None, None

@@ -20,10 +20,12 @@ from detectors import DETECTORS, Baseline, Detector, baseline
 from detectors.arrivals import StreamCounts, stream_counts
 from detectors.baselines import Windows
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome
+from detectors.families import FamilyCounts
 from detectors.joint_counts import JointCounts, joint_counts
 from detectors.layouts import Layout
 from stream_monitor.config import Model
 from stream_monitor.config.monitors import Monitor, monitors_of, stated_detector
+from stream_monitor.judging.families import FAMILIES, Place, families_of, family, products
 from stream_monitor.judging.references import Reference
 from stream_monitor.judging.trailing import touched
 from stream_monitor.state.traces import trace_ms
@@ -33,8 +35,6 @@ SHORTER: Final = 20  # windows that a short reference is cut into
 UNTIMED_WINDOWS: Final = 1000.0  # windows between false alarms, where neither windows nor reference tell of time
 
 LEAST_OF_PANE: Final = 25  # rows (labels) of a pane whose value a detector sees, at most
-
-Place = tuple[str, str]  # ("features" or "predictions", name)
 
 
 class Learnt(NamedTuple):
@@ -109,6 +109,13 @@ class Judge:
                 windows = self._volumes
             elif metric.needs == "joint":
                 windows = [joint_counts(c, self.layout) for c in cut]
+            elif metric.needs == "family":
+                assert place is not None
+                members = families_of(monitor, self.model, self.layout)[place[1]]
+                windows = [
+                    family(c, products(counts, self.layout), members)
+                    for c, counts in zip(self._columns, cut, strict=True)
+                ]
             elif metric.needs == "outcome":
                 windows = [outcome(c) for c in cut]
             elif metric.needs == "stream":
@@ -136,7 +143,7 @@ class Judge:
             kind: Any = DETECTORS[monitor.spec.detector]
             what = "panes" if monitor.by_pane else "windows"
             values: tuple[float, ...] = ()
-            if not self.empty and (place is None or place in self.columns):
+            if not self.empty and self.knows(monitor, place):
                 values = self.baseline(monitor, place).values
             between = self._between(monitor) * self._tests
             try:
@@ -154,6 +161,15 @@ class Judge:
                 start, note = made.start(), f"; not from the reference: {error}"
             known = self._detectors[monitor.name, place] = Learnt(made, start, self.reference_id or "?", note)
         return known
+
+    def family(self, monitor: Monitor, place: Place) -> FamilyCounts:
+        """All of a family's counts."""
+        members = families_of(monitor, self.model, self.layout)[place[1]]
+        return family(self.columns, self.joint if self.layout.joint_pairs else None, members)
+
+    def knows(self, monitor: Monitor, place: Place | None) -> bool:
+        """Whether the reference has what a monitor looks at."""
+        return place is None or place in (self.places(monitor) if place[0] == FAMILIES else self.columns)
 
     def _between(self, monitor: Monitor) -> float:
         """Values of a monitor's series in which one false alarm of the whole model is tolerable."""
@@ -244,7 +260,7 @@ class Judge:
         return max(1, sum(self._tests_of(m) for m in monitors_of(self.model) if m.detector is None))
 
     def _tests_of(self, monitor: Monitor) -> int:
-        places = self.places(monitor) if monitor.metric.needs in ("column", "scan") else [None]
+        places = self.places(monitor) if monitor.metric.needs in ("column", "scan", "family") else [None]
         return len(places) * sum(1 for s in self.reference.series if monitor.watches(s))
 
     def panes_between_false_alarms(self, pane_ms: int) -> float:
@@ -256,11 +272,13 @@ class Judge:
 
     def places(self, monitor: Monitor) -> list[Place]:
         """Columns that a monitor of columns looks at."""
-        return places_of(monitor, self.layout)
+        return places_of(monitor, self.model, self.layout)
 
 
-def places_of(monitor: Monitor, layout: Layout) -> list[Place]:
-    """Columns of a layout that a monitor looks at, in the order of the layout."""
+def places_of(monitor: Monitor, model: Model, layout: Layout) -> list[Place]:
+    """Columns of a layout (or families of them) that a monitor looks at, in the order of the layout."""
+    if monitor.metric.needs == "family":
+        return [(FAMILIES, name) for name in families_of(monitor, model, layout)]
     wanted = monitor.spec.columns
     names = None if wanted == "all" else {wanted} if isinstance(wanted, str) else set(wanted)
     return [

@@ -21,7 +21,8 @@ from detectors import Judgement, Level
 from detectors.counts import Counts, columns, outcome
 from detectors.layouts import LABELS
 from stream_monitor.config.monitors import Monitor
-from stream_monitor.judging.judges import LEAST_OF_PANE, Judge, Learnt, Place
+from stream_monitor.judging.families import Place
+from stream_monitor.judging.judges import LEAST_OF_PANE, Judge, Learnt
 from stream_monitor.state.memories import Key, KeyState, SeriesState
 from stream_monitor.state.states import State
 from stream_monitor.state.traces import KEPT, trace

@@ -15,7 +15,8 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config.files import ConfigFile
 from stream_monitor.config.monitors import Monitor, monitors_of
 from stream_monitor.errors import ConfigError
-from stream_monitor.judging.judges import Judge, Place
+from stream_monitor.judging.families import Place
+from stream_monitor.judging.judges import Judge
 from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.judging.scans import calibrated
 from stream_monitor.shell.listing import Row, show
@@ -71,7 +72,7 @@ def _model(read: ConfigFile, catalog: MemoryCatalog, name: str, id: str, shifts:
 
 def _thresholds(name: str, segment: str, judge: Judge, monitor: Monitor) -> list[Line]:
     """What a monitor holds its values against, a line a column; null on a side that cannot be bad or is not known."""
-    places: list[Place | None] = list(judge.places(monitor)) if monitor.metric.needs == "column" else [None]
+    places: list[Place | None] = list(judge.places(monitor)) if monitor.metric.needs in ("column", "family") else [None]
     lines: list[Line] = []
     for place in places:
         line: Line = {"model": name, "segment": segment, "monitor": monitor.name, "metric": monitor.spec.metric}

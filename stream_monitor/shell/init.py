@@ -301,7 +301,7 @@ def _columns(g: Guess) -> list[str]:
     note = g.notes.get("columns", "")
     if not g.columns:
         return [f"    # columns: {{NAME: numeric}}  # {note or 'no features were seen'}"]
-    lines = ["    columns:  # numeric | categorical | boolean | text | timestamp | embedding | list"]
+    lines = ["    columns:  # numeric | categorical | boolean | text | timestamp | embedding | list | attribution"]
     lines += [f"      {_text(name)}: {kind}" for name, kind in g.columns.items()]
     return lines + ([f"      # {_comment(note)}"] if note else [])
 

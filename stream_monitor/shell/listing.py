@@ -33,7 +33,7 @@ def metrics() -> list[Row]:
         {
             "metric": name,
             "group": m.group,
-            "reads": " and ".join(m.kinds) or READS[m.needs],
+            "reads": f"{m.kinds[0]} columns" if m.needs == "family" else " and ".join(m.kinds) or READS[m.needs],
             "tasks": ", ".join(m.tasks) or "all",
             "worse": "above or below" if m.worse == "both" else m.worse,
             "meaning": first_line(m.function),

@@ -35,7 +35,7 @@ from tests.counting.writers import NOW
 
 COLUMNS: Mapping[str, Kind] = {
     "amount": "numeric", "country": "categorical", "ok": "boolean", "note": "text", "at": "timestamp",
-    "v": "embedding", "tags": "list",
+    "v": "embedding", "tags": "list", "why": "attribution",
 }  # fmt: skip
 MODEL = Model(topic=("t",), fields=Fields(id="id", time="ts", features="f"), columns=COLUMNS, pane=10_000)
 NAMES = list(counted_as(COLUMNS))
@@ -163,6 +163,7 @@ def some_features(n: int, seed: int = 1) -> list[dict[str, Any]]:
             "at": rng.choice([None, NOW - rng.randrange(10**6)]),
             "v": rng.choice([None, [rng.gauss(0, 1) for _ in range(5)], [1.0, 2.0]]),
             "tags": rng.choice([None, ["a"], ["a", "b"], []]),
+            "why": rng.choice([None, rng.gauss(0, 1)]),
         }
         for _ in range(n)
     ]
@@ -221,6 +222,24 @@ def test_embeddings_hang_on_nothing_but_themselves(values: list[Any], cut: int) 
         assert of.kinds.tobytes() == b"".join(part[i].kinds.tobytes() for part in parts)
 
 
+ATTRIBUTION = Layout(pane_ms=1, features={"why.a": NumericLayout(edges=(0.0,))}, predictions={})
+
+
+@pytest.mark.parametrize("layout", [None, ATTRIBUTION], ids=["raw", "layout"])
+def test_attributions_are_counted_by_their_size(layout: Layout | None) -> None:
+    """Beside the features as well as among them; by the compiled walk of JSON as well as by the plain way."""
+    model = replace(MODEL, fields=Fields(features=("f.x", "why.a")), columns={"why.a": "attribution"})
+    values: list[Any] = [-1.5, 2.0, -0.0, None, "3", -7]
+    events = [{"f": {"x": -1}, "why": {"a": v}} for v in values]
+    for format, write in (("json", writers.as_json), ("msgpack", writers.WRITERS["msgpack"][1])):
+        plan = event_plan("m", Config(models={"m": replace(model, format=format)}))
+        batch, dead = decode(writers.records(write(events)), plan, layout, NOW)
+        (of,) = [c for c in batch.features if c.name == "why.a"]
+        assert not dead
+        assert of.numbers.tolist() == [1.5, 2.0, 0.0, 0.0, 0.0, 7.0]
+        assert [c.numbers.tolist() for c in batch.features if c.name == "f.x"] in ([], [[-1.0] * 6])
+
+
 def test_columns_of_a_layout_learnt_from_a_file_and_from_the_raw_counts_are_the_same(tmp_path: Path) -> None:
     rows = [{"id": i, "ts": NOW - 1000 * i, **f} for i, f in enumerate(some_features(800))]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
@@ -254,20 +273,24 @@ models:
   m:
     topic: t
     fields: {id: id, time: ts, features: f}
-    columns: {note: text, at: timestamp, v: embedding, amount: numeric}
+    columns: {note: text, at: timestamp, v: embedding, amount: numeric, why_a: attribution, why_b: attribution}
     reference: {file: reference.jsonl}
     pane: 10s
     window: {size: 1m}
     monitors:
       - {metric: psi, columns: [note, note.tokens, note.script, at.age, v.norm, v.p0, v.p1, v.p2, v.p3, amount],
          threshold: 0.5}
+      - {metric: text_drift}
+      - {metric: embedding_drift, columns: v}
+      - {metric: embedding_mmd}
+      - {metric: attribution_drift}
     alerts: {for: 1}
 """
 
 
 def drifting(n: int, seed: int, *, begin_ms: int, drift_from: int | None) -> list[dict[str, Any]]:
-    """Events of ten minutes; from `drift_from` on notes are longer and in Greek, embeddings have another centre and
-    what `at` tells of is older. The amount stays as it is."""
+    """Events of ten minutes; from `drift_from` on notes are longer and in Greek, embeddings have another centre, what
+    `at` tells of is older and the model goes by b instead of a. The amount stays as it is."""
     rng = random.Random(seed)
     rows = []
     for i in range(n):
@@ -283,6 +306,8 @@ def drifting(n: int, seed: int, *, begin_ms: int, drift_from: int | None) -> lis
                     "at": ts - int(rng.expovariate(1 / (600_000 if drifted else 60_000))),
                     "v": [rng.gauss(4 * directions(8)[j, 1] if drifted else 0, 1) for j in range(8)],
                     "amount": rng.gauss(0, 1),
+                    "why_a": rng.gauss(0, 0.2 if drifted else 1),
+                    "why_b": rng.gauss(0, 1 if drifted else 0.2),
                 },
             }
         )
@@ -304,7 +329,15 @@ def test_drifts_are_seen(tmp_path: Path) -> None:
     starts = sorted({v["start"] for v in verdicts})
     early, late = starts[1:4], starts[7:9]
     by_column: dict[str, dict[str, set[str]]] = {}
-    for v in verdicts:
+    together = {"text_drift": "note", "embedding_drift": "v", "embedding_mmd": "v", "attribution_drift": "attributions"}
+    for metric, column in together.items():
+        found = {v["start"]: v for v in verdicts if v["metric"] == metric}
+        assert {v["column"] for v in found.values()} == {column}
+        assert {found[s]["level"] for s in early} == {"ok"}
+        assert {found[s]["level"] for s in late} == {"drift"}
+        assert max(found[s]["p_value"] for s in late) < 1e-6 < min(found[s]["p_value"] for s in early)
+        assert all(found[s]["rows"] >= 500 and found[s]["reference_rows"] == 6_000 for s in late)
+    for v in [v for v in verdicts if v["metric"] == "psi"]:
         when = "early" if v["start"] in early else "late" if v["start"] in late else "between"
         by_column.setdefault(v["column"], {}).setdefault(when, set()).add(v["level"])
     assert all(levels["early"] == {"ok"} for levels in by_column.values())

@@ -15,6 +15,7 @@ import pytest
 from detectors import DEFAULT_SUITE, DETECTORS, METRICS, Metric, Watch
 from detectors.arrivals import StreamCounts, together_streams
 from detectors.baselines import together, together_outcomes
+from detectors.families import FamilyCounts
 from detectors.joint_counts import JointCounts
 from tests.detectors.build import arrived, binary, categorical, joint, nothing, numeric, regression
 
@@ -63,6 +64,20 @@ def jointly(rows: int, dependence: float) -> JointCounts:
     return joint(x, EDGES)
 
 
+def family(kind: str, rows: int, shift: float) -> FamilyCounts:
+    """An embedding, a text or attributions; `shift` is how far they have changed."""
+    if kind == "text":
+        drawn = {name: np.round(RNG.lognormal(3 + shift, 0.5, rows)) for name in ("length", "tokens")}
+        names = {name: numeric(values, np.arange(2.0, 90, 3)) for name, values in drawn.items()}
+        return FamilyCounts(columns=names | {"script": categorical(RNG.multinomial(rows, [0.6, 0.3, 0.1]).tolist())})
+    if kind == "attribution":
+        sizes = np.abs(RNG.normal(0, 1, (rows, 3))) * (np.array([1.0, 0.98, 0.1]) + shift * np.array([0, 0, 1.0]))
+        return FamilyCounts(columns={f"f{i}": numeric(sizes[:, i], np.arange(0.05, 3, 0.05)) for i in range(3)})
+    x = RNG.normal(shift, 1, (rows, 4))
+    columns = {f"p{i}": numeric(x[:, i], EDGES) for i in range(4)}
+    return FamilyCounts(columns=columns, joint=dataclasses.replace(joint(x, EDGES), names=tuple(columns)))
+
+
 def neutral(metric: Metric) -> float:
     """The value without any change."""
     return 1.0 if metric.name == "std_ratio" else 0.0
@@ -80,6 +95,8 @@ def samples(metric: Metric) -> list[tuple[Any, ...]]:
         return [(arrived(300), arrived(20_000)), (arrived(300, spread=3), arrived(20_000))]
     if metric.needs == "joint":
         return [(jointly(300, 0.3), jointly(4_000, 0.3)), (jointly(300, 0.8), jointly(4_000, 0.3))]
+    if metric.needs == "family":
+        return [(family(metric.kinds[0], 300, s), family(metric.kinds[0], 4_000, 0.0)) for s in (0.0, 0.7)]
     if metric.needs == "column":
         if metric.only:  # scores
             return [tuple(numeric(RNG.beta(2, 3, n), np.linspace(0.05, 0.95, 50)) for n in (300, 3_000))]
@@ -94,7 +111,7 @@ def test_row_says_who_it_is(metric: Metric) -> None:
     assert METRICS[metric.name] is metric
     assert metric.function.__name__ == metric.name
     assert metric.function.__module__.endswith(f".{metric.name}")
-    assert bool(metric.kinds) == (metric.needs in ("column", "scan"))
+    assert bool(metric.kinds) == (metric.needs in ("column", "scan", "family"))
     assert bool(metric.tasks) == (metric.needs in ("outcome", "segments"))
 
 
@@ -131,6 +148,10 @@ def test_undefined_is_nan(metric: Metric) -> None:
         some = jointly(300, 0.3)
         assert math.isnan(metric.function(jointly(0, 0.3), some))
         assert math.isnan(metric.function(some, jointly(0, 0.3)))
+    elif metric.needs == "family":
+        many, none = family(metric.kinds[0], 300, 0.0), family(metric.kinds[0], 0, 0.0)
+        assert math.isnan(metric.function(none, many))
+        assert math.isnan(metric.function(many, none))
     else:
         for kind in metric.kinds:
             empty = numeric([], EDGES) if kind == "numeric" else categorical([0, 0, 0])
@@ -252,5 +273,5 @@ def test_default_suite_names_what_exists() -> None:
             assert isinstance(watch, Watch)
             metric = METRICS[watch.metric]
             assert watch.detector in DETECTORS
-            assert watch.columns == ("all" if metric.needs in ("column", "scan") else "")
+            assert watch.columns == ("all" if metric.needs in ("column", "scan", "family") else "")
             assert not metric.tasks or task in metric.tasks

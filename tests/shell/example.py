@@ -96,6 +96,8 @@ KNOWN = Known(
             _metric("error_rate", "outcome", tasks=("binary", "multiclass")),
             _metric("mae", "outcome", tasks=("regression",)),
             _metric("row_volume", "window", "both"),
+            _metric("embedding_drift", "family", kinds=("embedding",)),
+            _metric("text_drift", "family", kinds=("text",)),
         )
     },
     detectors={"page_hinkley": PageHinkley},

@@ -88,7 +88,7 @@ def test_plain_and_back_without_secrets(tmp_path: Path) -> None:
 # Each line: what is replaced in the example, by what, and the one message it must give.
 WRONG = [
     ("metric: psi,", "metric: pis,", "33: models.fraud.monitors[0].metric: unknown metric 'pis'; did you mean 'psi'?"
-     " known: accuracy, error_rate, ks, mae, missing_rate, psi, row_volume"),
+     " known: accuracy, embedding_drift, error_rate, ks, mae,"),
     ("group: stream", "groop: stream", "4: kafka.groop: unknown key 'groop'; did you mean 'group'? known: brokers, "),
     ("  start: earliest", "  start: sometimes", "5: kafka.start: expected earliest, latest or an RFC 3339"),
     ("localhost:9092", "localhost", "2: kafka.brokers: expected HOST:PORT"),
@@ -105,6 +105,10 @@ WRONG = [
     ("features: features\n", "features: features\n      featurez: x\n",
      "21: models.fraud.fields.featurez: unknown key 'featurez'; did you mean 'features'?"),
     ("time: ts, label: is_fraud", "time: ts", "24: models.fraud.labels.fields.label: missing: label must be given"),
+    ("metric: psi, columns: [amount, country]", "metric: embedding_drift",
+     "33: models.fraud.monitors[0].metric: embedding_drift is about columns of the kind embedding"),
+    ("metric: psi, columns: [amount, country]", "metric: text_drift, columns: [note, amount]",
+     "33: models.fraud.monitors[0].columns[1]: 'amount' is no column of the kind text; known: note"),
     ("note: text", "note: txt", "25: models.fraud.columns.note: unknown value 'txt'; did you mean 'text'?"),
     ("segments: [country]", "segments: [contry]", "26: models.fraud.segments[0]: unknown column 'contry'; did you"),
     ("segments: [country]", "segments: [amount]", "26: models.fraud.segments[0]: 'amount' is numeric; a segment"),
@@ -127,7 +131,7 @@ WRONG = [
     ("[amount, country], threshold", "[amont], threshold", "33: models.fraud.monitors[0].columns[0]: unknown column"),
     ("metric: psi, columns: [amount, country]", "metric: ks, columns: [country]",
      "33: models.fraud.monitors[0].columns[0]: 'country' is categorical; ks reads numeric"),
-    ("note: text", "note: txt", "25: models.fraud.columns.note: unknown value 'txt'; did you mean 'text'? known: boo"),
+    ("note: text", "note: txt", "25: models.fraud.columns.note: unknown value 'txt'; did you mean 'text'? known: att"),
     ("country: categorical, note: text", "country: timestamp, note: text",
      "26: models.fraud.segments[0]: unknown column 'country'; did you mean 'country.age'?"),
     ("note: text", "note: text, note.tokens: numeric",
