@@ -106,7 +106,8 @@ def wide(parts: Narrow) -> NDArray[np.int64]:
     """
     numbers: NDArray[np.int64] = np.frombuffer(parts[-1], "<i8")
     for kind, part in zip(reversed(_KINDS), reversed(parts[:-1]), strict=True):
-        found = np.frombuffer(part, kind).astype(np.int64)
-        found[found == np.iinfo(kind).max] = numbers
+        few = np.frombuffer(part, kind)
+        found = few.astype(np.int64)
+        found[few == np.iinfo(kind).max] = numbers
         numbers = found
     return numbers
