@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import Any
@@ -20,10 +21,10 @@ clock = Stopwatch()
 states: dict[int, State] = {}
 
 
-@app.agent(app.topic(TOPIC, value_type=dict, value_serializer="json"))
+@app.agent(app.topic(TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"))
 async def count(stream: Any) -> None:
     async for some in stream.take(1_000, within=1.0):
-        for event in some:
+        for event in map(json.loads, some):
             fold(states.setdefault(int(event["ts"]) // 10, {}), event)
         clock.add(len(some))
         if clock.events >= limit:
