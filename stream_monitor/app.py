@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -274,10 +274,18 @@ def learn_layout(
             if None in ends:
                 raise ConfigError([_wrong("--from, --to", "expected RFC 3339 times with an offset")])
             begin, end = (int(at.timestamp() * 1000) for at in ends if at is not None)
+            if found.config.kafka.brokers == "embedded":
+                raise found.error("kafka.brokers", "embedded: that broker finds no records by time; use --reference")
             connection = Connection.of(found.config.kafka)
             wanted = stated_topics(replace(found.config.models[model], labels=None))
             records = kafka_span(connection, wanted, begin, end, events)
-            layout, rows = layout_tools.from_messages(found.config, model, records, memory.MemoryLabelStore(), now_ms())
+            if not any(records.values()):
+                raise ConfigError([_wrong("--from, --to", f"no record of {', '.join(wanted)} is of that time")])
+            schemas = schemas_of(found.config.kafka.schema_registry)
+            with nullcontext() if schemas is None else closing(schemas):
+                layout, rows = layout_tools.from_messages(
+                    found.config, model, records, memory.MemoryLabelStore(), now_ms(), schemas
+                )
             log.info("learnt from %d events", rows)
     except ConfigError as error:
         raise found.located(error) from None

@@ -46,7 +46,8 @@ def _asked(method: str, url: str, path: str, key: str, sent: Any) -> Any:
         raise Unreachable(f"{url}{path} does not speak JSON (HTTP {answer.status_code})") from error
     if not answer.is_success:
         said = body.get("detail") or body.get("title") if isinstance(body, Mapping) else None
-        raise Unreachable(f"{url}{path}: HTTP {answer.status_code}{': ' + str(said) if said else ''}")
+        hint = " (--key-env names the variable that has it)" if answer.status_code == 401 else ""
+        raise Unreachable(f"{url}{path}: HTTP {answer.status_code}{': ' + str(said) if said else ''}{hint}")
     return body
 
 

@@ -19,7 +19,7 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config import DAY_MS, Config, Reference
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.intents import FIRST_BLOCK, Intent
-from stream_monitor.interfaces import LabelStore
+from stream_monitor.interfaces import LabelStore, Schemas
 from stream_monitor.judging.references import layout_from_raw, prepare
 from stream_monitor.packing import unpack_counts
 from stream_monitor.tap.counting import BlockCounting
@@ -34,16 +34,21 @@ def from_file(config: Config, name: str, file: str) -> Layout:
 
 
 def from_messages(
-    config: Config, name: str, messages: Mapping[Partition, Sequence[Message]], store: LabelStore, at_ms: int
+    config: Config,
+    name: str,
+    messages: Mapping[Partition, Sequence[Message]],
+    store: LabelStore,
+    at_ms: int,
+    schemas: Schemas | None = None,
 ) -> tuple[Layout, int]:
     """The layout that a model learns from these messages, as it does from its first events; and how many events.
 
-    ConfigError if none of them can be read.
+    ConfigError if none of them can be read; Unreachable where a schema of theirs does not come.
     """
     alone = replace(
         config, models={name: config.models[name]}, time=replace(config.time, allowed_lateness=3_650 * DAY_MS)
     )
-    counting = BlockCounting(alone, catalog=MemoryCatalog(), label_store=store)
+    counting = BlockCounting(alone, catalog=MemoryCatalog(), label_store=store, schemas=schemas)
     counts, dead = [], 0
     for (topic, partition), found in sorted(messages.items()):
         intent = Intent(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import struct
 import time
 from pathlib import Path
 
@@ -15,24 +16,30 @@ from rich.console import Console
 from connectors.kafka_clients import Connection
 from connectors.kafka_samples import span
 from connectors.memory import MemoryLabelStore
+from connectors.memory_schemas import MemorySchemas
 from deploy.kafka.node import Node
 from detectors.layouts import Layout, NumericLayout
 from detectors.learning import TAIL
+from stream_monitor.app import learn_layout
 from stream_monitor.config import Config, Fields, Model, Reference
 from stream_monitor.entries import Command
 from stream_monitor.errors import ConfigError
 from stream_monitor.judging.packed_references import pack_reference
 from stream_monitor.publications import Publications, layout_messages
+from stream_monitor.shell.logs import Formatter
 from stream_monitor.shell.starts import make_known
 from stream_monitor.tap.layout_tools import document, from_document, from_file, from_messages, table
+from tests.benchmarks.messages import Message
 from tests.exactness.service import create_topics
 from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies
 from tests.fold.test_verdicts import reference
+from tests.fuzz.avro import MILLIS, long
+from tests.registry.makers import REGISTRY, avro_schema, frame, record
 
 MODEL = Model(topic=("t",), fields=Fields(time="ts", features="features"), columns={"x": "numeric", "c": "categorical"})
 
 
-def test_a_span_of_the_topic_gives_what_its_first_events_would(kafka: Node) -> None:
+def test_a_span_of_the_topic_gives_what_its_first_events_would(kafka: Node, tmp_path: Path) -> None:
     """
     timestamps   1000 .. 1999 | 2000 .. 3999 | 4000 ..        events of the middle alone are looked at
     x            a million    | 0 .. 1       | a million
@@ -58,8 +65,31 @@ def test_a_span_of_the_topic_gives_what_its_first_events_would(kafka: Node) -> N
     greatest = max(seen) + (max(seen) - min(seen)) * 2 ** (TAIL - 4)  # the tails double from an eighth of the range on
     assert max(column.edges) == pytest.approx(greatest, rel=1e-5)
     assert document(layout)["features"]["c"]["categories"] == ["a", "b"]
-    with pytest.raises(ConfigError, match="none of 0 messages is an event of m"):
-        from_messages(config, "m", {}, MemoryLabelStore(), 0)
+    unreadable = {place: messages[:5] for place, messages in found.items()}
+    other = Config(models={"m": Model(topic=(topic,), fields=Fields(id="id", features="features"))})
+    with pytest.raises(ConfigError, match="none of 10 messages is an event of m: 10 of them cannot be read"):
+        from_messages(other, "m", unreadable, MemoryLabelStore(), 0)
+    file = tmp_path / "monitor.yaml"
+    file.write_text(
+        f"kafka: {{brokers: '{kafka.bootstrap}'}}\nstore: memory\n"
+        f"models:\n  m: {{topic: {topic}, fields: {{features: features}}, reference: {{first: 1000}}}}\n"
+    )
+    with pytest.raises(ConfigError, match=f"no record of {topic} is of that time"):
+        learn_layout(str(file), "m", None, ("2001-01-01T00:00:00Z", "2001-01-02T00:00:00Z"), 10, Formatter("text"))
+    file.write_text(file.read_text().replace(f"'{kafka.bootstrap}'", "embedded"))
+    with pytest.raises(ConfigError, match=r"yaml:1: kafka\.brokers: embedded: that broker finds no records by time"):
+        learn_layout(str(file), "m", None, ("2001-01-01T00:00:00Z", None), 10, Formatter("text"))
+
+
+def test_events_that_name_a_schema_give_a_layout_too() -> None:
+    schemas = MemorySchemas()
+    schema = record(("ts", MILLIS), ("features", record(("x", "double"), name="F")))
+    id, now = avro_schema(schemas, schema), int(time.time() * 1000)
+    values = [frame(id, long(now + i) + struct.pack("<d", i)) for i in range(100)]
+    messages = [Message(offset, value) for offset, value in enumerate(values)]
+    config = Config(models={"m": Model(topic=("t",), format="avro", fields=MODEL.fields)}, kafka=REGISTRY)
+    layout, rows = from_messages(config, "m", {("t", 0): messages}, MemoryLabelStore(), now, schemas)
+    assert (rows, set(layout.features)) == (100, {"x"})
 
 
 def test_a_file_gives_what_the_service_would_learn_from_it(tmp_path: Path) -> None:
