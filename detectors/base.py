@@ -87,7 +87,8 @@ class Judgement:
 class Detector(Protocol):
     """Judges a series, one value at a time. A frozen dataclass of parameters; all memory is in the state it returns.
 
-    The state is JSON-able and bounded: its size does not grow with the number of updates. A wrong parameter is a
+    The state is JSON-able and bounded: its size does not grow with the number of updates, and the docstring says how
+    many numbers it may hold (`State: at most 11 + window numbers.`). A wrong parameter is a
     ValueError at construction. A detector with memory may also have the class method `calibrated(values, *, worse,
     windows_between_false_alarms, share, **parameters)`, which learns what is not stated from the reference's series,
     and `prime(values)`, the state that has learnt from it; see change/page_hinkley.py.

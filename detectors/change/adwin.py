@@ -80,6 +80,8 @@ class ADWIN(Machine):
     After a change it starts anew. It fires where River's `drift.ADWIN` fires. The onset is the border that is furthest
     beyond its bound. Bifet and Gavalda 2007, SIAM Data Mining.
 
+    State: at most 99 + 60 * max_buckets numbers.
+
     >>> test = ADWIN(clock=1, hold=0)
     >>> _, levels = test.update_many(test.start(), [0.0] * 100 + [1.0] * 20)
     >>> levels.tolist().index(2)  # as in River

@@ -80,6 +80,8 @@ class BOCPD(Machine):
     the prior. After a change it starts anew. The onset is the most probable one. The probability is the model's, no
     rate of false alarms. Adams and MacKay 2007, arXiv 0710.3742.
 
+    State: at most 16 + 3 * max_run numbers.
+
     >>> test = BOCPD(target=0.0, deviation=1.0, hold=0)
     >>> _, levels = test.update_many(test.start(), [0.5, -0.5] * 20 + [6.0] * 5)
     >>> levels.tolist().index(2)

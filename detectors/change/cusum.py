@@ -48,6 +48,8 @@ class CUSUM(Machine):
     last 0. At slack 1/2 and threshold 5, one false alarm in 465 independent normal values, both sides together.
     Page 1954, Biometrika 41.
 
+    State: at most 13 numbers.
+
     >>> test = CUSUM(target=0.0, deviation=1.0, threshold=4, slack=0.5)
     >>> _, levels = test.update_many(test.start(), [0.0, 0.5, -0.5, 2.0, 2.0, 2.0, 2.0])
     >>> levels.tolist()  # 1.5, 3, 4.5

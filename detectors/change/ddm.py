@@ -37,6 +37,8 @@ class DDM(Machine):
     the first `warm_start` values. After a change it starts anew. Fires where River's `drift.binary.DDM` fires. The
     onset is where the rate was least. Gama et al. 2004, SBIA.
 
+    State: at most 12 numbers.
+
     >>> test = DDM(hold=0)
     >>> _, levels = test.update_many(test.start(), [0, 0, 0, 1] * 50 + [1] * 30)
     >>> levels.tolist().index(2)  # as in River

@@ -145,6 +145,8 @@ class ECUSUM(_EDetector):
     interval. While the mean is there, false alarms come no sooner than every `updates_between_false_alarms` values on
     average, for any distribution. `mode` up bets that the mean rises. The onset is where the greatest wealth began.
 
+    State: at most 42 numbers.
+
     >>> test = ECUSUM(mean_least=0.1, mean_most=0.1, updates_between_false_alarms=100)
     >>> _, levels = test.update_many(test.start(), [0.1] * 50 + [1.0] * 4)
     >>> levels.tolist().index(2)  # the greatest bet, of 8, multiplies by 9.1 at each 1
@@ -158,6 +160,8 @@ class EShiryaevRoberts(_EDetector):
 
     The same as ECUSUM with the sum in the place of the greatest: sooner for small changes. The bound on false alarms
     is nearly reached, where that of ECUSUM is generous. The onset is where the wealth last was below a beginner's.
+
+    State: at most 42 numbers.
 
     >>> test = EShiryaevRoberts(mean_least=0.1, mean_most=0.1, updates_between_false_alarms=100)
     >>> _, levels = test.update_many(test.start(), [0.1] * 50 + [1.0] * 4)

@@ -45,6 +45,8 @@ class EDDM(Machine):
     change it starts anew. Fires where River's `drift.binary.EDDM` fires. The onset is where the distance was greatest.
     Baena-Garcia et al. 2006, Workshop on Knowledge Discovery from Data Streams.
 
+    State: at most 14 numbers.
+
     >>> test = EDDM(hold=0)
     >>> _, levels = test.update_many(test.start(), [0] * 9 + [1] + ([0] * 4 + [1]) * 60 + [1] * 60)
     >>> levels.tolist().index(2)  # as in River

@@ -48,6 +48,8 @@ class EWMA(Machine):
     smoothing 0.2 and threshold 3, one false alarm in about 560 independent normal values.
     Roberts 1959, Technometrics 1; Lucas and Saccucci 1990, Technometrics 32.
 
+    State: at most 12 numbers.
+
     >>> test = EWMA(target=0.0, deviation=1.0, smoothing=0.5, threshold=2)
     >>> _, levels = test.update_many(test.start(), [0.0, 1.0, 3.0])  # 0, 0.5, 1.75 of 0.5, 0.559, 0.573
     >>> levels.tolist()

@@ -53,6 +53,8 @@ class GLR(Machine):
     onset is the most likely place.
     Siegmund and Venkatraman 1995, Ann. Statist. 23; Lai 1995, J. Roy. Statist. Soc. B 57 (the window).
 
+    State: at most 11 + window numbers.
+
     >>> test = GLR(target=0.0, deviation=1.0, threshold=8)
     >>> _, levels = test.update_many(test.start(), [0.0, 0.0, 2.0, 2.0, 2.0, 2.0, 2.0])  # 4 k / 2 after k of them
     >>> levels.tolist()

@@ -64,6 +64,8 @@ class HDDMW(Machine):
     counts as well. After a change it starts anew. Fires where River's `drift.binary.HDDMW` fires. The onset is the
     cut. Frias-Blanco et al. 2015, IEEE Trans. Knowl. Data Eng. 27.
 
+    State: at most 24 numbers.
+
     >>> test = HDDMW(hold=0)
     >>> _, levels = test.update_many(test.start(), [0, 0, 0, 1] * 50 + [1] * 30)
     >>> levels.tolist().index(2)  # as in River

@@ -85,6 +85,8 @@ class KSWIN(Machine):
     `stat_size`), else about as often. The onset is the oldest of the newest values.
     Raab, Heusinger and Schleif 2020, Neurocomputing 416.
 
+    State: at most 9 + 2 * window_size numbers.
+
     >>> test = KSWIN(alpha=0.0001, hold=0)
     >>> _, levels = test.update_many(test.start(), [0.0, 1.0] * 100 + [5.0] * 40)
     >>> levels.tolist().index(2)  # 17 of 30 differ: p = 0.00009, at 16 of 30 still 0.0003

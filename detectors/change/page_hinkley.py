@@ -33,6 +33,8 @@ class PageHinkley:
     The threshold a judgement names is in the units of the value: what this value had to be for DRIFT, given what came
     before. Page 1954, Biometrika 41; Hinkley 1971, Biometrika 58.
 
+    State: at most 8 numbers.
+
     >>> test, last = PageHinkley(threshold=2, delta=0, min_instances=1, mode="up"), []
     >>> state = test.start()
     >>> for value in [0, 0, 0, 4]:  # the mean is 1 after the 4, which is 3 above

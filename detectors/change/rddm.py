@@ -58,6 +58,8 @@ class RDDM(Machine):
     onset. Keeps `min_size_stable` values. Barros, Cabral, Goncalves and Santos 2017, Expert Syst. Appl. 90, with its
     defaults.
 
+    State: at most 16 + min_size_stable numbers.
+
     >>> test = RDDM(warm_start=30, hold=0)
     >>> _, levels = test.update_many(test.start(), [0, 0, 0, 1] * 50 + [1] * 30)
     >>> 200 < levels.tolist().index(2) < 224  # where DDM fires

@@ -46,6 +46,8 @@ class STEPD(Machine):
     windows. After a change it starts anew. The onset is the window's beginning.
     Nishida and Yamauchi 2007, Discovery Science.
 
+    State: at most 9 + window_size numbers.
+
     >>> test = STEPD(hold=0)
     >>> _, levels = test.update_many(test.start(), [0, 1] * 30 + [1] * 30)
     >>> levels.tolist().index(2)  # 25 of 30 against 26 of 51: z = 3.15

@@ -17,6 +17,8 @@ class Threshold:
     A value on a bound is OK. No memory: how many windows in a row matter is for the alert to say. The threshold a
     judgement names is the bound that was crossed, or the one that is nearer.
 
+    State: at most 0 numbers.
+
     >>> Threshold(below=0.9, warning_below=0.95).update({}, 0.92)[1].level.label
     'warning'
     >>> Threshold(above=0.2).update({}, 0.3)[1].reason
