@@ -13,8 +13,9 @@ def cramers_v(window: ColumnCounts, reference: ColumnCounts) -> float:
     """Cramer's V of the table (window, reference) x groups, less what chance gives it: 0 to 1, 0 for equal shares.
 
     `chi_square` is the plain V, which is above 0 for any two samples; here the statistic's expectation without change
-    is taken off first, so that windows of different sizes compare. Symmetric given the groups (groups.py). Missing
-    values are not drift here: missing_rate. nan without a valid value on either side.
+    is taken off first, so that windows of different sizes compare. Symmetric given the groups (groups.py); what moves
+    within one is lost, so that before the expectation is taken off it is never greater than the V of the single bins.
+    Missing values are not drift here: missing_rate. nan without a valid value on either side.
     Bergsma 2013, J. Korean Statist. Soc. 42.
 
     >>> import numpy as np

@@ -16,8 +16,8 @@ def g_test(window: ColumnCounts, reference: ColumnCounts) -> float:
 
     G = 2 sum O ln(O / E) over the table (window, reference) x groups; G over twice the rows is what the sample a row
     came from and its group tell of each other, in nats. Symmetric given the groups (groups.py), those with fewer than 5
-    expected rows put together. Both samples' noise counts. Missing values are not drift here: missing_rate. nan without
-    a valid value on either side.
+    expected rows put together, which loses what moves within one: never greater than that of the single bins. Both
+    samples' noise counts. Missing values are not drift here: missing_rate. nan without a valid value on either side.
     Wilks 1935, Ann. Math. Statist. 6; Sokal and Rohlf 1981, Biometry, chapter 17.
 
     >>> import numpy as np

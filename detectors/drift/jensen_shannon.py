@@ -11,9 +11,9 @@ from detectors.drift.groups import chi_square_noise, grouped
 def jensen_shannon(window: ColumnCounts, reference: ColumnCounts) -> float:
     """Square root of the Jensen-Shannon divergence in bits: 0 for equal shares, 1 for nothing in common.
 
-    Symmetric given the groups: deciles of the reference (categories: 20ths), see groups.py. Empty groups need no
-    prior. Missing values are not drift here: missing_rate. Binning loses what moves within a group. nan without a valid
-    value on either side.
+    Symmetric given the groups: deciles of the reference (categories: 20ths), see groups.py. Empty groups need no prior.
+    Missing values are not drift here: missing_rate. Binning loses what moves within a group, so the distance is never
+    too great. nan without a valid value on either side.
     Lin 1991, IEEE Trans. Inf. Theory 37; Endres and Schindelin 2003 (the distance).
 
     >>> import numpy as np

@@ -15,8 +15,9 @@ def l_infinity(window: ColumnCounts, reference: ColumnCounts) -> float:
     """Greatest |p - q| over categories (numeric columns: deciles of the reference, see groups.py); 0 to 1.
 
     Symmetric given the groups. Categories stand each alone, unknown ones in their hash buckets. Missing values are not
-    drift here: missing_rate. nan without a valid value on either side.
-    TensorFlow Data Validation, Skew and drift: the L-infinity norm of categorical features.
+    drift here: missing_rate. Of deciles what moves within one is lost, so it is at most the total variation of the
+    bins. nan without a valid value on either side. TensorFlow Data Validation, Skew and drift: the L-infinity norm of
+    categorical features.
 
     >>> from detectors.layouts import CategoricalLayout
     >>> def counts(*bins):

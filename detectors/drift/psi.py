@@ -14,8 +14,8 @@ def psi(window: ColumnCounts, reference: ColumnCounts) -> float:
     Symmetric given the groups: deciles of the reference (categories: 20ths), see groups.py. So that an empty group has
     a finite weight, both sides get half a row per group, spread over the groups like the two samples together: the
     weight of Krichevsky and Trofimov's prior, but equal shares stay equal, and a group that nobody is in stays empty.
-    Missing values are not drift here: missing_rate. Binning loses what moves within a group. nan without a valid value
-    on either side.
+    Missing values are not drift here: missing_rate. Binning loses what moves within a group, which but for the prior
+    makes it smaller, never greater. nan without a valid value on either side.
     Kullback and Leibler 1951 (the divergence J); Siddiqi 2006, Credit Risk Scorecards (the name and the deciles).
 
     >>> import numpy as np

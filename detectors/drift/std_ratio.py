@@ -13,9 +13,9 @@ from detectors.drift.moments import spread
 def std_ratio(window: ColumnCounts, reference: ColumnCounts) -> float:
     """Standard deviation of the window over that of the reference: 1 is no change, 2 twice as wide.
 
-    Both deviations are read from the bins (moments.py): off by at most the root of the sum of
-    share x width^2. Missing values are left out. nan without a valid value on either side, or when the reference has
-    one value only.
+    Both deviations are read from the bins (moments.py), each off by at most the root of the sum of share x width^2: the
+    quotient lies between those with one of them too small and the other too great by as much. Missing values are left
+    out. nan without a valid value on either side, or when the reference has one value only.
 
     >>> import numpy as np
     >>> from detectors.layouts import NumericLayout
