@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -41,9 +41,9 @@ from stream_monitor.formats.avro_walking import (
     Program,
     walk,
 )  # fmt: skip
-from stream_monitor.formats.found import SPANS, Found
+from stream_monitor.formats.found import SPANS
 from stream_monitor.formats.framing import BEGINS, Framings
-from stream_monitor.formats.interning import Strings, numbered
+from stream_monitor.formats.interning import numbered
 from stream_monitor.formats.needs import Needs
 from stream_monitor.interfaces import Schema
 
@@ -70,6 +70,8 @@ class Unfit(Exception):
 
 class AvroPrograms:
     """The instructions of all schemas that a plan has met. `families` read a value of its bytes."""
+
+    walk: ClassVar[Callable[..., tuple[int, int]]] = staticmethod(walk)
 
     def __init__(self, needs: Needs) -> None:
         self.families: list[Callable[[bytes], Any]] = [bytes_text]
@@ -111,17 +113,9 @@ class AvroPrograms:
     def size(self) -> int:
         return len(self._code)
 
-    def walk(
-        self, base: int, starts: Integers, at: int, first: int, entries: Integers, begins: Integers, constants: int,
-        words: Strings, found: Found, sink: int, again: bool,
-    ) -> tuple[int, int]:  # fmt: skip
-        """Run the programs."""
-        assert self._program is not None
-        return walk(base, starts, at, first, entries, begins, constants, self._program, words, found, sink, again)
-
-    def ready(self) -> None:
+    def ready(self) -> Program:
         if self._program is not None:
-            return
+            return self._program
         keys, slots = numbered(self._keys, NOWHERE)
         self._program = Program(
             code=np.array(self._code, np.int64).reshape(-1, 6),
@@ -130,6 +124,7 @@ class AvroPrograms:
             keys=keys,
             slots=slots,
         )
+        return self._program
 
     def _emit(self, op: int, slot: int = NOWHERE, family: int = 0, a: int = 0, b: int = 0, c: int = 0) -> int:
         if len(self._code) - self._begun >= MAX_CODE:

@@ -6,7 +6,7 @@ What a schema's program does is said by the format: avro_programs.py and protobu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from stream_monitor.counting.plans import Plan, event_plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.chunks import CHUNK
 from stream_monitor.formats.findings import Findings
-from stream_monitor.formats.found import SPANS, Found, nothing_yet
+from stream_monitor.formats.found import SPANS, nothing_yet
 from stream_monitor.formats.framing import BEGINS, Compile, Framings, Id, Readers, framings, plainly, readers_of
-from stream_monitor.formats.interning import Strings, add, larger, strings
+from stream_monitor.formats.interning import add, larger, strings
 from stream_monitor.formats.machine import COMPILED, address, watch
 from stream_monitor.formats.needs import Needs
 from stream_monitor.formats.quick import Quick, derives_quickly
@@ -40,6 +40,7 @@ _MASK: Final = (1 << FAMILY_SHIFT) - 1
 class Programs(Protocol):
     """The programs of the schemas that one plan has met."""
 
+    walk: ClassVar[Callable[..., tuple[int, int]]]  # see avro_walking.walk
     families: list[Callable[[bytes], Any]]
     constants: bytearray
 
@@ -52,14 +53,8 @@ class Programs(Protocol):
     def size(self) -> int:
         """How long all of it is."""
 
-    def ready(self) -> None:
-        """Called after `entry` and before `walk`."""
-
-    def walk(
-        self, base: int, starts: Integers, at: int, first: int, entries: Integers, begins: Integers, constants: int,
-        words: Strings, found: Found, sink: int, again: bool,
-    ) -> tuple[int, int]:  # fmt: skip
-        """Run them: see avro_walking.walk."""
+    def ready(self) -> Any:
+        """What `walk` runs, with the programs of all entries so far."""
 
 
 class FramedQuick(Quick):
@@ -90,7 +85,7 @@ class FramedQuick(Quick):
             return None
         found = nothing_yet(self._needs.wants, n)
         cut: dict[int, list[Any]] = {slot: [] for slot, want in enumerate(self._needs.wants) if want & SPANS}
-        programs.ready()
+        program = programs.ready()
         constants = bytes(programs.constants) + bytes(PADDING)
         for first, values in _chunks(of.values):
             starts = np.zeros(len(values) + 1, np.int64)
@@ -104,8 +99,9 @@ class FramedQuick(Quick):
                 words = self._words.strings
                 where = sink(found, words)
                 at, why = programs.walk(
-                    base, starts, at, first, entries, begins, int(starts[-1]), words, found, address(where), again
-                )
+                    base, starts, at, first, entries, begins, int(starts[-1]), program, words, found, address(where),
+                    again,
+                )  # fmt: skip
                 if why == DONE:
                     break
                 again = True

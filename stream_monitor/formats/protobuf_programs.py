@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from stream_monitor.counting.batches import BOOL, MISSING, NESTED, NUMBER, TEXT,
 from stream_monitor.counting.plans import Path
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.avro_values import bytes_text
-from stream_monitor.formats.found import OBJECT, SPANS, Found
+from stream_monitor.formats.found import OBJECT, SPANS
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Framings
-from stream_monitor.formats.interning import Strings, numbered
+from stream_monitor.formats.interning import numbered
 from stream_monitor.formats.needs import Needs
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.formats.protobuf_values import VALUES, indexes
@@ -108,6 +108,8 @@ def numbers(op: int, data: bytes) -> list[Any]:
 class ProtobufPrograms:
     """The tables of all types that a plan has met. `families` read a value of its bytes."""
 
+    walk: ClassVar[Callable[..., tuple[int, int]]] = staticmethod(walk)
+
     def __init__(self, needs: Needs) -> None:
         self.families: list[Callable[[bytes], Any]] = [bytes_text]
         self.constants = bytearray(8)  # of zeros: the bytes of numbers that were not sent
@@ -152,9 +154,9 @@ class ProtobufPrograms:
     def size(self) -> int:
         return len(self._fields) + len(self._table)
 
-    def ready(self) -> None:
+    def ready(self) -> Program:
         if self._program is not None:
-            return
+            return self._program
         keys, slots = numbered(self._keys, NOWHERE)
         self._program = Program(
             nodes=np.array(self._nodes, np.int64).reshape(-1, 4),
@@ -166,14 +168,7 @@ class ProtobufPrograms:
             slots=slots,
             seen=np.zeros((self._oneofs, 2), np.int64),
         )
-
-    def walk(
-        self, base: int, starts: Integers, at: int, first: int, entries: Integers, begins: Integers, constants: int,
-        words: Strings, found: Found, sink: int, again: bool,
-    ) -> tuple[int, int]:  # fmt: skip
-        """Run the tables."""
-        assert self._program is not None
-        return walk(base, starts, at, first, entries, begins, constants, self._program, words, found, sink, again)
+        return self._program
 
     def _node(self, descriptor: Any, path: Path | None, wrapped: int = NOWHERE) -> int:
         """The node of a message at `path`, None where nothing of it is wanted. `wrapped`: the slot of its one field."""
