@@ -52,7 +52,8 @@ class Metric:
 
     `otherwise` is the threshold where neither the configuration states one nor the reference knows one; without `noise`
     the reference is not asked. `counted`: which stream cells are counted only because a monitor asks for them.
-    `empty_tells`: windows without events have a value, too.
+    `empty_tells`: windows without events have a value, too. `lawful`: `noise` is the law of the values of independent
+    events and no mere bound, so that a reference which keeps to it is judged by it (laws.py).
     """
 
     name: str
@@ -71,6 +72,7 @@ class Metric:
     otherwise: float | None = None
     counted: Counted = ""
     empty_tells: bool = False
+    lawful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from detectors.calibration import Bounds, calibrate, exceedance
 from detectors.counts import ColumnCounts, OutcomeCounts
 from detectors.families import FamilyCounts
 from detectors.joint_counts import JointCounts, together_joint, without_joint
+from detectors.laws import by_law
 from detectors.layouts import LABEL_CELLS, LABELS
 
 Total = ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | FamilyCounts | float | None
@@ -131,7 +132,26 @@ def baseline(
         floor=floor,
         limits=metric.limits,
     )
-    return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=bounds, p=p)
+    lawful = _lawful(metric, values, total, rows, p) if metric.lawful and known else None
+    return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=lawful or bounds, p=p)
+
+
+def _lawful(metric: Metric, values: Sequence[float], total: Total, rows: float, p: float) -> Bounds | None:
+    """The bounds of a metric whose values keep to the law of its noise; those of both sides lie about 1, by factors."""
+    noise = metric.noise
+    assert noise is not None
+    above, below = None, None
+    if metric.worse == "both":
+        factors = [abs(math.log(v)) if v > 0 else math.inf for v in values]
+        found = by_law(factors, lambda q: math.log(noise(total, rows, q / 2)[1]), 2 * p)
+        if found is not None:
+            above, below = math.exp(found), math.exp(-found)
+    else:
+        above = by_law(values, lambda q: noise(total, rows, q)[1], p)
+    if above is None or above >= metric.limits[1]:
+        return None
+    reason = f"by its own noise, which {len(values)} windows of the reference keep to, {p:.2g} false crossings a window"
+    return Bounds(above=above, below=below, reason=reason)
 
 
 def size(window: ColumnCounts | OutcomeCounts | StreamCounts | JointCounts | FamilyCounts | float) -> float:

@@ -208,6 +208,7 @@ def _family(
         noise=noise,
         p_value=p_value,
         limits=(0.0, most),
+        lawful=kind == "embedding",
     )
 
 
@@ -284,12 +285,17 @@ METRICS: Final[dict[str, Metric]] = {
     "q05_shift": _shift(q05_shift, noise=q05_shift_noise),
     "q95_shift": _shift(q95_shift, noise=q95_shift_noise),
     "std_ratio": _shift(std_ratio, limits=(0.0, inf), noise=std_ratio_noise),
-    "mmd": _joint(mmd, inf, noise=mmd_noise, p_value=mmd_p_value),
+    "mmd": _joint(mmd, inf, noise=mmd_noise, p_value=mmd_p_value, lawful=True),
     "correlation_drift": _joint(
-        correlation_drift, 2.0, noise=correlation_drift_noise, p_value=correlation_drift_p_value
+        correlation_drift, 2.0, noise=correlation_drift_noise, p_value=correlation_drift_p_value, lawful=True
     ),
     "pca_reconstruction": _joint(
-        pca_reconstruction, inf, "both", noise=pca_reconstruction_noise, p_value=pca_reconstruction_p_value
+        pca_reconstruction,
+        inf,
+        "both",
+        noise=pca_reconstruction_noise,
+        p_value=pca_reconstruction_p_value,
+        lawful=True,
     ),
     "embedding_drift": _family("embedding", embedding_drift, embedding_drift_noise, embedding_drift_p_value, inf),
     "embedding_mmd": _family("embedding", embedding_mmd, embedding_mmd_noise, embedding_mmd_p_value, sqrt(2)),

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors import METRICS
+from detectors import METRICS, baseline
 from detectors.counts import Counts
-from detectors.joint_counts import joint_counts
+from detectors.joint_counts import JointCounts, joint_counts
 from detectors.layouts import HEAD, Layout, NumericLayout
 from tests.detectors.build import joint
 
@@ -74,6 +74,44 @@ def test_dependences_that_change_show_while_every_feature_stays_as_it_was(name: 
     assert metric.noise is not None
     assert metric.p_value(window, reference) < 1e-6
     assert metric.function(window, reference) > metric.noise(reference, 2_000, 1e-4)[1]
+
+
+def of_windows(rng: np.random.Generator, windows: int, wobble: float = 0.0) -> list[JointCounts]:
+    """Windows of 300 events; with `wobble` each has a mean of its own."""
+    return [joint(draw(rng, 300, BASE) + wobble * rng.normal(size=4), EDGES) for _ in range(windows)]
+
+
+@pytest.mark.parametrize("name", JOINT)
+def test_learnt_bounds_use_the_budget_and_keep_to_it(name: str) -> None:
+    """12 references of 20 windows, 60 new ones each, one false alarm in 50 windows tolerable: 14 in 720.
+
+    Four standard errors are 15, a fifth of the budget is 3. For one in 10,000 the bound leaves a fifth of it, too, by
+    the law of the noise that the tests above hold against simulation.
+    """
+    rng, metric = np.random.default_rng(12), METRICS[name]
+    assert metric.noise is not None
+    false, sides = 0, 2 if metric.worse == "both" else 1
+    for _ in range(12):
+        windows = of_windows(rng, 20)
+        learnt = baseline(metric, windows, windows_between_false_alarms=50)
+        least, most = learnt.bounds.below or 0.0, learnt.bounds.above
+        assert most is not None
+        false += sum(not least <= metric.function(w, learnt.total) <= most for w in of_windows(rng, 60))
+        rare = baseline(metric, windows, windows_between_false_alarms=10_000)
+        if "keep to" in rare.bounds.reason:
+            assert rare.bounds.above is not None
+            assert metric.noise(rare.total, 300, 1e-4 / sides)[1] <= rare.bounds.above
+            assert rare.bounds.above <= metric.noise(rare.total, 300, 1e-4 / 5 / sides)[1]
+    assert 3 <= false <= 14 + 15
+
+
+def test_a_reference_that_varies_by_more_than_chance_is_not_judged_by_chance() -> None:
+    rng, metric = np.random.default_rng(13), METRICS["mmd"]
+    assert metric.noise is not None
+    learnt = baseline(metric, of_windows(rng, 20, wobble=0.15), windows_between_false_alarms=1_000)
+    assert learnt.bounds.reason.startswith("learnt from 20 windows")
+    assert learnt.bounds.above is not None
+    assert learnt.bounds.above > 1.3 * metric.noise(learnt.total, 300, 1e-3)[1]
 
 
 def test_counts_of_a_layout_are_the_sums_of_ranks() -> None:
