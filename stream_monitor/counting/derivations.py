@@ -151,9 +151,12 @@ def _embeddings(values: Sequence[Any], _: Integers, wanted: Sequence[str]) -> di
 
 def _is_vector(value: Any) -> bool:
     """Whether it is a list of numbers that are doubles, and not too long."""
-    if not isinstance(value, list) or len(value) > LONGEST or not set(map(type, value)) <= {int, float}:
+    if not isinstance(value, list) or len(value) > LONGEST:
         return False
-    return all(type(v) is float or -(2**1023) <= v <= 2**1023 for v in value)
+    types = set(map(type, value))
+    if int not in types:
+        return types <= {float}
+    return types <= {int, float} and all(type(v) is float or -(2**1023) <= v <= 2**1023 for v in value)
 
 
 def _projected(vectors: Floats) -> tuple[Floats, Floats]:

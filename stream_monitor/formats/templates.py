@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from detectors.layouts import Layout
@@ -22,6 +23,8 @@ from stream_monitor.formats.quick import Quick
 from stream_monitor.formats.rows import MAX_NAMES
 from stream_monitor.formats.walking import DONE, NEEDS_WORDS, walk
 from stream_monitor.formats.words import Words
+
+_LONGEST: Final = 4_300  # bytes: json.loads refuses integers of more digits, msgspec does not
 
 
 def _spell(_: int, value: bytes) -> str:
@@ -71,24 +74,43 @@ class JsonQuick(Quick):
                     found = with_room(found, self._wants(2 * len(found.want)))
             found.good[chunk.first + chunk.too_large] = False
             span = slice(chunk.first, chunk.first + len(chunk))
-            text = chunk.buffer.tobytes().decode("latin-1") if cut else ""
+            data = chunk.buffer.tobytes() if cut else b""
             for slot, cuts in cut.items():
                 spans, kinds = found.spans[found.rows[slot, 2], span], found.kinds[slot, span]
-                cuts += _cut(text, spans, kinds, found.good[span])
+                cuts += _cut(data, spans, kinds, found.good[span])
         needs.learn(self._keys)
         return Findings(self._plan, self._layout, needs, self._words, records, found, cut)
 
 
-def _cut(text: str, spans: Integers, kinds: Kinds, good: Mask) -> list[Any]:
+def _cut(data: bytes, spans: Integers, kinds: Kinds, good: Mask) -> list[Any]:
     """The values in the spans of good rows."""
-    return [
-        None
-        if not end or not ok
-        else text[start:end]
-        if end > 0 and kind == TEXT + 1
-        else json.loads(text[start : abs(end)].encode("latin-1"))
-        for (start, end), kind, ok in zip(spans.tolist(), kinds.tolist(), good.tolist(), strict=True)
-    ]
+    values: list[Any] = []
+    parts: list[bytes] = []
+    places: list[int] = []
+    for (start, end), kind, ok in zip(spans.tolist(), kinds.tolist(), good.tolist(), strict=True):
+        if not end or not ok:
+            values.append(None)
+        elif end > 0 and kind == TEXT + 1:
+            values.append(data[start:end].decode("latin-1"))
+        else:
+            places.append(len(values))
+            parts.append(data[start : abs(end)])
+            values.append(None)
+    for place, value in zip(places, _read(parts), strict=True):
+        values[place] = value
+    return values
+
+
+def _read(parts: list[bytes]) -> list[Any]:
+    """What json.loads makes of texts that the walk has found to be JSON: all at once where no number is too long."""
+    if max(map(len, parts), default=0) <= _LONGEST:
+        try:
+            found: list[Any] = msgspec.json.decode(b"[" + b",".join(parts) + b"]")
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass  # what one parser takes and the other does not, NaN among it
+        else:
+            return found
+    return [json.loads(part) for part in parts]
 
 
 def warm() -> None:

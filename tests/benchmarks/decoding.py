@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -93,6 +94,19 @@ def protobuf_values(of: list[bytes], schemas: MemorySchemas) -> list[bytes]:
     return [frame(id, b"\x00" + ParseDict(json.loads(value), make()).SerializeToString()) for value in of]
 
 
+def with_classes(value: bytes) -> bytes:
+    """The event with a score for each of ten classes."""
+    event = json.loads(value)
+    return json.dumps({**event, "score": [event["score"] / (k + 1) for k in range(10)]}, separators=(",", ":")).encode()
+
+
+def with_vector(value: bytes) -> bytes:
+    """The event with an embedding of 64 numbers."""
+    event = json.loads(value)
+    event["features"]["v"] = [event["features"]["f0"] / (k + 3) for k in range(64)]
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.decoding", description=__doc__)
     parser.add_argument("--events", type=int, default=20_000)
@@ -103,11 +117,12 @@ def main() -> None:
     long = [exact(v) for v in values]
     schemas = MemorySchemas()
 
-    def plan_of(format: str) -> Plan:
-        model = Model(topic=("t",), task="binary", fields=FIELDS, format=format)
+    def plan_of(format: str, **more: Any) -> Plan:
+        model = replace(Model(topic=("t",), task="binary", fields=FIELDS, format=format), **more)
         return event_plan("m", Config(models={"m": model}, kafka=REGISTRY), schemas=schemas)
 
     plan, avro_plan, protobuf_plan = plan_of("json"), plan_of("avro"), plan_of("protobuf")
+    classes_plan, vector_plan = plan_of("json", task="multiclass"), plan_of("json", columns={"v": "embedding"})
     at_ms = (START + 10**6) * 1000
 
     def records(of: list[bytes]) -> Records:
@@ -115,7 +130,11 @@ def main() -> None:
 
     short_records, long_records, lines = records(values), records(long), b"\n".join(values)
     avros, protobufs = records(avro_values(values, schemas)), records(protobuf_values(values, schemas))
-    sizes: dict[str, Sequence[bytes | None]] = {"avro": avros.values, "protobuf": protobufs.values, "long": long}
+    classes, vectors = records([with_classes(v) for v in values]), records([with_vector(v) for v in values])
+    sizes: dict[str, Sequence[bytes | None]] = {
+        "avro": avros.values, "protobuf": protobufs.values, "long": long, "classes": classes.values,
+        "embedding": vectors.values,
+    }  # fmt: skip
     avro_readers = readers_of(avro_plan, "avro", avro_format.compile_schema)
     protobuf_readers = readers_of(protobuf_plan, "protobuf", protobuf_format.compile_schema)
     whole = pa_json.ReadOptions(use_threads=False, block_size=len(lines) + 1)
@@ -124,6 +143,8 @@ def main() -> None:
         "decode_json": lambda: decode(short_records, plan, LAYOUT, at_ms),
         "decode_json_long_numbers": lambda: decode(long_records, plan, LAYOUT, at_ms),
         "decode_json_raw_layout": lambda: decode(short_records, plan, None, at_ms),
+        "decode_json_classes": lambda: decode(classes, classes_plan, None, at_ms),
+        "decode_json_embedding": lambda: decode(vectors, vector_plan, None, at_ms),
         "decode_json_plainly": lambda: json_format.plainly(short_records, plan, LAYOUT, at_ms),
         "decode_avro": lambda: decode(avros, avro_plan, LAYOUT, at_ms),
         "decode_avro_raw_layout": lambda: decode(avros, avro_plan, None, at_ms),
