@@ -34,7 +34,7 @@ def blocks(format: str) -> None:
     """Blocks of all cases, damaged records and all."""
     if format != "json":
         for seed in range(30):
-            framed.differences(format, random.Random(seed), framed.Count())
+            framed.differences(format, random.Random(seed), framed.Count(), most=6)
         return
     source = random.Random(1)
     for plan, layout in events.plans():
