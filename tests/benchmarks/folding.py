@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks.folding`: what models of 50 columns take in a worker's fold, and its pace.
 
 reference  400 panes of 50 events, counted from a file
-stream     panes of 10 s with 50 events, bundles of six of them, windows of 5 min; the scan watches all columns
+stream     panes of 10 s with 50 events, bundles of six of them, windows of 5 min; the default monitors
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import psutil
 
 from detectors.layouts import Layout, NumericLayout
 from stream_monitor.catalogs import MemoryCatalog
-from stream_monitor.config import Budget, Config, Model, MonitorSpec, Time, WindowSpec
+from stream_monitor.config import Budget, Config, Model, Time, WindowSpec
 from stream_monitor.config import Reference as FromFile
 from stream_monitor.config.plain import plain_config
 from stream_monitor.entries import Bundle, Command, PaneRecord, Source
@@ -36,7 +36,6 @@ MODEL: Final = Model(
     reference=FromFile(file="given.csv"),
     window=WindowSpec(size=WINDOW),
     false_alarms=Budget(alarms=1, per_ms=30 * 86_400_000),
-    monitors=(MonitorSpec(metric="scan"),),
 )
 
 
