@@ -194,10 +194,11 @@ class Pane:
     They are kept packed, in a fifth of the room: of the many panes of a state few are read at any time.
     """
 
-    __slots__ = ("_parts", "late", "offsets")
+    __slots__ = ("_parts", "_rows", "late", "offsets")
 
     def __init__(self) -> None:
         self._parts: dict[str, list[bytes]] = {}
+        self._rows: dict[str, int] = {}
         self.offsets: dict[str, tuple[int, int]] = {}  # "topic/partition" -> [from, to)
         self.late = 0
 
@@ -205,17 +206,18 @@ class Pane:
         """Count packed counts in."""
         parts = self._parts.setdefault(layout, [])
         parts.append(counts)
+        self._rows[layout] = self._rows.get(layout, 0) + packed_rows(counts)
         if len(parts) == PARTS:
             self._merged(layout)
 
     @property
     def rows(self) -> int:
         """Events counted in."""
-        return sum(packed_rows(c) for parts in self._parts.values() for c in parts)
+        return sum(self._rows.values())
 
     def rows_under(self, layout: str) -> int:
         """Those under one layout."""
-        return sum(map(packed_rows, self._parts.get(layout, ())))
+        return self._rows.get(layout, 0)
 
     def features_under(self, layout: str) -> int:
         """Events of a feature stream counted in under one layout."""
@@ -267,7 +269,8 @@ class Pane:
         """The pane that was stored."""
         stored = msgspec.msgpack.decode(data, type=_StoredPane)
         pane = cls()
-        pane._parts = {i: [c] for i, c in stored.layouts.items()}
+        for layout, counts in stored.layouts.items():
+            pane.add(layout, counts)
         pane.offsets = dict(stored.offsets)
         pane.late = stored.late
         return pane
