@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from detectors.counts import Counts
 
-_KINDS: Final = ("u1", "<i4")  # what does not fit the first stands in the second, and so on, at last in "<i8"
+# What does not fit the first leaves its greatest number there and stands in the second, and so on, at last in "<i8".
+_KINDS: Final = (("u1", 2**8 - 1), ("<i4", 2**31 - 1))
 
 _SQUEEZED: Final = zlib.compress(b"", 1)[:1]  # no MessagePack array of seven begins so
 
@@ -89,13 +90,14 @@ def narrow(numbers: NDArray[Any]) -> Narrow:
     >>> narrow(np.array([3, 255, 70_000, -1]))[0]
     b'\\x03\\xff\\xff\\xff'
     """
-    parts = []
-    for kind in _KINDS:
-        most = np.iinfo(kind).max
-        fits = (numbers >= 0) & (numbers < most)
-        parts.append(np.where(fits, numbers, most).astype(kind).tobytes())
-        numbers = numbers[~fits]
-    return parts[0], parts[1], numbers.astype("<i8").tobytes()
+    parts, left = [], numbers.astype("<i8")
+    for kind, most in _KINDS:
+        large = left.view("<u8") >= most  # and what is negative
+        few = left.astype(kind)
+        few[large] = most
+        parts.append(few.tobytes())
+        left = left[large]
+    return parts[0], parts[1], left.tobytes()
 
 
 def wide(parts: Narrow) -> NDArray[np.int64]:
@@ -105,9 +107,9 @@ def wide(parts: Narrow) -> NDArray[np.int64]:
     array([    3,   255, 70000,    -1])
     """
     numbers: NDArray[np.int64] = np.frombuffer(parts[-1], "<i8")
-    for kind, part in zip(reversed(_KINDS), reversed(parts[:-1]), strict=True):
+    for (kind, most), part in zip(reversed(_KINDS), reversed(parts[:-1]), strict=True):
         few = np.frombuffer(part, kind)
         found = few.astype(np.int64)
-        found[few == np.iinfo(kind).max] = numbers
+        found[few == most] = numbers
         numbers = found
     return numbers
