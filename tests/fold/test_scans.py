@@ -136,6 +136,22 @@ def test_windows_after_a_late_event_are_judged_again_too(reference: Reference) -
     assert [plain(v) for v in revised] == [plain(v) for v in straight if v["start"] >= revised[0]["start"]]
 
 
+def test_so_are_those_after_a_late_event_in_a_window_of_few_rows(reference: Reference) -> None:
+    """1 min of traffic | 1 min of two events, a third comes late | 3 min of traffic, whose looks reach back to it"""
+    lenient = replace(TIME, allowed_lateness=300 * SECOND)
+    few = [Event(at=70 * SECOND, x=0.5), Event(at=80 * SECOND, x=0.5)]
+    stream = [events(0, 60, seed=2), few, *(events(s, s + 30, seed=2) for s in range(120, 300, 30))]
+    late = Event(at=100 * SECOND, x=0.99)
+
+    def last(blocks: Sequence[list[Event]]) -> dict[tuple[str, str], dict[str, Any]]:
+        made = verdicts(Run(model=MODEL_60, reference=reference, time=lenient), Tap(), blocks)
+        return {(v["start"], v["column"]): plain(v) for v in sorted(made, key=lambda v: int(v["revision"]))}
+
+    revised, straight = last([*stream, [late]]), last([stream[0], [*few, late], *stream[2:]])
+    assert {v["level"] for (start, _), v in straight.items() if start == "1970-01-01T00:01:00Z"} == {"unknown"}
+    assert revised == straight
+
+
 def plain(verdict: dict[str, Any]) -> dict[str, Any]:
     """A verdict without what the delay has made of it."""
     return {k: v for k, v in verdict.items() if k not in ("id", "revision")}
