@@ -18,7 +18,7 @@ from deploy.kafka.node import ROOT, free_port
 
 HOME = ROOT / ".kafka" / "registry"
 JAVA = 21  # the least release it runs on
-STARTS, START_SECONDS = 3, 90.0  # why thrice: once in a hundred starts it never answers its first question
+STARTS, START_SECONDS = 3, 90.0  # why thrice: once it never answered the first question after its start
 REMEDY = f"install Java {JAVA} or later (beside another one is fine) and Maven, then `python -m deploy.kafka fetch`"
 
 

@@ -121,7 +121,7 @@ def _scan(state: State, monitor: Monitor, judge: Judge | None, window: Window, l
             known = state.derived[key] = calibrated(judge)
         found = judge_by_scan(state, monitor, judge, known, window)
     # The looks of later windows reach back into this one, though it may have too few rows for verdicts of its own.
-    judged.moved = judged.moved or (window.revision > 0 and judge is not None and not judge.empty)
+    judged.moved = judged.moved or (judge is not None and not judge.empty)
     reference_rows = judge.total.rows if judge is not None and not judge.empty else 0
     for one in found:
         measured = Measured(one.value, one.judgement.reason, one.p_value, one.effect, reference_rows)

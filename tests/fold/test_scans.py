@@ -152,6 +152,19 @@ def test_so_are_those_after_a_late_event_in_a_window_of_few_rows(reference: Refe
     assert revised == straight
 
 
+def test_so_are_those_after_late_events_before_the_first_of_all(reference: Reference) -> None:
+    """nothing, but four events that come late | 3 min of traffic, whose looks reach back to it"""
+    lenient = replace(TIME, allowed_lateness=300 * SECOND)
+    stream = [events(s, s + 30, seed=2) for s in range(120, 300, 30)]
+    late = [Event(at=s * SECOND, x=0.99) for s in (116, 117, 118, 119)]
+
+    def last(blocks: Sequence[list[Event]]) -> dict[tuple[str, str], dict[str, Any]]:
+        made = verdicts(Run(model=MODEL_60, reference=reference, time=lenient), Tap(), blocks)
+        return {(v["start"], v["column"]): plain(v) for v in sorted(made, key=lambda v: int(v["revision"]))}
+
+    assert last([*stream, late]) == last([late, *stream])
+
+
 def plain(verdict: dict[str, Any]) -> dict[str, Any]:
     """A verdict without what the delay has made of it."""
     return {k: v for k, v in verdict.items() if k not in ("id", "revision")}
