@@ -16,6 +16,7 @@ from stream_monitor.interfaces import Joined, Label, LabelAnswer, Prediction
 
 LABELS_TIMEOUT_SECONDS: Final = 2.0  # shorter: while the answer is awaited, no block of another topic is counted
 LABELS_PAUSE_SECONDS: Final = 5.0  # after that, until it is asked again; who asks before is told at once
+LABELS_PROBE_SECONDS: Final = 0.25  # ... and then only whether it is there, before it is trusted with work
 
 # An id's key holds a state and then, each behind its length: position and content of the prediction, position and
 # content of the label. States: p, l (one of them waits), P, L (a pair; the letter says which of the two came second).
@@ -69,17 +70,19 @@ _TIME: Final = struct.Struct(">q")
 class RedisLabelStore:
     """LabelStore in Redis; about 180 bytes a prediction. May be used from any thread.
 
-    A Redis that does not answer costs whoever asks LABELS_TIMEOUT_SECONDS, then nobody anything for a while: however
-    many blocks need it, the others are not held up by each of them.
+    A Redis that does not answer costs whoever asks LABELS_TIMEOUT_SECONDS, then nobody anything for a while, and then
+    LABELS_PROBE_SECONDS every LABELS_PAUSE_SECONDS: however many blocks need it, the others are hardly held up.
     """
 
     def __init__(
         self, url: str, prefix: str = "stream-monitor.", *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._prefix = f"{{{prefix}}}labels:"
-        self._clock, self._silent_until = clock, float("-inf")
-        self._client = redis.Redis.from_url(
-            url, socket_timeout=LABELS_TIMEOUT_SECONDS, socket_connect_timeout=LABELS_TIMEOUT_SECONDS
+        self._clock = clock
+        self._silent_until: float | None = None
+        self._client, self._probe = (
+            redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds)
+            for seconds in (LABELS_TIMEOUT_SECONDS, LABELS_PROBE_SECONDS)
         )
 
     def predictions(self, model: str, rows: Sequence[Prediction], ttl_ms: int) -> list[Joined | None]:
@@ -104,23 +107,30 @@ class RedisLabelStore:
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
+        self._probe.close()
 
     @contextmanager
-    def _noting_silence(self) -> Iterator[None]:
+    def _answering(self) -> Iterator[None]:
+        """What is done within waits for Redis, unless it was silent and still is."""
+        waited = LABELS_TIMEOUT_SECONDS
+        if self._silent_until is not None and self._clock() < self._silent_until:
+            raise ConnectionError("redis: it did not answer; it is asked again soon")
         try:
+            if self._silent_until is not None:
+                waited = LABELS_PROBE_SECONDS
+                self._probe.ping()
+                self._silent_until, waited = None, LABELS_TIMEOUT_SECONDS
             yield
-        except redis.TimeoutError:
+        except redis.TimeoutError as error:
             self._silent_until = self._clock() + LABELS_PAUSE_SECONDS
-            raise
+            raise ConnectionError(f"redis: no answer within {waited:g} s") from error
 
     def _join(
         self, ours: str, theirs: str, model: str, events: Sequence[tuple[str, str, int, Any]], ttl_ms: int
     ) -> list[bytes]:
         keys = f"{self._prefix}{len(model)}:{model}:"
         encode = msgspec.msgpack.Encoder().encode
-        if self._clock() < self._silent_until:
-            raise ConnectionError(f"redis: no answer within {LABELS_TIMEOUT_SECONDS:g} s; it is asked again soon")
-        with errors(), self._noting_silence():
+        with errors(), self._answering():
             pipeline = self._client.pipeline(transaction=False)
             for first in range(0, len(events), BATCH):
                 batch = events[first : first + BATCH]
