@@ -253,6 +253,11 @@ class Model:
         return self.window.slide or self.window.size
 
     @property
+    def has_labels(self) -> bool:
+        """Whether labels come at all, in the events or in a topic of their own."""
+        return self.labels is not None or bool(self.fields.label)
+
+    @property
     def feature_paths(self) -> str | tuple[str, ...]:
         """Where the features are in a message of theirs: the path of an object, or single paths; "": nowhere."""
         return self.fields.features if self.features is None else self.features.fields.features

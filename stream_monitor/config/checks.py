@@ -15,7 +15,7 @@ from stream_monitor.access import security
 from stream_monitor.access.keys import is_loopback, parse_keys
 from stream_monitor.config import Api, Config, Kafka, SchemaRegistry, Target
 from stream_monitor.config.known import TOPIC_CHARACTERS, Known, instant
-from stream_monitor.config.models import model_findings
+from stream_monitor.config.model_checks import model_findings
 from stream_monitor.errors import ConfigError, Finding
 from stream_monitor.extras import missing_modules
 from stream_monitor.names import choices

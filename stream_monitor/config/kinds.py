@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, cast, get_args
 
-from stream_monitor.config import Kind
+from stream_monitor.config import Kind, Model
 
 CountedAs = Literal["numeric", "categorical", "text", "boolean"]  # kinds of columns that are counted themselves
 
@@ -61,3 +61,12 @@ def counted_as(columns: Mapping[str, Kind]) -> dict[str, CountedAs]:
     for name, kind in columns.items():
         found |= {f"{name}.{suffix}": of for suffix, of in DERIVED.get(kind, {}).items()}
     return found
+
+
+def feature_columns(model: Model) -> tuple[str, ...] | None:
+    """The feature columns that the configuration names; None where they are learnt from the data."""
+    listed = model.feature_paths
+    names = listed if isinstance(listed, tuple) else tuple(model.columns)
+    made = derived_from(model.columns)
+    alone = set(made.values()) - counted_as(model.columns).keys()  # counted by what is derived of them only
+    return (*(n for n in names if n not in alone), *made) or None

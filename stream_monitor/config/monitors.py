@@ -77,7 +77,7 @@ def _instead(model: Model, metric: str) -> str:
 
 def _has_what_it_needs(model: Model, metric: Metric) -> bool:
     if metric.needs == "outcome":
-        return model.labels is not None or bool(model.fields.label)
+        return model.has_labels
     return metric.counted != "latencies" or bool(model.fields.latency_ms)
 
 

@@ -278,7 +278,7 @@ def residual_of(model: Model) -> Residual:
     ''
     """
     fields = model.fields
-    if model.labels is None and not fields.label:
+    if not model.has_labels:
         return ""
     if model.task == "binary" and fields.score:
         return "score"

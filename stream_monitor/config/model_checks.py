@@ -1,23 +1,25 @@
-"""What must hold inside one model's part of the configuration: each rule yields (path, message) for what breaks it."""
+"""What must hold inside one model's part of the configuration: each rule yields (path, message) for what breaks it.
+
+The rules of its monitors are in monitor_checks.py.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
-from detectors.base import Metric
-from stream_monitor.config import DAY_MS, Config, Format, Model, MonitorSpec, Select
-from stream_monitor.config.kinds import counted_as, derived_from
+from stream_monitor.config import DAY_MS, Config, Features, Format, Labels, Model, Retrain, Select
+from stream_monitor.config.kinds import counted_as, derived_from, feature_columns
 from stream_monitor.config.known import OWN_TOPICS, TOPIC_CHARACTERS, Known, instant
+from stream_monitor.config.monitor_checks import monitor_findings
 from stream_monitor.config.roles import is_pattern, matches
 from stream_monitor.errors import Finding
 from stream_monitor.extras import REGISTRY_FORMATS, missing_modules
 from stream_monitor.names import choices
 
 GROUPS: Final = ("drift", "performance", "quality", "stream", "fairness")
-_LAID_OUT: Final = {"numeric": "numeric", "text": "numeric", "categorical": "categorical", "boolean": "categorical"}
 PANE_MS: Final = (1_000, 7 * DAY_MS)
 
 
@@ -28,19 +30,9 @@ def model_findings(
     yield from _format(f"{path}.format", model.format, config, known, written)
     yield from _select(f"{path}.select", model.select)
     if model.features is not None:
-        yield from _features(path, model, config, known, written)
+        yield from _features(path, model, model.features, config, known, written)
     if model.labels is not None:
-        yield from _topics(f"{path}.labels.topic", (model.labels.topic,), config, patterns=False)
-        yield from _format(f"{path}.labels.format", model.labels.format, config, known, written)
-        yield from _select(f"{path}.labels.select", model.labels.select)
-        if matches(model.topic, model.labels.topic):
-            yield f"{path}.labels.topic", "is the model's own topic; a label in the event itself is `fields.label`"
-        if not model.fields.id:
-            yield f"{path}.fields.id", "missing: labels in a topic of their own are joined by id"
-        if model.fields.label:
-            yield f"{path}.fields.label", "labels come either in the event or in a topic of their own, not both"
-        if model.labels.ttl <= 0:
-            yield f"{path}.labels.ttl", "must be longer than 0"
+        yield from _labels(path, model, model.labels, config, known, written)
     if f"{path}.positive" in written and model.task != "binary":
         yield f"{path}.positive", f"only a binary model has a positive class, and this one's task is {model.task}"
     if model.task != "none" and not (model.fields.prediction or model.fields.score):
@@ -59,15 +51,11 @@ def model_findings(
     ):
         if value < least:
             yield f"{path}.{name}", f"must be at least {least}"
-    for name in model.alerts.labels:
-        if not name.isidentifier() or not name.isascii():
-            yield f"{path}.alerts.labels.{name}", "a label's name is letters, digits and _"
-        elif name in ("alertname", "model", "version", "segment", "severity"):
-            yield f"{path}.alerts.labels.{name}", "is set by the service itself"
+    yield from _alert_labels(f"{path}.alerts.labels", model.alerts.labels)
     if model.retrain is not None:
-        yield from _retrain(f"{path}.retrain", model)
+        yield from _retrain(f"{path}.retrain", model, model.retrain)
     for i, monitor in enumerate(model.monitors):
-        yield from _monitor(f"{path}.monitors[{i}]", monitor, model, known)
+        yield from monitor_findings(f"{path}.monitors[{i}]", monitor, model, known)
 
 
 def _topics(path: str, topics: tuple[str, ...], config: Config, *, patterns: bool = True) -> Iterator[Finding]:
@@ -107,9 +95,9 @@ def _select(path: str, select: Select | None) -> Iterator[Finding]:
         yield f"{path}.value", "an empty value"
 
 
-def _features(path: str, model: Model, config: Config, known: Known, written: Collection[str]) -> Iterator[Finding]:
-    features = model.features
-    assert features is not None
+def _features(
+    path: str, model: Model, features: Features, config: Config, known: Known, written: Collection[str]
+) -> Iterator[Finding]:
     path = f"{path}.features"
     yield from _topics(f"{path}.topic", (features.topic,), config, patterns=False)
     yield from _format(f"{path}.format", features.format, config, known, written)
@@ -122,6 +110,22 @@ def _features(path: str, model: Model, config: Config, known: Known, written: Co
         yield f"{path}.fields.features", "features come in the prediction or in a topic of their own, not both"
     if not features.fields.features:
         yield f"{path}.fields.features", "missing: where in a message the features are"
+
+
+def _labels(
+    path: str, model: Model, labels: Labels, config: Config, known: Known, written: Collection[str]
+) -> Iterator[Finding]:
+    yield from _topics(f"{path}.labels.topic", (labels.topic,), config, patterns=False)
+    yield from _format(f"{path}.labels.format", labels.format, config, known, written)
+    yield from _select(f"{path}.labels.select", labels.select)
+    if matches(model.topic, labels.topic):
+        yield f"{path}.labels.topic", "is the model's own topic; a label in the event itself is `fields.label`"
+    if not model.fields.id:
+        yield f"{path}.fields.id", "missing: labels in a topic of their own are joined by id"
+    if model.fields.label:
+        yield f"{path}.fields.label", "labels come either in the event or in a topic of their own, not both"
+    if labels.ttl <= 0:
+        yield f"{path}.labels.ttl", "must be longer than 0"
 
 
 def _format(
@@ -146,15 +150,6 @@ def _format(
             yield path, f"{name} needs {' and '.join(missing)}: pip install 'stream-monitor[registry]'"
 
 
-def column_names(model: Model) -> tuple[str, ...] | None:
-    """The feature columns that the configuration names; None where they are learnt from the data."""
-    listed = model.feature_paths
-    names = listed if isinstance(listed, tuple) else tuple(model.columns)
-    made = derived_from(model.columns)
-    alone = set(made.values()) - counted_as(model.columns).keys()  # counted by what is derived of them only
-    return (*(n for n in names if n not in alone), *made) or None
-
-
 def _columns(path: str, model: Model) -> Iterator[Finding]:
     listed = model.feature_paths
     if isinstance(listed, tuple):
@@ -167,7 +162,7 @@ def _columns(path: str, model: Model) -> Iterator[Finding]:
                 yield f"{path}.columns.{name}", f"is not in fields.features{choices(name, listed)}"
     elif model.columns and not listed and model.features is None:
         yield f"{path}.fields.features", "missing: columns are named, but not where the features are"
-    names, made, counted = column_names(model), derived_from(model.columns), counted_as(model.columns)
+    names, made, counted = feature_columns(model), derived_from(model.columns), counted_as(model.columns)
     for name in sorted(made.keys() & {*model.columns, *(listed if isinstance(listed, tuple) else ())}):
         yield f"{path}.columns.{made[name]}", f"{name!r}, which is derived of it, is a column, too"
     for i, segment in enumerate(model.segments):
@@ -247,137 +242,19 @@ def _window(path: str, model: Model) -> Iterator[Finding]:
                 yield f"{path}.window.{name}", f"must be a multiple of the pane ({pane / 1000:g} s)"
 
 
-def _retrain(path: str, model: Model) -> Iterator[Finding]:
-    retrain = model.retrain
-    assert retrain is not None
+def _alert_labels(path: str, names: Iterable[str]) -> Iterator[Finding]:
+    for name in names:
+        if not name.isidentifier() or not name.isascii():
+            yield f"{path}.{name}", "a label's name is letters, digits and _"
+        elif name in ("alertname", "model", "version", "segment", "severity"):
+            yield f"{path}.{name}", "is set by the service itself"
+
+
+def _retrain(path: str, model: Model, retrain: Retrain) -> Iterator[Finding]:
     for i, group in enumerate(retrain.on):
         if group not in GROUPS:
             yield f"{path}.on[{i}]", f"unknown monitor group {group!r}{choices(group, GROUPS)}"
     if retrain.min_labels < 0:
         yield f"{path}.min_labels", "must not be negative"
-    if retrain.min_labels > 0 and not has_labels(model):
+    if retrain.min_labels > 0 and not model.has_labels:
         yield f"{path}.min_labels", "the model has no labels: neither fields.label nor a labels topic"
-
-
-def has_labels(model: Model) -> bool:
-    """Whether labels come at all."""
-    return bool(model.labels or model.fields.label)
-
-
-def _monitor(path: str, monitor: MonitorSpec, model: Model, known: Known) -> Iterator[Finding]:
-    metric = known.metrics.get(monitor.metric)
-    if metric is not None and metric.needs == "scan" and model.features is not None:
-        yield f"{path}.metric", "the scan needs features that come with the predictions, not in a topic of their own"
-    for part, name in (("ids", "id"), ("latencies", "latency_ms"), ("delays", "time")):
-        if metric is not None and metric.counted == part and not getattr(model.fields, name):
-            yield f"{path}.metric", f"{monitor.metric} needs fields.{name}"
-    if metric is None:
-        if known.metrics:
-            yield f"{path}.metric", f"unknown metric {monitor.metric!r}{choices(monitor.metric, known.metrics)}"
-    else:
-        yield from _metric(path, monitor, metric, model)
-    if monitor.detector != "threshold":
-        yield from _detector(path, monitor, known)
-    if monitor.every == "pane":
-        if monitor.detector == "threshold":
-            yield f"{path}.every", "a threshold judges windows; a change detector, like cusum, can see every pane"
-        if metric is not None and metric.needs not in ("column", "outcome"):
-            yield f"{path}.every", f"{monitor.metric} is of whole windows; metrics of columns and of labels have panes"
-    yield from _segments(path, monitor, model)
-
-
-def _detector(path: str, monitor: MonitorSpec, known: Known) -> Iterator[Finding]:
-    detector = known.detectors.get(monitor.detector)
-    if detector is None:
-        if known.detectors:
-            names = {*known.detectors, "threshold"}
-            yield f"{path}.detector", f"unknown detector {monitor.detector!r}{choices(monitor.detector, names)}"
-        return
-    parameters = dict(monitor.parameters)
-    if isinstance(monitor.threshold, Mapping):
-        yield f"{path}.threshold", f"the detector {monitor.detector} takes a number"
-    elif monitor.threshold is not None:
-        if "threshold" not in {f.name for f in dataclasses.fields(detector)}:
-            yield f"{path}.threshold", f"the detector {monitor.detector} takes no threshold"
-        else:
-            parameters["threshold"] = monitor.threshold
-    try:
-        detector(**parameters)
-    except (TypeError, ValueError) as error:
-        yield path, f"detector {monitor.detector}: {error}"
-
-
-def _metric(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> Iterator[Finding]:
-    if metric.needs == "scan":
-        for key, told in (("detector", monitor.detector != "threshold"), ("threshold", monitor.threshold is not None)):
-            if told:
-                yield f"{path}.{key}", "the scan judges by itself: its bounds follow from false_alarms"
-    if metric.needs == "segments":
-        if not model.segments:
-            yield f"{path}.metric", f"{metric.name} compares segments, and none are declared: segments: [column]"
-        if monitor.threshold is None and monitor.detector == "threshold":
-            yield (
-                f"{path}.threshold",
-                "missing: how far segments may be apart is a policy, and cannot be learnt",
-            )
-    if metric.needs in ("outcome", "segments"):
-        if metric.tasks and model.task not in metric.tasks:
-            yield (
-                f"{path}.metric",
-                f"{metric.name} is for the tasks {', '.join(metric.tasks)}, and this model's is {model.task}",
-            )
-        elif not has_labels(model):
-            yield f"{path}.metric", f"{metric.name} needs labels: neither fields.label nor a labels topic is configured"
-    if metric.needs == "family":
-        yield from _family(path, monitor, metric, model)
-    elif metric.needs not in ("column", "scan") and monitor.columns != "all":
-        yield f"{path}.columns", f"{metric.name} is about the whole model and takes no columns"
-    threshold = monitor.threshold
-    if isinstance(threshold, Mapping):
-        for key in threshold:
-            if key not in ("above", "below"):
-                yield f"{path}.threshold.{key}", f"unknown key {key!r}{choices(key, ('above', 'below'))}"
-        if len(threshold) != 1:
-            yield f"{path}.threshold", "expected one of above and below"
-    elif threshold is not None and metric.worse == "both" and monitor.detector == "threshold":
-        yield f"{path}.threshold", f"{metric.name} can be too high or too low: say {{above: x}} or {{below: x}}"
-    names = column_names(model)
-    if metric.needs in ("column", "scan") and isinstance(monitor.columns, tuple | str) and monitor.columns != "all":
-        columns = (monitor.columns,) if isinstance(monitor.columns, str) else monitor.columns
-        counted = counted_as(model.columns)
-        outputs = [n for n in ("prediction", "score") if getattr(model.fields, n)]
-        for i, column in enumerate(columns):
-            where = f"{path}.columns[{i}]" if isinstance(monitor.columns, tuple) else f"{path}.columns"
-            if names is not None and column not in names and column not in outputs:
-                yield where, f"unknown column {column!r}{choices(column, [*names, *outputs])}"
-            elif column in counted and metric.kinds and _LAID_OUT[counted[column]] not in metric.kinds:
-                yield where, f"{column!r} is {counted[column]}; {metric.name} reads {' and '.join(metric.kinds)}"
-
-
-def _family(path: str, monitor: MonitorSpec, metric: Metric, model: Model) -> Iterator[Finding]:
-    """Columns of the kind that a metric of several columns together is about."""
-    kind = metric.kinds[0]
-    known = [name for name, of in model.columns.items() if of == kind]
-    if not known:
-        yield f"{path}.metric", f"{metric.name} is about columns of the kind {kind}: columns: {{NAME: {kind}}}"
-    elif monitor.columns != "all":
-        listed = isinstance(monitor.columns, tuple)
-        for i, name in enumerate(monitor.columns if isinstance(monitor.columns, tuple) else (monitor.columns,)):
-            if name not in known:
-                yield (
-                    f"{path}.columns[{i}]" if listed else f"{path}.columns",
-                    f"{name!r} is no column of the kind {kind}{choices(name, known)}",
-                )
-
-
-def _segments(path: str, monitor: MonitorSpec, model: Model) -> Iterator[Finding]:
-    if monitor.segments != "all":
-        listed = isinstance(monitor.segments, tuple)
-        for i, segment in enumerate(monitor.segments if isinstance(monitor.segments, tuple) else (monitor.segments,)):
-            name = segment.partition("=")[0]
-            if name not in model.segments and name != "all":
-                known = [*model.segments, "all"]
-                yield (
-                    f"{path}.segments[{i}]" if listed else f"{path}.segments",
-                    f"unknown segment {segment!r}{choices(name, known)}",
-                )
