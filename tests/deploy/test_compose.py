@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from deploy.compose.__main__ import parser as demo_parser
-from stream_monitor.__main__ import parser as service_parser
+from stream_monitor.shell.arguments import parser as service_parser
 from tests.deploy.files import COMPOSE, ROOT, compose
 
 SCHEMA = Path(__file__).with_name("compose-spec.json")

@@ -9,7 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from stream_monitor.__main__ import parser
+from stream_monitor.shell.arguments import parser
 from tests.deploy.files import DEPLOY, KUBERNETES, documents
 
 ALL = [(file.name, d) for file in KUBERNETES for d in documents(file)]
