@@ -55,62 +55,74 @@ def guess(rows: Sequence[Row], arrivals_ms: Sequence[int] = ()) -> Guess:
     """The best guess from these messages (objects); `arrivals_ms` are their Kafka timestamps, if known."""
     paths = flatten(rows)
     objects = sorted({p[: m.start()] for p in paths for m in re.finditer(r"\.", p)})
-    found: dict[str, str | tuple[str, ...]] = {}
-    notes: dict[str, str] = {}
-    boxes = {p: [v for r in rows if isinstance(v := _at(r, p), Mapping)] for p in objects}
-    box = _named([p for p in objects if len(boxes[p]) == len(rows)], "features")
+    box = _named([o for o in objects if all(isinstance(_at(r, o), Mapping) for r in rows)], "features")
     outside = {p: v for p, v in paths.items() if not box or not p.startswith(f"{box}.")}
-    for what in ("id", "time", "version", "latency_ms", "label", "score", "prediction"):
-        free = {p: v for p, v in outside.items() if p not in found.values() and _fits(what, v)}
-        # What may not be absent (an event without it would be a dead letter) must be in every message.
-        usable = {p: v for p, v in free.items() if len(v) == len(rows) or what in ("latency_ms", "label", "score")}
-        path = _named(usable, what)
-        if what == "score":
-            path = _class_scores(rows, objects, found) or path
-        if path:
-            found[what] = path
-    if "score" in found:
-        outside = {p: v for p, v in outside.items() if not p.startswith(f"{found['score']}.")}
-    if "id" not in found:
-        ids = [p for p, v in outside.items() if p.lower().endswith("id") and p not in found.values() and _unique(v)]
-        if ids:
-            found["id"] = ids[0]
-    if "time" not in found and (naive := [p for p, v in outside.items() if _local_times(v)]):
-        notes["time"] = f"{naive[0]} has no offset (Z or +01:00), so it cannot be used; the Kafka timestamp is"
-    if "latency_ms" in found and str(found["latency_ms"]).endswith("latency"):
-        notes["latency_ms"] = "guessed to be in milliseconds"
-    prefix = f"{box}." if box else ""
-    features = {p.removeprefix(prefix): v for p, v in paths.items() if p.startswith(prefix)} if box else {
-        p: v for p, v in outside.items() if p not in found.values() and not _local_times(v)
-    }  # fmt: skip
-    if box:
-        features |= _lists(rows, box)
-    columns = {n: kind for n, v in features.items() if (kind := column_kind(v)) and not (_is_id_name(n) and _unique(v))}
-    left_out = [n for n in features if n not in columns]
-    if left_out:
-        notes["columns"] = f"left out, as they look like ids or are empty: {', '.join(left_out)}"
-    if box:
-        found["features"] = box
-    elif columns:
-        found["features"] = tuple(columns)
-    predictions = paths.get(str(found.get("prediction", "")), ())
-    scores = paths.get(str(found.get("score", "")), ())
-    task = _task(predictions, scores, "score" in found and found["score"] in objects)
-    positive = _positive(rows, found) if task == "binary" else None
-    if task == "binary" and "prediction" not in found:
-        positive = 1
-    if task == "none" and ("prediction" in found or "score" in found):
-        notes["task"] = "could not be told from the messages"
-    size, rate = _window(paths.get(str(found.get("time", "")), ()), arrivals_ms, len(rows))
+    found = _fields(rows, outside, objects)
+    inside = _inside(rows, paths, box) if box else _beside(outside, found)
+    columns = {n: kind for n, v in inside.items() if (kind := column_kind(v)) and not (_is_id_name(n) and _unique(v))}
+    fields: dict[str, str | tuple[str, ...]] = {**found}
+    if box or columns:
+        fields["features"] = box or tuple(columns)
+    values = {what: paths.get(path, ()) for what, path in found.items()}
+    told = bool(found.keys() & {"prediction", "score"})
+    task = _task(values.get("prediction", ()), values.get("score", ()), found.get("score") in objects)
+    size, rate = _window(values.get("time", ()), arrivals_ms, len(rows))
+    notes = {
+        "time": _on_time(found, outside),
+        "latency_ms": "guessed to be in milliseconds" if found.get("latency_ms", "").endswith("latency") else "",
+        "columns": _on_columns([n for n in inside if n not in columns]),
+        "task": "could not be told from the messages" if told and task == "none" else "",
+    }
     return Guess(
-        fields={k: found[k] for k in NAMES if k in found},
+        fields={k: fields[k] for k in NAMES if k in fields},
         task=task,
-        positive=positive,
+        positive=_positive(rows, found) if task == "binary" else None,
         columns=columns,
         window_ms=size,
         per_second=rate,
-        notes=notes,
+        notes={of: note for of, note in notes.items() if note},
     )
+
+
+def _fields(rows: Sequence[Row], paths: Mapping[str, Values], objects: Sequence[str]) -> dict[str, str]:
+    """What each field of an event is called here, but for the features."""
+    found: dict[str, str] = {}
+    for what in ("id", "time", "version", "latency_ms", "label", "score", "prediction"):
+        free = {p: v for p, v in paths.items() if p not in found.values() and _fits(what, v)}
+        # What may not be absent (an event without it would be a dead letter) must be in every message.
+        usable = {p: v for p, v in free.items() if len(v) == len(rows) or what in ("latency_ms", "label", "score")}
+        path = (_class_scores(rows, objects, found) if what == "score" else "") or _named(usable, what)
+        if path:
+            found[what] = path
+    free = _beside(paths, found)
+    ids = [p for p, v in free.items() if p.lower().endswith("id") and _unique(v)]
+    return {"id": ids[0], **found} if ids and "id" not in found else found
+
+
+def _inside(rows: Sequence[Row], paths: Mapping[str, Values], box: str) -> dict[str, Values]:
+    """The features in an object of their own, lists among them."""
+    within = f"{box}."
+    return {p.removeprefix(within): v for p, v in paths.items() if p.startswith(within)} | _lists(rows, box)
+
+
+def _beside(paths: Mapping[str, Values], found: Mapping[str, str]) -> dict[str, Values]:
+    """The features that stand beside the other fields: whatever is none of those."""
+    scores = f"{found['score']}." if "score" in found else None  # one a class
+    taken = found.values()
+    return {
+        p: v
+        for p, v in paths.items()
+        if p not in taken and not _local_times(v) and not (scores and p.startswith(scores))
+    }
+
+
+def _on_time(found: Mapping[str, str], paths: Mapping[str, Values]) -> str:
+    naive = [p for p, v in paths.items() if "time" not in found and _local_times(v)]
+    return f"{naive[0]} has no offset (Z or +01:00), so it cannot be used; the Kafka timestamp is" if naive else ""
+
+
+def _on_columns(left_out: Sequence[str]) -> str:
+    return f"left out, as they look like ids or are empty: {', '.join(left_out)}" if left_out else ""
 
 
 def guess_labels(rows: Sequence[Row], id_path: str) -> Mapping[str, str] | None:
@@ -177,7 +189,7 @@ def column_kind(values: Values) -> str | None:
     return None if len(texts) >= 20 and distinct > 0.9 * len(texts) else "categorical"
 
 
-def _lists(rows: Sequence[Row], box: str) -> dict[str, list[Any]]:
+def _lists(rows: Sequence[Row], box: str) -> dict[str, Values]:
     """Keys of the feature object that hold lists wherever they hold something."""
     found: dict[str, list[Any]] = {}
     for row in rows:
@@ -213,7 +225,7 @@ def _fits(what: str, values: Values) -> bool:
     return all(isinstance(v, str | int | float) for v in values)
 
 
-def _class_scores(rows: Sequence[Row], objects: Sequence[str], found: Mapping[str, Any]) -> str:
+def _class_scores(rows: Sequence[Row], objects: Sequence[str], found: Mapping[str, str]) -> str:
     """The path of an object of one probability per class."""
     path = _named([o for o in objects if o not in found.values()], "score")
     probabilities = [v for p, vs in flatten(rows).items() if path and p.startswith(f"{path}.") for v in vs]
@@ -236,9 +248,11 @@ def _task(predictions: Values, scores: Values, per_class: bool) -> Task:
     return "none"
 
 
-def _positive(rows: Sequence[Row], found: Mapping[str, Any]) -> str | int | float | bool:
+def _positive(rows: Sequence[Row], found: Mapping[str, str]) -> str | int | float | bool:
     """Of the two predictions the one that is named so, or whose scores are higher, or the rarer."""
-    pairs = [(_at(r, str(found.get("prediction", ""))), _at(r, str(found.get("score", "")))) for r in rows]
+    if "prediction" not in found:
+        return 1
+    pairs = [(_at(r, found["prediction"]), _at(r, found.get("score", ""))) for r in rows]
     values = sorted({p for p, _ in pairs if p is not None}, key=str)
     for value in values:
         if _word(value) in POSITIVE:
