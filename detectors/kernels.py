@@ -39,6 +39,9 @@ except ImportError:
     def compiled(*, fastmath: Collection[str] = ()) -> Callable[[F], F]:
         return lambda function: function
 
+    def within(function: F) -> F:
+        return function
+
 else:
     ENGINE = "numba"
 
@@ -46,6 +49,11 @@ else:
         """Machine code, cached, that runs without the interpreter's lock."""
         decorate: Callable[[F], F] = numba.njit(cache=True, nogil=True, fastmath=set(fastmath))
         return decorate
+
+    def within(function: F) -> F:
+        """A part of what is compiled, that stays as it stands for who calls it from Python."""
+        part: F = numba.extending.register_jitable(function)
+        return part
 
 
 @compiled()

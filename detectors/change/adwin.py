@@ -6,52 +6,138 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from detectors.change.machines import Machine, Step, at_least, between
+import numpy as np
+
+from detectors.change.machines import Loop, Machine, Step, at_least, between
+from detectors.kernels import within
 
 ROWS: Final = 30  # of buckets: a window of 2^30 times max_buckets values
+BLOCK: Final = 64  # values of an array that are taken in at once, at most
 
 
 def _step(p: Any, m: Any, x: float) -> int:
-    delta, clock, most, least, grace = p[0], int(p[1]), int(p[2]), p[3], p[4]
+    _take(p, m, [x], 0, 1, [0.0, 0.0], [0.0, 0.0])
+    return _look(p, m) if _due(p, m) else 0
+
+
+def _many(p: Any, m: Any, values: Any, levels: Any, hold: int, held: int, since: int) -> tuple[int, int]:
+    """What the step over all values comes to: many are taken in at once, and borders that are far from their bounds
+    are passed over; only the last look, whose evidence is kept, is a full one in any case."""
+    buckets, merged = np.zeros(2 * BLOCK), np.zeros(2 * BLOCK)
+    clock, end = int(p[1]), 0
+    while end < len(values):
+        begin = end
+        n = 0 if m[4] == 1.0 else int(m[0])
+        end = min(begin + min(BLOCK, clock - n % clock), len(values))
+        _take(p, m, values, begin, end, buckets, merged)
+        level = 0
+        if _due(p, m) and (end == len(values) or not _calm(p, m)):
+            level = _look(p, m)
+        still = min(held, end - begin)
+        levels[begin : begin + still] = 2
+        held, since = held - still, since + still
+        if level == 2:
+            levels[end - 1] = 2
+            held, since = hold, int(m[3])
+    return held, since
+
+
+@within
+def _due(p: Any, m: Any) -> bool:
+    return int(m[0]) % int(p[1]) == 0 and m[0] > max(p[4], 1.0)
+
+
+@within
+def _take(p: Any, m: Any, values: Any, begin: int, end: int, coming: Any, merged: Any) -> None:
+    """Take in `values[begin:end]`, as if one after the other; the last two are room to work in, two numbers a value.
+
+    Which buckets have become one by then, the number of values alone tells.
+    """
     if m[4] == 1.0:
         for i in range(len(m)):
             m[i] = 0.0
-    n = m[0] + 1.0
-    if n > 1:  # [5] sum of the window, [6] sum of squares around its mean
-        off = x - m[5] / (n - 1)
-        m[6] += (n - 1) * off * off / n
-    m[0] = n
-    m[5] += x
+    n, total, squares = m[0], m[5], m[6]
+    for i in range(begin, end):
+        x = values[i]
+        n += 1.0
+        if n > 1:  # [5] sum of the window, [6] sum of squares around its mean
+            off = x - total / (n - 1)
+            squares += (n - 1) * off * off / n
+        total += x
+        coming[2 * (i - begin)] = x
+        coming[2 * (i - begin) + 1] = 0.0
+    m[0], m[5], m[6] = n, total, squares
+    m[1] = m[2] = m[3] = 0.0
     # From [7] on rows of buckets: [how many, (sum, squares) of each, the oldest first]; those of row r hold 2^r values.
+    most, count, row, each = int(p[2]), end - begin, 7, 1.0
     width = 1 + 2 * (most + 1)
-    row, total, squares, each = 7, x, 0.0, 1.0
-    while row + width <= len(m):
+    while count > 0 and row + width <= len(m):
         k = int(m[row])
-        m[row + 1 + 2 * k] = total
-        m[row + 2 + 2 * k] = squares
-        m[row] = k + 1
-        if k < most:
-            break
-        off = (m[row + 1] - m[row + 3]) / each  # one too many: the two oldest become one of the next row
-        total = m[row + 1] + m[row + 3]
-        squares = m[row + 2] + m[row + 4] + each * off * off / 2
-        for i in range(1, width - 4):
-            m[row + i] = m[row + i + 4]
-        for i in range(width - 4, width):
-            m[row + i] = 0.0
-        m[row] = k - 1
+        pairs = max(0, (k + count - most + 1) // 2)  # at one too many the two oldest become one of the next row
+        for j in range(pairs):
+            a, b = 2 * j, 2 * j + 1
+            t0, s0 = (
+                (m[row + 1 + 2 * a], m[row + 2 + 2 * a]) if a < k else (coming[2 * (a - k)], coming[2 * (a - k) + 1])
+            )
+            t1, s1 = (
+                (m[row + 1 + 2 * b], m[row + 2 + 2 * b]) if b < k else (coming[2 * (b - k)], coming[2 * (b - k) + 1])
+            )
+            off = (t0 - t1) / each
+            merged[2 * j] = t0 + t1
+            merged[2 * j + 1] = s0 + s1 + each * off * off / 2
+        left = k + count - 2 * pairs
+        for j in range(left):
+            a = j + 2 * pairs
+            if a < k:
+                m[row + 1 + 2 * j], m[row + 2 + 2 * j] = m[row + 1 + 2 * a], m[row + 2 + 2 * a]
+            else:
+                m[row + 1 + 2 * j], m[row + 2 + 2 * j] = coming[2 * (a - k)], coming[2 * (a - k) + 1]
+        for j in range(left, k):
+            m[row + 1 + 2 * j], m[row + 2 + 2 * j] = 0.0, 0.0
+        m[row] = left
+        coming, merged, count = merged, coming, pairs
         row += width
         each *= 2.0
-    m[1] = 0.0
-    m[2] = 0.0
-    if int(n) % clock != 0 or n <= grace:
-        return 0
+
+
+@within
+def _rows(m: Any, width: int) -> int:
+    """Rows that hold something."""
     rows = 0
     while 7 + (rows + 1) * width <= len(m) and m[7 + rows * width] > 0:
         rows += 1
-    logarithm = math.log(2 * math.log(n) / delta)
+    return rows
+
+
+@within
+def _calm(p: Any, m: Any) -> bool:
+    """Whether no border is near its bound: with D = |n u0 - n0 u|, the gap is D / (n0 n1), and its bound at least
+    sqrt(2 v l / (n0 n1)) + 2/3 l n / (n0 n1); v are the window's squares, l the logarithm. No root, no quotient."""
+    most, n, u = int(p[2]), m[0], m[5]
+    width = 1 + 2 * (most + 1)
+    logarithm = math.log(2 * math.log(n) / p[0])
+    rounding = 1e-12 * n * math.sqrt(n * m[6] + u * u)  # sums of sizes are smaller than this root
+    near, bound = rounding - (2 / 3 - 1e-9) * logarithm * n, (2 - 1e-9) * logarithm * m[6]
+    n0, u0 = 0.0, 0.0
+    for r in range(_rows(m, width) - 1, -1, -1):
+        row, each = 7 + r * width, 2.0**r
+        for k in range(int(m[row])):
+            n0 += each
+            u0 += m[row + 1 + 2 * k]
+            over = abs(n * u0 - n0 * u) + near
+            if n0 < n and not (over <= 0 or over * over <= bound * n0 * (n - n0)):
+                return False
+    return True
+
+
+@within
+def _look(p: Any, m: Any) -> int:
+    """Try every border: [1] the gap and [2] the bound where it is furthest beyond, [3] how long ago that was."""
+    most, least, n = int(p[2]), p[3], m[0]
+    width = 1 + 2 * (most + 1)
+    logarithm = math.log(2 * math.log(n) / p[0])
     n0, n1, u0, u1, found = 0.0, n, 0.0, m[5], False
-    for r in range(rows - 1, -1, -1):
+    for r in range(_rows(m, width) - 1, -1, -1):
         row, each = 7 + r * width, 2.0**r
         for k in range(int(m[row]) if r else int(m[row]) - 1):
             n0 += each
@@ -89,6 +175,7 @@ class ADWIN(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    many: ClassVar[Loop | None] = staticmethod(_many)
     evidence: ClassVar[str] = "difference of means"
 
     delta: float = 0.002

@@ -2,7 +2,8 @@
 
 A step is a function of (parameters, memory, value) that changes the memory, a list or an array of numbers whose length
 never changes, and returns a level. Single values run it as it stands; arrays run it compiled by numba (without numba,
-or with DETECTORS_KERNELS=numpy in the environment, as it stands), so both fire at the same values.
+or with DETECTORS_KERNELS=numpy in the environment, as it stands), so both fire at the same values. A detector that can
+do many values in less than many steps says how (`many`), and leaves the same memory.
 
     memory: [updates, evidence, limit of the evidence, onset, fired] + what the detector keeps
 """
@@ -24,6 +25,7 @@ from detectors.kernels import ENGINE
 Floats = NDArray[np.float64]
 Memory = MutableSequence[float] | Floats
 Step = Callable[[Any, Any, float], int]
+Loop = Callable[..., tuple[int, int]]  # (parameters, memory, values, levels, hold, held, since) -> (held, since)
 
 UPDATES: Final = 0
 EVIDENCE: Final = 1
@@ -43,6 +45,7 @@ class Machine:
     """
 
     step: ClassVar[Step]
+    many: ClassVar[Loop | None] = None
     evidence: ClassVar[str] = "evidence"  # what it is called in reasons
 
     hold: int = 0
@@ -79,7 +82,7 @@ class Machine:
         series = np.ascontiguousarray(values, np.float64)
         memory = np.array(self._memory(state), np.float64)
         levels = np.zeros(len(series), np.int8)
-        after = _loop(type(self).step)(
+        after = _loop(type(self).step, type(self).many)(
             np.array(self.parameters()), memory, series, levels, self.hold, state["held"], state["since"]
         )
         return {"memory": _trimmed(memory.tolist()), "held": int(after[0]), "since": int(after[1])}, levels
@@ -109,18 +112,21 @@ def _trimmed(memory: list[float]) -> list[float]:
 
 
 @lru_cache(maxsize=64)
-def _loop(step: Step) -> Callable[..., Any]:
-    """The step over a whole array, compiled."""
+def _loop(step: Step, many: Loop | None) -> Loop:
+    """Many values, compiled: the detector's own way, or the step over a whole array."""
     if ENGINE != "numba":
-        return _plain_loop(step)
+        return many or _plain_loop(step)
     import numba
 
+    if many is not None:
+        own: Loop = numba.njit(nogil=True, cache=True)(many)
+        return own
     compiled = numba.njit(nogil=True, cache=True)(step)
-    loop: Callable[..., Any] = numba.njit(nogil=True)(_plain_loop(compiled))
+    loop: Loop = numba.njit(nogil=True)(_plain_loop(compiled))
     return loop
 
 
-def _plain_loop(step: Step) -> Callable[..., Any]:
+def _plain_loop(step: Step) -> Loop:
     def loop(p: Any, m: Any, values: Any, levels: Any, hold: int, held: int, since: int) -> tuple[int, int]:
         for i in range(len(values)):
             level = step(p, m, values[i])

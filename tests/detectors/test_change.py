@@ -58,6 +58,32 @@ def test_fires_where_rivers_fires(
     assert found
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"clock": 1, "grace_period": 0}, {"clock": 7, "max_buckets": 2, "min_window_length": 1}, {"delta": 0.9}],
+)
+@pytest.mark.parametrize("scale", [(0.0, 1.0), (1e9, 1.0), (0.5, 0.001), (3.0, 0.0), (0.0, 1e6)])
+def test_adwin_passes_over_no_border_of_an_array(parameters: dict[str, Any], scale: tuple[float, float]) -> None:
+    """Levels and memory of arrays, cut anywhere, are those of one value after the other, near every bound, too."""
+    rng = np.random.default_rng(11)
+    shifts = np.repeat([0, 0.3, 0, 2, 2.2, 0], 150)
+    values = scale[0] + scale[1] * (rng.normal(size=900) + shifts)
+    test: Machine = DETECTORS["adwin"](**parameters)
+    state, levels = test.start(), []
+    for value in values.tolist():
+        state, judgement = test.update(state, value)
+        levels.append(int(judgement.level))
+    many: Any = test.start()
+    found: list[int] = []
+    for part in np.split(values, np.sort(rng.integers(0, 900, 9))):
+        many, some = test.update_many(many, part)
+        found += some.tolist()
+    assert found == levels
+    assert many["memory"] == pytest.approx(state["memory"], rel=1e-12)
+    assert (many["held"], many["since"]) == (state["held"], state["since"])
+    assert test.update_many(test.start(), values)[0] == many
+
+
 def test_kswin_draws_the_same_sample_each_time_and_another_for_another_seed() -> None:
     values = STREAMS["normal"]
     assert fired("kswin", values) == fired("kswin", values)
