@@ -54,9 +54,13 @@ def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
 def settings(tool: str, args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """Setting -> rule -> thresholds at which a peer is asked."""
     if args.ladder:
-        return {"ladder": equal.ladders(tool)}
-    found = {"default": equal.defaults(tool), "equal_fa": equal.equalised(tool)}
-    return {name: rules for name, rules in found.items() if name in args.settings and rules}
+        found = {"ladder": equal.ladders(tool)}
+    else:
+        found = {"default": equal.defaults(tool), "equal_fa": equal.equalised(tool)}
+        found = {name: rules for name, rules in found.items() if name in args.settings.split(",")}
+    some = args.rules.split(",") if args.rules else peers.PEERS[tool].rules
+    named = {name: {rule: of for rule, of in rules.items() if rule in some} for name, rules in found.items()}
+    return {name: rules for name, rules in named.items() if rules}
 
 
 def evaluated(jobs: Sequence[Job], processes: int, minutes: float) -> Iterator[Line]:
@@ -94,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(prog="python -m tests.evaluation", description=__doc__.split("\n")[0])
     p.add_argument("--tools", default=OURS, help=f"of {OURS} {' '.join(peers.PEERS)}; all, peers")
     p.add_argument("--settings", default="default,equal_fa", help="of peers")
+    p.add_argument("--rules", help="of peers, by name: all of them unless stated")
     p.add_argument("--scenarios", default="all", help=f"of {' '.join(SCENARIOS)}; nulls, drifts, all")
     p.add_argument("--on", default="none", help=f"what a drift comes on top of: none {' '.join(ON)}")
     p.add_argument("--sizes", default="medium", help=f"of {' '.join(SIZE)}")
