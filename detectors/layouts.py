@@ -40,7 +40,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final, Literal
@@ -54,6 +55,7 @@ RAW_HASHES: Final = 4
 RAW_BUCKETS: Final = RAW_HASHES * 256
 RAW_STRIDE: Final = HEAD + RAW_BINS + RAW_BUCKETS + LIMBS
 MAX_EDGES: Final = 254
+DOUBLE: Final = 8  # bytes
 RAW_ID: Final = "0"
 JOINT_PAIRS: Final = 300  # of 25 numeric features; beyond, combinations
 JOINT_COMBINATIONS: Final = 256
@@ -101,11 +103,29 @@ ID_SUMS = ID_COUNTS + ID_LEVELS * ID_CELLS  # and the sums of the fingerprints o
 OUTCOME_CELLS: Final = ID_SUMS + ID_LEVELS * ID_CELLS  # all cells before the first column
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class NumericLayout:
-    """Bins of a numeric column: bin i holds edges[i-1] <= x < edges[i]; the first and the last bin are open."""
+    """Bins of a numeric column: bin i holds edges[i-1] <= x < edges[i]; the first and the last bin are open.
 
-    edges: tuple[float, ...]
+    Why the edges are kept as bytes: as Python's numbers they take four times the room, and a process holds those of all
+    columns of all models.
+
+    >>> NumericLayout(edges=(0.0, 1.5))
+    NumericLayout(edges=(0.0, 1.5))
+    """
+
+    _doubles: bytes
+
+    def __init__(self, *, edges: Iterable[float]) -> None:
+        object.__setattr__(self, "_doubles", array("d", edges).tobytes())
+
+    def __repr__(self) -> str:
+        return f"NumericLayout(edges={self.edges})"
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Ascending; made anew each time."""
+        return tuple(memoryview(self._doubles).cast("d"))
 
     @property
     def kind(self) -> str:
@@ -113,7 +133,7 @@ class NumericLayout:
 
     @property
     def bins(self) -> int:
-        return len(self.edges) + 1
+        return len(self._doubles) // DOUBLE + 1
 
     @property
     def size(self) -> int:

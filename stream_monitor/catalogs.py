@@ -1,4 +1,4 @@
-"""Layouts and references by the hash of their content, in memory; references compressed, as few are read."""
+"""Layouts and references by the hash of their content; references compressed and on a shelf, as few are read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import zlib
 
 from detectors.layouts import Layout
+from stream_monitor.shelves import Kept, Shelf
 
 
 class MemoryCatalog:
@@ -13,13 +14,14 @@ class MemoryCatalog:
 
     def __init__(self) -> None:
         self._layouts: dict[str, Layout] = {}
-        self._blobs: dict[str, bytes] = {}
+        self._blobs: dict[str, Kept] = {}
+        self._shelf = Shelf()
 
     def layout(self, id: str) -> Layout:
         return self._layouts[id]
 
     def blob(self, id: str) -> bytes:
-        return zlib.decompress(self._blobs[id])
+        return zlib.decompress(self._shelf.get(self._blobs[id]))
 
     def add_layout(self, layout: Layout) -> str:
         self._layouts[layout.id] = layout
@@ -33,5 +35,6 @@ class MemoryCatalog:
         b'x'
         """
         id = hashlib.sha256(data).hexdigest()[:16]
-        self._blobs[id] = zlib.compress(data, 1)
+        if id not in self._blobs:
+            self._blobs[id] = self._shelf.put(zlib.compress(data, 1))
         return id

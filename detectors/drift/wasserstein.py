@@ -70,6 +70,7 @@ def wasserstein_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[f
 def points(layout: object, low: float, high: float) -> Floats:
     """Bin edges with the ends of the open bins."""
     assert isinstance(layout, NumericLayout)
-    if not layout.edges:
+    edges = layout.edges
+    if not edges:
         return np.array([low, high])
-    return np.array([min(low, layout.edges[0]), *layout.edges, max(high, layout.edges[-1])])
+    return np.array([min(low, edges[0]), *edges, max(high, edges[-1])])

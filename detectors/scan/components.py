@@ -18,6 +18,7 @@ from detectors.counts import Counts
 from detectors.layouts import LABELS, Layout, NumericLayout
 from detectors.scan.columns import categorical, numeric, quality
 from detectors.scan.functionals import Component, Floats, Rows
+from detectors.scan.matrices import Matrix, times
 from detectors.scan.products import dependence
 from detectors.scan.residuals import calibration, residuals
 
@@ -32,8 +33,8 @@ class Components:
     """
 
     of: tuple[Component, ...]
-    cells: csr_array  # (cells + 1, sums): the last row stands for the rows
-    mix: csr_array  # (sums, entries)
+    cells: Matrix  # (cells + 1, sums): the last row stands for the rows
+    mix: Matrix  # (sums, entries)
     reports: int
     spreads: Floats  # per report pair: the reference's standard deviation of those middles
 
@@ -45,36 +46,30 @@ class Components:
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
-        arrays = [a for m in (self.cells, self.mix) for a in (m.data, m.indices, m.indptr)]
-        return int(sum(a.nbytes for a in arrays)) + self.spreads.nbytes
+        return self.cells.nbytes + self.mix.nbytes + self.spreads.nbytes
 
     def vector(self, counts: Counts) -> Floats:
         """The functionals of one pane."""
-        dense = np.zeros(self.cells.shape[0])
-        dense[counts.cells] = counts.values
-        dense[-1] = counts.rows
-        found: Floats = self.mix.T @ (self.cells.T @ dense)
+        found: Floats = self.vectors([counts])[0]
         return found
 
     def vectors(self, panes: Sequence[Counts]) -> Floats:
         """The functionals of many panes, one a row."""
         if not panes:
             return np.zeros((0, self.entries))
-        last = np.array([self.cells.shape[0] - 1])
-        indices = np.concatenate([part for p in panes for part in (p.cells, last)]).astype(np.int32)
+        last = np.array([self.cells.rows - 1], np.int32)
+        indices = np.concatenate([part for p in panes for part in (p.cells, last)])
         values = np.concatenate([part for p in panes for part in (p.values, [p.rows])]).astype(np.float64)
         starts = np.cumsum([0, *(len(p.cells) + 1 for p in panes)])
-        return self.of_cells(csr_array((values, indices, starts), shape=(len(panes), len(self.cells.indptr) - 1)))
+        return times(values, indices, starts, self.cells, self.mix)
 
     def of_cells(self, counts: csr_array) -> Floats:
         """The functionals of counts (panes, cells + 1), the last column being the rows."""
-        sums = csr_array(counts @ self.cells)
-        found: Floats = (sums @ self.mix).toarray()
-        return found
+        return times(counts.data.astype(np.float64), counts.indices, counts.indptr, self.cells, self.mix)
 
     def weights(self, component: int) -> Floats:
         """What each cell, and at last each row, adds to a component."""
-        found: Floats = self.cells @ self.mix[:, [component]].toarray()[:, 0]
+        found: Floats = self.cells.csr @ self.mix.csr[:, [component]].toarray()[:, 0]
         return found
 
 
@@ -137,10 +132,9 @@ def components_of(layout: Layout, whole: Counts, only: frozenset[str] | None = N
         shape=(cells.shape[1], sums + 2),
     )
     return Components(
-        of=tuple(rows.of), cells=_small(cells), mix=_small(mix), reports=sizes.count, spreads=np.array(spreads)
+        of=tuple(rows.of),
+        cells=Matrix.of(cells),
+        mix=Matrix.of(mix),
+        reports=sizes.count,
+        spreads=np.array(spreads),
     )
-
-
-def _small(of: csr_array) -> csr_array:
-    """The same with indices of half the size: a worker holds one for each of its models."""
-    return csr_array((of.data, of.indices.astype(np.int32), of.indptr.astype(np.int32)), shape=of.shape)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from stream_monitor.config import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Budget
@@ -141,11 +142,7 @@ def counters_output(state: State) -> Output:
         "levels": [
             [*k, group, it.level] for k in sorted(state.keys) for group, it in sorted(state.keys[k].groups.items())
         ],
-        "metrics": [
-            [*k, metric, column, value]
-            for k in sorted(state.keys, key=lambda k: (k[2] != "all", k))
-            for metric, column, value in state.keys[k].values
-        ][:SERIES],
+        "metrics": list(islice(_metrics(state), SERIES)),
     }
     return Output(
         kind="counters",
@@ -156,6 +153,13 @@ def counters_output(state: State) -> Output:
         time_ms=head.now_ms,
         body=_copied(body),
     )
+
+
+def _metrics(state: State) -> Iterator[list[Any]]:
+    """Values of the last windows, those of whole models first."""
+    for key in sorted(state.keys, key=lambda k: (k[2] != "all", k)):
+        for metric, column, value in state.keys[key].values:
+            yield [*key, metric, column, value]
 
 
 def _watermarks(state: State) -> dict[str, dict[str, int]]:

@@ -5,6 +5,7 @@ Field order is the stored form: fields are added at the end, with a default.
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Any, Final
 
 import msgspec
@@ -188,75 +189,104 @@ class _StoredPane(msgspec.Struct, array_like=True):
     late: int
 
 
+class _Part:
+    """Counts under one layout: one packed piece, or several that are not merged yet."""
+
+    __slots__ = ("data", "layout", "rows")
+
+    def __init__(self, layout: str, rows: int, data: bytes) -> None:
+        self.layout, self.rows = layout, rows
+        self.data: bytes | list[bytes] = data
+
+
 class Pane:
     """Counts of one unit of event time of one key, by layout; merged when they are read.
 
-    They are kept packed, in a fifth of the room: of the many panes of a state few are read at any time.
+    They are kept packed, in a fifth of the room: of the many panes of a state few are read at any time. A model has
+    hundreds of them, so what stands around the counts is small, too: hardly any has a second layout.
     """
 
-    __slots__ = ("_parts", "_rows", "late", "offsets")
+    __slots__ = ("_covered", "_parts", "late")
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[bytes]] = {}
-        self._rows: dict[str, int] = {}
-        self.offsets: dict[str, tuple[int, int]] = {}  # "topic/partition" -> [from, to)
+        self._parts: tuple[_Part, ...] = ()  # by layout, in the order of their coming
+        self._covered: tuple[tuple[str, int, int], ...] = ()
         self.late = 0
 
     def add(self, layout: str, counts: bytes) -> None:
         """Count packed counts in."""
-        parts = self._parts.setdefault(layout, [])
-        parts.append(counts)
-        self._rows[layout] = self._rows.get(layout, 0) + packed_rows(counts)
-        if len(parts) == PARTS:
-            self._merged(layout)
+        part, rows = self._under(layout), packed_rows(counts)
+        if part is None:
+            self._parts = (*self._parts, _Part(layout, rows, counts))
+            return
+        part.rows += rows
+        if isinstance(part.data, bytes):
+            part.data = [part.data]
+        part.data.append(counts)
+        if len(part.data) == PARTS:
+            _merged(part)
 
     @property
     def rows(self) -> int:
         """Events counted in."""
-        return sum(self._rows.values())
+        return sum(p.rows for p in self._parts)
 
     def rows_under(self, layout: str) -> int:
         """Those under one layout."""
-        return self._rows.get(layout, 0)
+        part = self._under(layout)
+        return 0 if part is None else part.rows
 
     def features_under(self, layout: str) -> int:
         """Events of a feature stream counted in under one layout."""
-        return feature_rows(self._merged(layout)) if layout in self._parts else 0
+        part = self._under(layout)
+        return 0 if part is None else feature_rows(_merged(part))
 
     @property
     def layouts(self) -> list[str]:
         """Ids of the layouts it has counts under, sorted."""
-        return sorted(self._parts)
+        return sorted(p.layout for p in self._parts)
+
+    @property
+    def offsets(self) -> dict[str, tuple[int, int]]:
+        """The offsets that had a part in it: "topic/partition" -> [from, to)."""
+        return {place: (start, stop) for place, start, stop in self._covered}
 
     def cover(self, place: str, start: int, stop: int) -> None:
         """Note that these offsets of a source had a part in it."""
-        low, high = self.offsets.get(place, (start, stop))
-        self.offsets[place] = (min(low, start), max(high, stop))
+        offsets = self.offsets
+        low, high = offsets.get(place, (start, stop))
+        offsets[place] = (min(low, start), max(high, stop))
+        self._covered = tuple((p, a, b) for p, (a, b) in offsets.items())
 
     def counts(self) -> dict[str, Counts]:
         """Counts by layout id, sorted."""
-        return {layout: self._merged(layout) for layout in self.layouts}
+        return {p.layout: _merged(p) for p in self._sorted()}
 
-    def _merged(self, layout: str) -> Counts:
-        parts = self._parts[layout]
-        if len(parts) == 1:
-            return unpack_counts(parts[0])
-        merged = merge(map(unpack_counts, parts))
-        self._parts[layout] = [pack_counts(merged)]
-        return merged
+    def counts_under(self, layout: str) -> Counts | None:
+        """Counts under one layout; None: there are none."""
+        part = self._under(layout)
+        return None if part is None else _merged(part)
+
+    def _under(self, layout: str) -> _Part | None:
+        return next((p for p in self._parts if p.layout == layout), None)
+
+    def _sorted(self) -> list[_Part]:
+        return sorted(self._parts, key=lambda p: p.layout)
 
     def _packed(self) -> dict[str, bytes]:
-        for layout, parts in self._parts.items():
-            if len(parts) > 1:
-                self._merged(layout)
-            self._parts[layout] = [squeeze(self._parts[layout][0])]
-        return {layout: self._parts[layout][0] for layout in self.layouts}
+        found = {}
+        for part in self._sorted():
+            if not isinstance(part.data, bytes):
+                _merged(part)
+            assert isinstance(part.data, bytes)
+            found[part.layout] = part.data = squeeze(part.data)
+        return found
 
     def absorb(self, other: Pane) -> None:
         """Take in all that `other` holds."""
         for layout, counts in other._packed().items():
             self.add(layout, counts)
-        for place, (start, stop) in other.offsets.items():
+        for place, start, stop in other._covered:
             self.cover(place, start, stop)
         self.late += other.late
 
@@ -270,7 +300,16 @@ class Pane:
         stored = msgspec.msgpack.decode(data, type=_StoredPane)
         pane = cls()
         for layout, counts in stored.layouts.items():
-            pane.add(layout, counts)
-        pane.offsets = dict(stored.offsets)
+            pane.add(intern(layout), counts)
+        for place, (start, stop) in stored.offsets.items():
+            pane.cover(intern(place), start, stop)
         pane.late = stored.late
         return pane
+
+
+def _merged(part: _Part) -> Counts:
+    if isinstance(part.data, bytes):
+        return unpack_counts(part.data)
+    merged = merge(map(unpack_counts, part.data))
+    part.data = pack_counts(merged)
+    return merged

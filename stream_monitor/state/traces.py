@@ -89,7 +89,7 @@ def trace(state: State, key: Key, layout: str, pane_ms: int, first_ms: int, end_
     step = unit if units else known.trace_ms
     out: list[Counts | None] = []
     for start in range(first_ms, end_ms, pane_ms):
-        parts = [p.counts().get(layout) for s in range(start, start + pane_ms, step) if (p := panes.get(s)) is not None]
+        parts = [p.counts_under(layout) for s in range(start, start + pane_ms, step) if (p := panes.get(s)) is not None]
         some = [c for c in parts if c is not None]
         out.append(merge(some) if some else None)
     return out

@@ -70,12 +70,12 @@ def sweep(events: Batch, learnt: Learnt, pane_events: int, cells: NDArray[np.int
     cells = cells_of(events, layout) if cells is None else cells
     count = len(events) // pane_events
     whole = learnt.of[ALL]
-    sums = np.zeros((1, count, whole.cells.shape[1] + 1))
+    sums = np.zeros((1, count, whole.cells.width + 1))
     everywhere = np.zeros(len(events), np.int64)
-    weights = csr_array(whole.cells)
+    weights = whole.cells.csr
     _within(cells, everywhere, pane_events, layout.size + 1, weights.indptr, weights.indices, weights.data, sums)
     across = _across(events, layout, pane_events, count) @ weights[layout.joint_offset : layout.size]
-    found = {ALL: (sums[0, :, :-1] + across) @ whole.mix}
+    found = {ALL: (sums[0, :, :-1] + across) @ whole.mix.csr}
     for dimension, words in learnt.segments.items():
         column = events.segments[dimension]
         code = np.array([words.index(w) if w in words else -1 for w in column.words] + [-1])[column.codes]
@@ -149,7 +149,7 @@ def _counts(totals: Integers) -> Counts:
 
 def _tested(of: Components, width: int) -> csr_array:
     """What each cell adds to the components, without rows, labels and reports: (cells + 1, width)."""
-    weights = csr_array((of.cells @ of.mix)[:, : len(of.of)])
+    weights = csr_array((of.cells.csr @ of.mix.csr)[:, : len(of.of)])
     return csr_array((weights.data, weights.indices, weights.indptr), shape=(weights.shape[0], width))
 
 
