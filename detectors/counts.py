@@ -8,7 +8,7 @@ in a window. Sums of doubles are kept exactly too, as 32-bit digits ("limbs") of
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -147,6 +147,8 @@ def limbs_to_float(limbs: Integers) -> float:
     1.0
     """
     total = limbs_to_int(limbs)
+    if not total:
+        return 0.0
     try:
         return total / (1 << 1074)
     except OverflowError:
@@ -155,7 +157,8 @@ def limbs_to_float(limbs: Integers) -> float:
 
 def limbs_to_int(limbs: Integers) -> int:
     """An exact sum in units of 2**-1074."""
-    return sum(int(d) << (32 * i) for i, d in enumerate(limbs))
+    some = limbs.nonzero()[0]
+    return sum(d << (32 * i) for i, d in zip(some.tolist(), limbs[some].tolist(), strict=True))
 
 
 def float_to_limbs(values: Iterable[float]) -> Integers:
@@ -199,6 +202,29 @@ class ColumnCounts:
     def valid(self) -> int:
         """Events with a usable value, unknown categories included."""
         return int(self.counts.sum()) + int(self.other.sum())
+
+
+def same(a: ColumnCounts, b: ColumnCounts) -> bool:
+    """Whether two columns' counts are equal in all that they say.
+
+    >>> from detectors.layouts import NumericLayout
+    >>> of = NumericLayout(edges=(0.0,))
+    >>> layout = Layout(pane_ms=1, features={"a": of}, predictions={})
+    >>> one, two = (column(ZERO, layout, "features", "a") for _ in range(2))
+    >>> same(one, two)
+    True
+    """
+    for field in fields(ColumnCounts):
+        x, y = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(x, np.ndarray):
+            if not np.array_equal(x, y):
+                return False
+        elif isinstance(x, OutcomeCounts):
+            if y is None or x.rows != y.rows or not np.array_equal(x.cells, y.cells):
+                return False
+        elif x != y and not (x != x and y != y):
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -17,6 +17,11 @@ class MemoryCatalog:
         self._blobs: dict[str, Kept] = {}
         self._shelf = Shelf()
 
+    @property
+    def on_disk_bytes(self) -> int:
+        """Of references, in a file without a name."""
+        return self._shelf.size_bytes
+
     def layout(self, id: str) -> Layout:
         return self._layouts[id]
 

@@ -61,7 +61,7 @@ def unpack_counts(data: bytes) -> Counts:
     p = _DECODER.decode(_loose(data))
     return Counts(
         rows=p.rows,
-        cells=np.cumsum(wide(p.steps), dtype=np.int32),
+        cells=np.cumsum(np.frombuffer(p.steps[0], "u1") if not p.steps[1] else wide(p.steps), dtype=np.int32),
         values=wide(p.values),
         low=np.frombuffer(p.low, "<f8"),
         high=np.frombuffer(p.high, "<f8"),
@@ -76,8 +76,14 @@ def packed_rows(data: bytes) -> int:
 
 
 def squeeze(data: bytes) -> bytes:
-    """Packed counts in about half of the room, for those that are seldom read; they unpack as they are."""
-    return data if data.startswith(_SQUEEZED) else zlib.compress(data, 1)
+    """Packed counts in about half of the room, for those that are seldom read; they unpack as they are.
+
+    Why runs only: counts hold hardly any other repetition, and a search for it takes longer and finds less.
+    """
+    if data.startswith(_SQUEEZED):
+        return data
+    by_runs = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    return by_runs.compress(data) + by_runs.flush()
 
 
 def _loose(data: bytes) -> bytes:
@@ -110,6 +116,7 @@ def wide(parts: Narrow) -> NDArray[np.int64]:
     for (kind, most), part in zip(reversed(_KINDS), reversed(parts[:-1]), strict=True):
         few = np.frombuffer(part, kind)
         found = few.astype(np.int64)
-        found[few == most] = numbers
+        if len(numbers):
+            found[few == most] = numbers
         numbers = found
     return numbers

@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 import weakref
-from typing import Any, Final
+from typing import Final
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._file: Any = None
+        self._file = -1  # its descriptor, once there is one
         self._size_bytes = 0
         self._full = False
 
@@ -45,11 +45,12 @@ class Shelf:
             return data
         with self._lock:
             try:
-                if self._file is None:
-                    self._file = tempfile.TemporaryFile(buffering=0)
-                    weakref.finalize(self, self._file.close)
+                if self._file < 0:
+                    self._file, name = tempfile.mkstemp(prefix="stream-monitor-")
+                    weakref.finalize(self, os.close, self._file)
+                    os.unlink(name)
                 at = self._size_bytes
-                if os.pwrite(self._file.fileno(), data, at) < len(data):
+                if os.pwrite(self._file, data, at) < len(data):
                     raise OSError("there is no room for all of it")
             except OSError as error:
                 log.warning("what is seldom read stays in memory from now on: %s", error)
@@ -63,7 +64,7 @@ class Shelf:
         if isinstance(kept, bytes):
             return kept
         at, length = kept
-        data = os.pread(self._file.fileno(), length, at)
+        data = os.pread(self._file, length, at)
         if len(data) < length:
             raise OSError(f"the file of what is seldom read ends at {self._size_bytes} bytes, short of {at + length}")
         return data

@@ -38,4 +38,4 @@ def test_a_blob_is_kept_once() -> None:
     catalog, data = MemoryCatalog(), random.Random(1).randbytes(2 * SMALL)
     ids = {catalog.add_blob(data) for _ in range(3)}
     assert [catalog.blob(id) for id in ids] == [data]
-    assert SMALL < catalog._shelf.size_bytes < 3 * SMALL
+    assert SMALL < catalog.on_disk_bytes < 3 * SMALL

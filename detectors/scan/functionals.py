@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import intern
 from typing import Final, Literal
 
 import numpy as np
@@ -39,6 +40,9 @@ class Component:
     third: float = 0.0  # third and fourth cumulant of one event's standardised score
     fourth: float = 0.0
     size: int = -1  # the report that says its size in the column's units, -1: in its own
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", intern(self.words))  # of a few kinds, in thousands of components
 
     @property
     def name(self) -> str:

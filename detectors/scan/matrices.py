@@ -1,4 +1,4 @@
-"""Sparse matrices in little room, and counts times two of them: compiled by numba where it is there, by scipy otherwise.
+"""Sparse matrices in little room, and counts times two of them: compiled by numba where it is there, else by scipy.
 
 A worker holds two for each of its models, and multiplies hundreds of panes by them whenever a window closes.
 """

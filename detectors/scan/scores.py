@@ -37,9 +37,9 @@ def scores(
     events = exposures[:, :, 0]  # (2, windows)
     safe = np.maximum(events, 1e-9)
     error = np.einsum("dwk,dkl,dwl->dw", exposures, unit.inverses, exposures) / safe**2
-    expected = np.where(
-        (per == 0)[None, :], exposures[0] @ unit.coefficients[:, some], exposures[1] @ unit.coefficients[:, some]
-    )
+    expected = exposures[0] @ unit.coefficients[:, some]
+    if per.any():
+        expected = np.where((per == 0)[None, :], expected, exposures[1] @ unit.coefficients[:, some])
     n = np.ascontiguousarray(safe[per].T)  # (windows, components), as all others: one order in memory
     relative = np.where(unit.seasonal[some][None, :], error.T[:, per], unit.flat[per][None, :])
     own = np.ascontiguousarray(np.atleast_2d(unit.inflation[some][:, scale].T))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from math import lcm
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from detectors import DETECTORS, Baseline, Detector, baseline
 from detectors.arrivals import StreamCounts, stream_counts
 from detectors.baselines import Windows
-from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome
+from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome, same
 from detectors.families import FamilyCounts
 from detectors.joint_counts import JointCounts, joint_counts
 from detectors.layouts import Layout
@@ -28,6 +29,7 @@ from stream_monitor.config.monitors import Monitor, monitors_of, stated_detector
 from stream_monitor.judging.families import FAMILIES, Place, families_of, family, products
 from stream_monitor.judging.references import Reference
 from stream_monitor.judging.trailing import touched
+from stream_monitor.packing import pack_counts, squeeze, unpack_counts
 from stream_monitor.state.traces import trace_ms
 
 LEAST: Final = 8  # windows of the reference from which their spread is learnt
@@ -57,6 +59,8 @@ class Judge:
         self._recall = recall
         self._baselines: dict[tuple[str, Place | None], Baseline] = {}
         self._detectors: dict[tuple[str, Place | None], Learnt] = {}
+        self._totals: dict[Place, list[ColumnCounts]] = {}  # all different: metrics of a column have the same ones
+        self._packed = b""  # `total`, at rest
 
     @cached_property
     def reference(self) -> Reference:
@@ -65,7 +69,9 @@ class Judge:
 
     def rest(self) -> None:
         """Let go of the reference's panes and windows: what has been read of them stays known."""
-        for large in ("reference", "_panes", "_cut", "_columns", "_fine", "_fine_columns"):
+        if "total" in self.__dict__ and not self._packed:
+            self._packed = squeeze(pack_counts(self.total))
+        for large in ("reference", "_panes", "_cut", "_columns", "_fine", "_fine_columns", "total"):
             self.__dict__.pop(large, None)
 
     @cached_property
@@ -80,12 +86,17 @@ class Judge:
     @cached_property
     def total(self) -> Counts:
         """All of the segment's counts."""
-        return merge(c for _, c in self._panes)
+        return unpack_counts(self._packed) if self._packed else merge(c for _, c in self._panes)
+
+    @cached_property
+    def rows(self) -> int:
+        """Its events."""
+        return self.total.rows
 
     @cached_property
     def columns(self) -> dict[Place, ColumnCounts]:
         """The same by column."""
-        return columns(self.total, self.layout)
+        return {place: _apart(of) for place, of in columns(self.total, self.layout).items()}
 
     @cached_property
     def joint(self) -> JointCounts:
@@ -123,14 +134,25 @@ class Judge:
             else:
                 assert place is not None
                 windows = [w[place] for w in (self._columns if not panes else self._fine_columns)]
-            known = self._baselines[monitor.name, place] = baseline(
+            known = baseline(
                 metric,
                 windows,
                 windows_between_false_alarms=self._between(monitor),
                 share=1 / self._tests,
                 min_rows=0 if metric.needs == "window" else least,
             )
+            if place is not None and isinstance(known.total, ColumnCounts):
+                known = replace(known, total=self._once(place, known.total))
+            self._baselines[monitor.name, place] = known
         return known
+
+    def _once(self, place: Place, total: ColumnCounts) -> ColumnCounts:
+        """The same counts of a column, kept once however many metrics have them."""
+        kept = self._totals.setdefault(place, [self.columns[place]] if place in self.columns else [])
+        found = next((k for k in kept if same(k, total)), None)
+        if found is None:
+            kept.append(total)
+        return found or total
 
     def detector(self, monitor: Monitor, place: Place | None) -> Learnt:
         """A monitor's change detector, its limit from the budget and the reference's series of values.
@@ -273,6 +295,11 @@ class Judge:
     def places(self, monitor: Monitor) -> list[Place]:
         """Columns that a monitor of columns looks at."""
         return places_of(monitor, self.model, self.layout)
+
+
+def _apart(of: ColumnCounts) -> ColumnCounts:
+    """The same, without holding on to the counts of all columns."""
+    return replace(of, counts=of.counts.copy(), other=of.other.copy())
 
 
 def places_of(monitor: Monitor, model: Model, layout: Layout) -> list[Place]:

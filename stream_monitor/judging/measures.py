@@ -56,9 +56,7 @@ def measure(
             return Measured(value, "" if math.isfinite(value) else "undefined here", interval=interval)
         usual = metric.function(judge.outcome)
         effect = value - usual if math.isfinite(usual) else None
-        return Measured(
-            value, "" if math.isfinite(value) else "undefined here", None, effect, judge.total.rows, interval
-        )
+        return Measured(value, "" if math.isfinite(value) else "undefined here", None, effect, judge.rows, interval)
     if metric.needs == "joint":
         return _measure_joint(monitor, judge, window, learning, least)
     assert place is not None
@@ -103,7 +101,7 @@ def _measure_stream(state: State, monitor: Monitor, judge: Judge | None, window:
     value = metric.function(now, usual or now)
     effect = value - metric.function(usual, usual) if usual is not None else math.nan
     why = "" if math.isfinite(value) else "not counted here, or not known"
-    rows = judge.total.rows if judge is not None else 0
+    rows = judge.rows if judge is not None else 0
     return Measured(value, why, None, effect if math.isfinite(effect) else None, rows)
 
 
@@ -215,4 +213,4 @@ def _measure_volume(state: State, monitor: Monitor, judge: Judge | None, window:
             units = range(window.start_ms, window.end_ms, unit_ms(state.model(name)))
             rows += sum(panes[u].rows for u in units if u in panes)
     value = monitor.metric.function(rows, mean)
-    return Measured(value, "", None, value - 1, judge.total.rows)
+    return Measured(value, "", None, value - 1, judge.rows)

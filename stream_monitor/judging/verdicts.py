@@ -122,7 +122,7 @@ def _scan(state: State, monitor: Monitor, judge: Judge | None, window: Window, l
         found = judge_by_scan(state, monitor, judge, known, window)
     # The looks of later windows reach back into this one, though it may have too few rows for verdicts of its own.
     judged.moved = judged.moved or (judge is not None and not judge.empty)
-    reference_rows = judge.total.rows if judge is not None and not judge.empty else 0
+    reference_rows = judge.rows if judge is not None and not judge.empty else 0
     for one in found:
         measured = Measured(one.value, one.judgement.reason, one.p_value, one.effect, reference_rows)
         place = None if one.column is None else ("", one.column)
@@ -201,8 +201,8 @@ def _verdict(
         "metric": monitor.metric.name,
         "column": None if place is None else place[1],
         "detector": "scan" if monitor.metric.needs == "scan" else monitor.spec.detector,
-        "start": rfc3339(window.start_ms),
-        "end": rfc3339(window.end_ms),
+        "start": window.start,
+        "end": window.end,
         "revision": window.revision,
         "level": judgement.level.label,
         "value": measured.value if math.isfinite(measured.value) else None,

@@ -20,7 +20,7 @@ from stream_monitor.config.roles import matches
 from stream_monitor.counting.panes import NULL, OTHER, raw_pane_ms
 from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.interfaces import Catalog
-from stream_monitor.packing import unpack_counts
+from stream_monitor.packing import packed_rows, unpack_counts
 from stream_monitor.state.memories import Key, KeyState, ModelState, Pane, VersionState
 from stream_monitor.state.states import State
 from stream_monitor.state.windows import Sums, first_start, is_retired, next_start, starts_of, unit_ms
@@ -39,21 +39,20 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
     """
     name, model, known = record.model, state.model(record.model), state.models[record.model]
     key = (name, record.version, _segment(state, model, record))
-    counts = unpack_counts(record.counts) if record.counts else None
-    rows = counts.rows if counts is not None else 0
+    rows = packed_rows(record.counts) if record.counts else 0
     _count(state, model, source, record, rows)
     pane_ms = raw_pane_ms(model) if record.layout == RAW_ID else catalog.layout(record.layout).pane_ms
     length = unit_ms(model) or pane_ms
     unit = record.start_ms // length * length if unit_ms(model) else record.start_ms
     panes = state.panes.setdefault(key, {})
-    if counts is None or not (rows or len(counts.cells)):
+    if not (rows or (record.counts and len(unpack_counts(record.counts).cells))):
         if record.late and unit in panes:
             panes[unit].late += record.late
             state.touch("p", *key, unit)
         return set()
     lateness = state.config.time.allowed_lateness if state.config is not None else 0
     if known.watermark_ms is not None and unit + length <= known.watermark_ms - lateness:
-        _gone(state, name, rows or feature_rows(counts) or labels_in(counts))
+        _gone(state, name, rows, record)
         return set()
     own = state.keys.get(key)
     if own is None:
@@ -65,9 +64,9 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
         else _place_by_rows(own, unit)
     )  # fmt: skip
     if again is None:
-        _gone(state, name, rows or feature_rows(counts) or labels_in(counts))
+        _gone(state, name, rows, record)
         return set()
-    _put(state, key, unit, source, record, counts)
+    _put(state, key, unit, source, record, rows)
     state.touch("k", *key)
     if rows and record.segment == "all":
         _note_version(known, record)
@@ -107,12 +106,15 @@ def _count(state: State, model: Model, source: Source, record: PaneRecord, rows:
         counters.late[record.model] = counters.late.get(record.model, 0) + record.late
 
 
-def _gone(state: State, name: str, events: int) -> None:
-    late = state.head_state.counters.late_after_idle
+def _gone(state: State, name: str, rows: int, record: PaneRecord) -> None:
+    late, events = state.head_state.counters.late_after_idle, rows
+    if not events:
+        counts = unpack_counts(record.counts)
+        events = feature_rows(counts) or labels_in(counts)
     late[name] = late.get(name, 0) + events
 
 
-def _put(state: State, key: Key, unit: int, source: Source, record: PaneRecord, counts: Counts) -> None:
+def _put(state: State, key: Key, unit: int, source: Source, record: PaneRecord, rows: int) -> None:
     panes = state.panes[key]
     pane = panes.get(unit)
     if pane is None:
@@ -125,7 +127,7 @@ def _put(state: State, key: Key, unit: int, source: Source, record: PaneRecord, 
         sums.changed(unit)
     pending = state.derived.get(("pending", key))
     if pending is not None:
-        state.derived["pending", key] = pending + counts.rows
+        state.derived["pending", key] = pending + rows
     state.touch("p", *key, unit)
 
 

@@ -179,10 +179,20 @@ class Window:
             return {}
         return columns(self.counts[self.layout.id], self.layout)
 
-    @property
+    @cached_property
+    def start(self) -> str:
+        """In RFC 3339."""
+        return rfc3339(self.start_ms)
+
+    @cached_property
+    def end(self) -> str:
+        """In RFC 3339."""
+        return rfc3339(self.end_ms)
+
+    @cached_property
     def name(self) -> str:
         """Where it stands among the model's windows, whatever its revision."""
-        return f"{rfc3339(self.start_ms)}|{self.key[1]}|{self.key[2]}"
+        return f"{self.start}|{self.key[1]}|{self.key[2]}"
 
     def body(self) -> dict[str, Any]:
         """The public shape."""
@@ -195,8 +205,8 @@ class Window:
             "model": model,
             "version": version,
             "segment": segment,
-            "start": rfc3339(self.start_ms),
-            "end": rfc3339(self.end_ms),
+            "start": self.start,
+            "end": self.end,
             "revision": self.revision,
             "rows": self.rows,
             "late_rows": self.late_rows,

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import psutil
 
@@ -25,6 +26,7 @@ from stream_monitor.fold.fold import State, step
 from stream_monitor.judging.packed_references import pack_reference
 from stream_monitor.judging.references import Reference
 from stream_monitor.packing import pack_counts
+from stream_monitor.worker.checkpoints import pieces
 from tests.benchmarks.scan import EVENTS, PANES, layout, panes
 
 PANE: Final = 10_000  # ms
@@ -85,6 +87,11 @@ def _bundle(model: str, layout: str, n: int, counts: list[bytes]) -> Bundle:
     )  # fmt: skip
 
 
+def _is_closed_unit(name: bytes, end_ms: int) -> bool:
+    kind, *parts = msgspec.msgpack.decode(name)
+    return bool(kind == "p" and parts[-1] + WINDOW <= end_ms)
+
+
 def main() -> None:
     """Fold, and print what it took."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.folding", description=__doc__)
@@ -105,9 +112,15 @@ def main() -> None:
         if n * BLOCK * PANE <= 2 * WINDOW:
             calibrated = time.process_time()  # every scan has been calibrated, and nothing else is slow
     taken, steady = time.process_time() - calibrated, (bundles * BLOCK - 2 * WINDOW // PANE) * models
+    resident = psutil.Process().memory_info().rss - before
+    records = state.records()
+    closed = [len(data) for name, data in records.items() if _is_closed_unit(name, BEGIN + bundles * BLOCK * PANE)]
     setup = {"models": models, "columns": 50, "panes": bundles * BLOCK, "events_per_pane": EVENTS}
     lines = [
-        ("fold_memory_per_model", (psutil.Process().memory_info().rss - before) / models / 2**20, "MiB"),
+        ("fold_memory_per_model", resident / models / 2**20, "MiB"),
+        ("fold_references_on_disk", catalog.on_disk_bytes / models / 2**20, "MiB a model"),
+        ("fold_checkpoint", sum(map(len, pieces(records))) / models / 2**20, "MiB a model, all records"),
+        ("fold_unit", sum(closed) / len(closed) / 1000, "kB a length of a window"),
         ("fold_first_windows", (calibrated - begin) / models, "s a model"),
         ("fold_step", taken / steady * 1000, "ms a pane"),
     ]
