@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_monitor.counting.scores import ClassScores
 from stream_monitor.entries import Source
 from stream_monitor.interfaces import Label, Prediction
 
@@ -92,7 +93,7 @@ class Batch:
 
     `features` and `predictions` are there to be counted, decoded as the layout asks. `prediction`, `label` and `score`
     are there for the outcome, decoded "raw"; a multiclass `score` is the greatest probability, and `class_scores` has
-    what the event said (a list, a mapping or None). `ids` is None unless labels are joined by id.
+    what the event said of the classes. `ids` is None unless labels are joined by id.
     """
 
     times_ms: Integers
@@ -104,7 +105,7 @@ class Batch:
     predictions: tuple[Column, ...]
     prediction: Column | None
     score: Column | None
-    class_scores: list[Any] | None
+    class_scores: ClassScores | None
     label: Column | None
     latency: Column | None
     segments: Mapping[str, Column]  # dimension -> its values, decoded "categorical"
@@ -171,9 +172,9 @@ def predictions_of(batch: Batch, source: Source, segments: list[tuple[str, ...]]
     where = positions(source, batch.offsets, batch.places)
     nothing: list[Any] = [None] * len(batch)
     predictions = values_of(batch.prediction) if batch.prediction is not None else nothing
-    scores = batch.class_scores
-    if scores is None:
-        scores = values_of(batch.score) if batch.score is not None else nothing
+    scores: list[Any] = values_of(batch.score) if batch.score is not None else nothing
+    if batch.class_scores is not None:
+        scores = [score if said is None else said for said, score in zip(batch.class_scores, scores, strict=True)]
     versions = [batch.versions[c] for c in batch.version_codes.tolist()]
     return [
         Prediction(id=id_, position=position, time_ms=time, version=version, segments=s, prediction=p, score=score)

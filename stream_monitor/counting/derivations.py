@@ -1,22 +1,18 @@
 """Columns that are derived of the values of others: see config/kinds.py for which, and of what.
 
-What is missing or invalid in a value is so in all that is derived of it. Why sums are made place by place and not by a
-matrix product: they must be the same to the last bit on every machine, whatever else is in the block.
+What is missing or invalid in a value is so in all that is derived of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.config import Kind
-from stream_monitor.config.kinds import PROJECTIONS
 from stream_monitor.counting.batches import (
     MISSING,
     NESTED,
@@ -29,17 +25,20 @@ from stream_monitor.counting.batches import (
     Integers,
 )
 from stream_monitor.counting.columns import encode_words
+from stream_monitor.counting.embeddings import Embedded, Lengths, embedded, kinds_of, listed
 from stream_monitor.counting.times import parse_times
 
 Floats = NDArray[np.float64]
 Kinds = NDArray[np.uint8]
-LONGEST: Final = 1 << 14  # of lists that are projected
 WEEK_HOURS: Final = 168
 _THURSDAY: Final = 72  # hours of the week at the epoch
 
 
-def derive(name: str, kind: Kind, values: Sequence[Any], times_ms: Integers, wanted: Sequence[str]) -> list[Column]:
-    """The columns of these suffixes, in their order, from values as json.loads makes them."""
+Values = Sequence[Any] | Lengths | Embedded
+
+
+def derive(name: str, kind: Kind, values: Values, times_ms: Integers, wanted: Sequence[str]) -> list[Column]:
+    """The columns of these suffixes, in their order, from values as json.loads makes them, or from what lists said."""
     made = _MAKERS[kind](values, times_ms, wanted)
     return [_renamed(f"{name}.{suffix}", made[suffix]) for suffix in wanted]
 
@@ -57,12 +56,10 @@ def _renamed(name: str, of: Column) -> Column:
 
 def _numeric(kinds: Kinds, numbers: Floats) -> Column:
     finite = np.isfinite(numbers)
+    if finite.all() and not kinds.any():  # all NUMBER
+        return Column(name="", kinds=kinds, numbers=numbers, codes=NO_CODES)
     kinds = np.where((kinds == NUMBER) & ~finite, np.uint8(NONFINITE), kinds)
     return Column(name="", kinds=kinds, numbers=np.where(kinds == NUMBER, numbers, 0.0), codes=NO_CODES)
-
-
-def _kinds_of(values: Sequence[Any], good: Callable[[Any], bool]) -> Kinds:
-    return np.fromiter((MISSING if v is None else NUMBER if good(v) else NESTED for v in values), np.uint8, len(values))
 
 
 def _timestamps(values: Sequence[Any], times_ms: Integers, wanted: Sequence[str]) -> dict[str, Column]:
@@ -78,7 +75,7 @@ def _timestamps(values: Sequence[Any], times_ms: Integers, wanted: Sequence[str]
 
 
 def _texts(values: Sequence[Any], _: Integers, wanted: Sequence[str]) -> dict[str, Column]:
-    kinds = _kinds_of(values, lambda v: isinstance(v, str))
+    kinds = kinds_of(values, lambda v: isinstance(v, str))
     made: dict[str, Column] = {}
     if "tokens" in wanted:
         counts = [float(len(v.split())) if isinstance(v, str) else 0.0 for v in values]
@@ -126,67 +123,18 @@ def script(text: str) -> str:
     return max(counts, key=counts.__getitem__) if counts else NO_SCRIPT
 
 
-def _lists(values: Sequence[Any], _: Integers, wanted: Sequence[str]) -> dict[str, Column]:
-    kinds = _kinds_of(values, lambda v: isinstance(v, list))
-    return {"length": _numeric(kinds, _lengths(values))}
+def _lists(values: Sequence[Any] | Lengths, _: Integers, wanted: Sequence[str]) -> dict[str, Column]:
+    of = values if isinstance(values, Lengths) else listed(values)
+    return {"length": _numeric(of.kinds, of.lengths)}
 
 
-def _lengths(values: Sequence[Any]) -> Floats:
-    return np.array([float(len(v)) if isinstance(v, list) else 0.0 for v in values], np.float64)
+def _embeddings(values: Sequence[Any] | Embedded, _: Integers, wanted: Sequence[str]) -> dict[str, Column]:
+    of = values if isinstance(values, Embedded) else embedded(values)
+    made = {"length": _numeric(of.kinds, of.lengths), "norm": _numeric(of.kinds, of.norms)}
+    return made | {f"p{k}": _numeric(of.kinds, numbers) for k, numbers in enumerate(of.projections)}
 
 
-def _embeddings(values: Sequence[Any], _: Integers, wanted: Sequence[str]) -> dict[str, Column]:
-    kinds = _kinds_of(values, _is_vector)
-    n = len(values)
-    norms, projected = np.zeros(n), np.zeros((n, PROJECTIONS))
-    by_length: dict[int, list[int]] = {}
-    for i in np.flatnonzero(kinds == NUMBER).tolist():
-        by_length.setdefault(len(values[i]), []).append(i)
-    for length, rows in by_length.items():
-        if length:
-            norms[rows], projected[rows] = _projected(np.array([values[i] for i in rows], np.float64))
-    made = {"length": _numeric(kinds, _lengths(values)), "norm": _numeric(kinds, norms)}
-    return made | {f"p{k}": _numeric(kinds, np.ascontiguousarray(projected[:, k])) for k in range(PROJECTIONS)}
-
-
-def _is_vector(value: Any) -> bool:
-    """Whether it is a list of numbers that are doubles, and not too long."""
-    if not isinstance(value, list) or len(value) > LONGEST:
-        return False
-    types = set(map(type, value))
-    if int not in types:
-        return types <= {float}
-    return types <= {int, float} and all(type(v) is float or -(2**1023) <= v <= 2**1023 for v in value)
-
-
-def _projected(vectors: Floats) -> tuple[Floats, Floats]:
-    """Norms and projections of vectors of one length."""
-    n, length = vectors.shape
-    squares, sums = np.zeros(n), np.zeros((n, PROJECTIONS))
-    signs = directions(length)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for i in range(length):
-            values = vectors[:, i]
-            squares += values * values
-            sums += values[:, None] * signs[i]
-        return np.sqrt(squares), sums / np.sqrt(float(length))
-
-
-@lru_cache(maxsize=8)
-def directions(length: int) -> NDArray[np.float64]:
-    """Signs of each place of a vector in each projection: of a hash of the length and the projection's number.
-
-    >>> directions(3).shape, set(np.unique(directions(300)).tolist())
-    ((3, 16), {1.0, -1.0})
-    """
-    columns = []
-    for k in range(PROJECTIONS):
-        drawn = hashlib.shake_256(f"embedding {length} {k}".encode()).digest(-(-length // 8))
-        columns.append(np.unpackbits(np.frombuffer(drawn, np.uint8))[:length] * 2.0 - 1.0)
-    return np.ascontiguousarray(np.stack(columns, axis=1))
-
-
-_MAKERS: Final[Mapping[str, Callable[[Sequence[Any], Integers, Sequence[str]], dict[str, Column]]]] = {
+_MAKERS: Final[Mapping[str, Callable[[Any, Integers, Sequence[str]], dict[str, Column]]]] = {
     "text": _texts,
     "timestamp": _timestamps,
     "embedding": _embeddings,

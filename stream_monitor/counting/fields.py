@@ -14,10 +14,12 @@ import numpy as np
 from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.config import Model
 from stream_monitor.counting.batches import MISSING, Batch, Column, DeadLetter, Integers, LabelBatch, Mode
+from stream_monitor.counting.classes import class_scores
 from stream_monitor.counting.columns import column, encode_words, json_text, name_of, safe
-from stream_monitor.counting.derivations import derive, sizes
+from stream_monitor.counting.derivations import Values, derive, sizes
 from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 from stream_monitor.counting.refusals import NEEDED, Refusals
+from stream_monitor.counting.scores import ClassScores
 
 
 class Rows(Protocol):
@@ -112,9 +114,9 @@ def _batch(
             same = column(dimension, _segment(rows, plan, dimension), "categorical")
         segments[dimension] = same
     prediction = column("prediction", values["prediction"], "raw") if "prediction" in values else None
-    score, class_scores = None, None
+    score, said = None, None
     if "score" in values:
-        score, class_scores = score_columns(model, values["score"])
+        score, said = score_columns(model, values["score"])
     versions: tuple[str, ...] = ("",)
     codes = np.zeros(n, np.int32)
     if "version" in values:
@@ -134,7 +136,7 @@ def _batch(
         predictions=_predictions(layout, prediction, score, values),
         prediction=prediction,
         score=score,
-        class_scores=class_scores,
+        class_scores=said,
         label=column("label", values["label"], "raw") if "label" in values else None,
         latency=column("latency_ms", values["latency_ms"], "numeric") if "latency_ms" in values else None,
         segments=segments,
@@ -143,7 +145,7 @@ def _batch(
 
 
 def derived_columns(
-    values: Callable[[str], Sequence[Any]], plan: Plan, layout: Layout | None, times_ms: Integers
+    values: Callable[[str], Values], plan: Plan, layout: Layout | None, times_ms: Integers
 ) -> Iterator[Column]:
     """The columns that are made of others, as far as the layout has them; `values` gives those of a feature."""
     for name, wanted in plan.wanted(layout).items():
@@ -163,15 +165,9 @@ def _segment(rows: Rows, plan: Plan, dimension: str) -> Sequence[Any]:
     return [v if of is None else of for of, v in zip(rows.feature_values(dimension), values, strict=True)]
 
 
-def score_columns(model: Model, values: Sequence[Any]) -> tuple[Column, list[Any] | None]:
+def score_columns(model: Model, values: Sequence[Any]) -> tuple[Column, ClassScores | None]:
     """The score column (multiclass: the greatest probability), and what each multiclass event said of the classes."""
-    if model.task != "multiclass":
-        return column("score", values, "raw"), None
-    best: list[Any] = []
-    for value in values:
-        of = list(value.values()) if type(value) is dict else value
-        best.append(max(of, default=None) if type(of) is list else of)
-    return column("score", best, "raw"), [{safe(k): p for k, p in v.items()} if type(v) is dict else v for v in values]
+    return class_scores(values) if model.task == "multiclass" else (column("score", values, "raw"), None)
 
 
 def _predictions(

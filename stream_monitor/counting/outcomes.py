@@ -7,8 +7,7 @@ score histograms hold the greatest probability, as "positive" where the predicti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,8 @@ from detectors import layouts as at
 from detectors.kernels import Cells, Floats, Groups, add_cells, add_sums, log
 from stream_monitor.config import Model
 from stream_monitor.counting.batches import BOOL, NUMBER, TEXT, Column
+from stream_monitor.counting.classes import of_labels
+from stream_monitor.counting.scores import ClassScores
 
 CLIP: Final = 1e-15  # of a probability inside a logarithm
 _GREATEST: Final = np.finfo(np.float64).max
@@ -64,7 +65,7 @@ def add_outcomes(
     label: Column,
     prediction: Column | None,
     score: Column | None,
-    class_scores: Sequence[Any] | None,
+    class_scores: ClassScores | None,
     delay_seconds: Floats | None = None,
 ) -> None:
     """Add what each label says; events without a label add nothing. `groups` as in detectors/kernels.py."""
@@ -187,7 +188,7 @@ def _multiclass(
     label: Column,
     prediction: Column | None,
     score: Column | None,
-    class_scores: Sequence[Any] | None,
+    class_scores: ClassScores | None,
 ) -> Mask:
     known: dict[str, int] = {}
     actual = classes(label, known)
@@ -201,33 +202,7 @@ def _multiclass(
     if score is not None and scored.any():
         _scored(told, scored, score.numbers, right)
     if class_scores is not None:
-        names = list(known)
-        each = np.zeros(len(labelled), np.bool_)
-        given, squares = np.ones(len(labelled)), np.zeros(len(labelled))
-        for row in np.flatnonzero(scored).tolist():
-            found = _of_class(class_scores[row], names[actual[row]])
-            if found is not None:
-                each[row], (given[row], squares[row]) = True, found
+        each, given, squares = of_labels(class_scores, scored, actual, list(known))
         told.sum(each, at.LOG_LOSS, -log(np.clip(given, CLIP, 1.0 - CLIP)))
         told.sum(each, at.SQUARED_SCORE_ERROR, squares)
     return labelled
-
-
-def _of_class(scores: Any, name: str) -> tuple[float, float] | None:
-    """The probability given to class `name`, and the sum over classes of (probability - truth)^2.
-
-    A list is by class number: its entry i is class i.
-    """
-    if isinstance(scores, list | tuple):
-        scores = {str(i): p for i, p in enumerate(scores)}
-    if not isinstance(scores, dict) or not scores:
-        return None
-    total, given = 0.0, 0.0
-    for key in sorted(scores):  # a fixed order: additions of doubles depend on it
-        p = float(scores[key])
-        if not 0.0 <= p <= 1.0:
-            return None
-        if key == name:
-            given = p
-        total += (p - (key == name)) ** 2
-    return given, total if name in scores else total + 1.0

@@ -147,7 +147,7 @@ def take(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
         predictions=tuple(c.take(rows) for c in batch.predictions),
         prediction=some(batch.prediction),
         score=some(batch.score),
-        class_scores=None if batch.class_scores is None else [batch.class_scores[i] for i in which],
+        class_scores=None if batch.class_scores is None else batch.class_scores.take(rows),
         label=some(batch.label),
         latency=some(batch.latency),
         segments={d: c.take(rows) for d, c in batch.segments.items()},

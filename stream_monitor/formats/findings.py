@@ -32,11 +32,13 @@ from stream_monitor.counting.batches import (
     Records,
 )
 from stream_monitor.counting.columns import column, json_text, name_of, safe
-from stream_monitor.counting.derivations import sizes
+from stream_monitor.counting.derivations import Values, sizes
 from stream_monitor.counting.fields import derived_columns, score_columns
 from stream_monitor.counting.plans import Mask, Plan
 from stream_monitor.counting.refusals import allowed, bad_scores
-from stream_monitor.formats.found import ABSENT, CODES, LENGTHS, NUMBERS, OBJECT, Found
+from stream_monitor.counting.scores import ClassScores
+from stream_monitor.formats.found import ABSENT, CODES, ITEMS, LENGTHS, NUMBERS, OBJECT, Found
+from stream_monitor.formats.lists import Lists, lengths, scores_allowed
 from stream_monitor.formats.needs import ROLES, WANTS, Needs
 from stream_monitor.formats.rows import named
 from stream_monitor.formats.words import Words
@@ -66,10 +68,12 @@ class Findings:
 
     def __init__(
         self, plan: Plan, layout: Layout | None, needs: Needs, words: Words, records: Records, found: Found,
-        values: dict[int, list[Any]], schema_ids: Integers | None = None,
+        values: dict[int, list[Any]], lists: Lists | None = None, schema_ids: Integers | None = None,
     ) -> None:  # fmt: skip
+        """`values` are those that were wanted as they are, `lists` those that the walk read."""
         self._plan, self._layout, self._needs, self._words = plan, layout, needs, words
         self._records, self._found, self._values, self._schema_ids = records, found, values, schema_ids
+        self._lists = lists
         self._roles = {
             role: needs.slots[tuple(path.split("."))] for role in ROLES if (path := getattr(plan.model.fields, role))
         }
@@ -84,7 +88,7 @@ class Findings:
             if role not in roles:
                 continue
             if role == "score" and task == "multiclass":
-                rows &= np.array([not bad_scores(v) for v in self._values[roles[role]]], np.bool_)
+                rows &= self._fit_scores(roles[role])
             else:
                 rows &= _mask(allowed(role, task))[kinds[roles[role]]]
         if self._needs.at is not None:
@@ -112,7 +116,7 @@ class Findings:
         score, class_scores = None, None
         if "score" in roles:
             if model.task == "multiclass":
-                score, class_scores = score_columns(model, self._some(self._values[roles["score"]]))
+                score, class_scores = self._class_scores(roles["score"])
             else:
                 score = self._column("score", roles["score"], "raw")
         versions: tuple[str, ...] = ("",)
@@ -145,8 +149,34 @@ class Findings:
     def _take(self, values: NDArray[Any]) -> Any:
         return values if self._all else values[self._rows]
 
-    def _feature_values(self, name: str) -> list[Any]:
-        return self._some(self._values[self._needs.slots[self._needs.feature_path(name)]])
+    def _feature_values(self, name: str) -> Values:
+        slot = self._needs.slots[self._needs.feature_path(name)]
+        if self._lists is not None and slot in self._needs.embeddings:
+            of = self._lists.embedded(slot, self._found.kinds[slot])
+            return of if self._all else of.take(self._rows)
+        if self._found.want[slot] & ITEMS:
+            numbers = self._take(self._found.numbers[self._found.rows[slot, 0]])
+            return lengths(self._take(self._found.kinds[slot]), numbers)
+        return self._some(self._values[slot])
+
+    def _fit_scores(self, slot: int) -> Mask:
+        """Which scores of classes are what such may be."""
+        if self._lists is None:
+            return np.array([not bad_scores(v) for v in self._values[slot]], np.bool_)
+        walked, values = self._found.kinds[slot], self._values[slot]
+        fit = scores_allowed(walked)
+        for row in np.flatnonzero(walked == OBJECT).tolist():
+            fit[row] = not bad_scores(values[row])
+        return fit
+
+    def _class_scores(self, slot: int) -> tuple[Column, ClassScores | None]:
+        if self._lists is None:
+            return score_columns(self._plan.model, self._some(self._values[slot]))
+        walked, values = self._found.kinds[slot], self._values[slot]
+        numbers = self._found.numbers[self._found.rows[slot, 0]]
+        objects = {row: values[row] for row in np.flatnonzero((walked == OBJECT) & self._rows).tolist()}
+        score, said = self._lists.scores(walked, numbers, objects)
+        return (score, said) if self._all else (score.take(self._rows), said.take(self._rows))
 
     def _names(self) -> list[str]:
         """The keys that any event's feature object has."""
@@ -164,7 +194,7 @@ class Findings:
 
     def _column(self, name: str, slot: int, mode: Mode) -> Column:
         found = self._found
-        numbers_at, codes_at, _ = found.rows[slot].tolist()
+        numbers_at, codes_at, *_ = found.rows[slot].tolist()
         walked = self._take(found.kinds[slot])
         kinds = _kinds(walked)
         if mode not in WANTS:
@@ -174,10 +204,10 @@ class Findings:
             return Column(name=name, kinds=kinds, numbers=NO_NUMBERS, codes=codes, words=words)
         numbers = self._take(found.numbers[numbers_at])
         if mode == "text":
-            if found.want[slot] & NUMBERS:
+            if found.want[slot] & (NUMBERS | ITEMS):
                 numbers = np.where(kinds == TEXT, numbers, 0.0)
             return Column(name=name, kinds=_AS_TEXT[kinds], numbers=numbers, codes=NO_CODES)
-        if found.want[slot] & LENGTHS:
+        if found.want[slot] & (LENGTHS | ITEMS):
             numbers = np.where(kinds == NUMBER, numbers, 0.0)
         if mode == "numeric":
             return Column(name=name, kinds=kinds, numbers=numbers, codes=NO_CODES)

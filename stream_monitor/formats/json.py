@@ -24,7 +24,6 @@ from stream_monitor.counting.fields import assemble, assemble_labels
 from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.machine import COMPILED
-from stream_monitor.formats.quick import derives_quickly
 from stream_monitor.formats.rows import DictRows, named, walk
 from stream_monitor.formats.templates import JsonQuick
 
@@ -294,9 +293,8 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 
 
 def _quick(plan: Plan, layout: Layout | None) -> JsonQuick | None:
-    """The quick way of a plan. None where nothing is compiled, or a field's name cannot stand in a message, or columns
-    are derived of values that json.loads would read one by one."""
-    if not COMPILED or not derives_quickly(plan):
+    """The quick way of a plan. None where nothing is compiled, or a field's name cannot stand in a message."""
+    if not COMPILED:
         return None
     key = ("quick", layout.id if layout is not None else "")
     if key not in plan.cache:

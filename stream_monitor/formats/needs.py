@@ -10,7 +10,7 @@ import numpy as np
 from detectors.layouts import CategoricalLayout, Layout
 from stream_monitor.counting.batches import Mode
 from stream_monitor.counting.plans import Path, Plan
-from stream_monitor.formats.found import CODES, LENGTHS, NUMBERS, SPANS, TEXTS, TIMES
+from stream_monitor.formats.found import CODES, ITEMS, LENGTHS, NUMBERS, SPANS, TEXTS, TIMES, VECTORS
 from stream_monitor.formats.interning import add, string, strings
 from stream_monitor.formats.walking import LITERAL, Keys
 
@@ -23,13 +23,22 @@ WANTS: Final[dict[Mode, int]] = {
     "raw": NUMBERS | TEXTS,
     "text": LENGTHS,
 }
+_DERIVED: Final[dict[str, int]] = {"embedding": VECTORS, "list": ITEMS}  # of others the values themselves
 ROLES: Final = ("id", "time", "version", "prediction", "score", "label", "latency_ms")
 
 
 class Needs:
-    """Slots by path; `wants` grows with the features that an open object turns out to have."""
+    """Slots by path; `wants` grows with the features that an open object turns out to have.
 
-    def __init__(self, plan: Plan, layout: Layout | None) -> None:
+    `embeddings` are the slots of those, `scores` is that of scores of classes, if the walk reads lists (`lists`).
+    `whole` are the slots whose values are wanted as they are, whatever they are.
+    """
+
+    def __init__(self, plan: Plan, layout: Layout | None, *, lists: bool = False) -> None:
+        self.embeddings: list[int] = []
+        self.scores: int | None = None
+        self.whole: set[int] = set()
+        self._lists = lists
         self.wants: list[int] = []
         self.slots: dict[Path, int] = {}
         self._nodes: dict[Path, int] = {(): 0}
@@ -40,7 +49,7 @@ class Needs:
         self.open = self.at is not None and layout is None
         for role in ROLES:
             if path := getattr(model.fields, role):
-                self._add(tuple(path.split(".")), self._role_wants(role, plan, layout))
+                self._role(role, tuple(path.split(".")), plan, layout)
         for dimension in model.segments:
             self._add(tuple(dimension.split(".")), CODES)
             if self.at is not None:
@@ -52,24 +61,30 @@ class Needs:
             self._add(self.feature_path(name), WANTS.get(mode, SPANS))
         self.wanted = plan.wanted(layout)
         for name in self.wanted:
-            self._add(self.feature_path(name), SPANS)
+            of = plan.model.columns[name]
+            slot = self._add(self.feature_path(name), _DERIVED.get(of, SPANS) if lists else SPANS)
+            if lists and of == "embedding":
+                self.embeddings.append(slot)
         self.unnamed = frozenset(plan.derived.values()) - self.modes.keys()  # not counted themselves
         if self.open:
             assert self.at is not None
             for path in [p for p in (*self.slots, *self._nodes) if p[:-1] == self.at and p]:
                 self._add(path, 0 if path[-1] in self.modes else WANTS["raw"])
 
-    @staticmethod
-    def _role_wants(role: str, plan: Plan, layout: Layout | None) -> int:
+    def _role(self, role: str, path: Path, plan: Plan, layout: Layout | None) -> None:
         model = plan.model
+        words = layout is not None and isinstance(layout.predictions.get(role), CategoricalLayout)
         if role == "id":
-            return SPANS if plan.keeps_ids else 0
-        if role == "score" and model.task == "multiclass":
-            return SPANS
-        if role in ("prediction", "score", "label"):
-            words = layout is not None and isinstance(layout.predictions.get(role), CategoricalLayout)
-            return WANTS["raw"] | (CODES if words else 0)  # codes of numbers cost more than all else
-        return {"time": TIMES, "version": CODES, "latency_ms": NUMBERS}[role]
+            self._add(path, SPANS if plan.keeps_ids else 0)
+        elif role == "score" and model.task == "multiclass":
+            slot = self._add(path, SPANS if words or not self._lists else 0)
+            if self._lists:  # of objects alone the values themselves
+                self.wants[slot] |= SPANS | VECTORS | NUMBERS
+                self.scores = slot
+        elif role in ("prediction", "score", "label"):
+            self._add(path, WANTS["raw"] | (CODES if words else 0))  # codes of numbers cost more than all else
+        else:
+            self._add(path, {"time": TIMES, "version": CODES, "latency_ms": NUMBERS}[role])
 
     def feature_path(self, name: str) -> Path:
         """Where a feature is: at a key of the feature object, or at a path."""
@@ -91,12 +106,16 @@ class Needs:
         depth = len(path)
         return {p[depth]: p for p in {*self.slots, *self._nodes} if len(p) == depth + 1 and p[:depth] == path}
 
-    def _add(self, path: Path, want: int) -> None:
+    def _add(self, path: Path, want: int) -> int:
         if path not in self.slots:
             self.slots[path] = len(self.wants)
             self.wants.append(0)
             self._node(path[:-1])
-        self.wants[self.slots[path]] |= want
+        slot = self.slots[path]
+        self.wants[slot] |= want
+        if want & SPANS:
+            self.whole.add(slot)
+        return slot
 
     def _node(self, path: Path) -> None:
         for depth in range(1, len(path) + 1):

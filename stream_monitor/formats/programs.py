@@ -109,7 +109,7 @@ class FramedQuick(Quick):
             for slot, cuts in cut.items():
                 spans = found.spans[found.rows[slot, 2], first : first + len(values)]
                 cuts += self._cut(data, spans, found.good[first : first + len(values)])
-        return Findings(self._plan, self._layout, self._needs, self._words, records, found, cut, of.ids)
+        return Findings(self._plan, self._layout, self._needs, self._words, records, found, cut, schema_ids=of.ids)
 
     def _located(self, of: Framings) -> tuple[Integers, Integers]:
         """Where the program of each record begins, -1 without one, and where in the record its event does."""

@@ -236,10 +236,14 @@ def number(p: int) -> tuple[int, float, bool]:
     if negative:
         p += 1
     first = p
-    p, w = _digits(p, _0)
-    count = p - first
-    if count == 0 or (byte(first) == 48 and count > 1):
-        return -1, 0.0, False
+    c = byte(p)
+    if byte(p + 1) == 46 and c >= 48 and c <= 57:  # one digit, as most have: what follows need not wait for its end
+        p, w, count = p + 1, np.uint64(c - 48), 1
+    else:
+        p, w = _digits(p, _0)
+        count = p - first
+        if count == 0 or (c == 48 and count > 1):
+            return -1, 0.0, False
     q, whole = 0, True
     if byte(p) == 46:
         whole = False
@@ -269,7 +273,10 @@ def number(p: int) -> tuple[int, float, bool]:
         return -1, 0.0, False
     cut = False
     if count > 19:
-        w, q, cut = _long(first, digits_end)
+        if c == 48:  # zeros before all other digits say nothing, and there are more than eight digits
+            count -= 1 + int64(trailing_zeros(load64(first + 2) ^ _ZEROS) >> _3)
+        if count > 19:
+            w, q, cut = _long(first, digits_end)
     value, known = nearest(w, q + ten, cut)
     if not known:
         return -1, 0.0, False

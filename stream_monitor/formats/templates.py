@@ -9,14 +9,16 @@ import msgspec
 import numpy as np
 
 from detectors.layouts import Layout
+from stream_monitor.blobs import Bytes
 from stream_monitor.config import Config, Fields, Model
 from stream_monitor.counting.batches import TEXT, Integers, Kinds, Records
 from stream_monitor.counting.columns import json_text
 from stream_monitor.counting.plans import Mask, Plan, event_plan
 from stream_monitor.formats.chunks import chunks
 from stream_monitor.formats.findings import Findings
-from stream_monitor.formats.found import NUMBERS, SPANS, TEXTS, nothing_yet, with_room
+from stream_monitor.formats.found import NUMBERS, OBJECT, SPANS, TEXTS, nothing_yet, with_pool, with_room
 from stream_monitor.formats.interning import larger, strings
+from stream_monitor.formats.lists import Lists
 from stream_monitor.formats.machine import COMPILED, address, watch
 from stream_monitor.formats.needs import SPARE, Needs
 from stream_monitor.formats.quick import Quick
@@ -39,7 +41,7 @@ class JsonQuick(Quick):
         super().__init__()
 
     def _begin(self) -> None:
-        self._needs = Needs(self._plan, self._layout)
+        self._needs = Needs(self._plan, self._layout, lists=True)
         self._keys = self._needs.keys()
         self._words = Words(_spell)
 
@@ -57,8 +59,11 @@ class JsonQuick(Quick):
         needs = self._needs
         found = nothing_yet(self._wants(len(needs.wants) + (SPARE if needs.open else 0)), n)
         cut: dict[int, list[Any]] = {slot: [] for slot, want in enumerate(needs.wants) if want & SPANS}
+        lists = Lists(needs, n)
         for chunk in chunks(records.values, limit):
             base = address(chunk.buffer)
+            if len(found.vectors):
+                found = with_pool(found, len(chunk.buffer) // 2)
             watch(base, base + len(chunk.buffer))
             at = 0
             while True:
@@ -74,16 +79,20 @@ class JsonQuick(Quick):
                     found = with_room(found, self._wants(2 * len(found.want)))
             found.good[chunk.first + chunk.too_large] = False
             span = slice(chunk.first, chunk.first + len(chunk))
-            data = chunk.buffer.tobytes() if cut else b""
             for slot, cuts in cut.items():
                 spans, kinds = found.spans[found.rows[slot, 2], span], found.kinds[slot, span]
-                cuts += _cut(data, spans, kinds, found.good[span])
+                good = found.good[span] if slot in needs.whole else found.good[span] & (kinds == OBJECT)
+                cuts += _cut(chunk.buffer, spans, kinds, good)
+            lists.take_in(found, span.start, span.stop)
         needs.learn(self._keys)
-        return Findings(self._plan, self._layout, needs, self._words, records, found, cut)
+        return Findings(self._plan, self._layout, needs, self._words, records, found, cut, lists)
 
 
-def _cut(data: bytes, spans: Integers, kinds: Kinds, good: Mask) -> list[Any]:
+def _cut(buffer: Bytes, spans: Integers, kinds: Kinds, good: Mask) -> list[Any]:
     """The values in the spans of good rows."""
+    if not good.any():
+        return [None] * len(good)
+    data = buffer.tobytes()
     values: list[Any] = []
     parts: list[bytes] = []
     places: list[int] = []
@@ -117,9 +126,9 @@ def warm() -> None:
     """Compile, or load from the cache, all of the quick way, so that the first block does not wait for it."""
     if not COMPILED:
         return
-    model = Model(topic=("t",), fields=Fields(features="f"))
+    model = Model(topic=("t",), task="multiclass", fields=Fields(features="f", score="s"), columns={"v": "embedding"})
     quick = JsonQuick(event_plan("m", Config(models={"m": model})), None)
-    values: list[bytes | None] = [b'{"f": {"a": 1, "b": "c"}}', b"{}"]
+    values: list[bytes | None] = [b'{"f": {"a": 1, "b": "c", "v": [1]}, "s": [1]}', b"{}"]
     records = Records(values=values, timestamps_ms=np.zeros(2, np.int64), offsets=np.arange(2))
     found = quick.walk(records)
     assert found is not None

@@ -16,11 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.counting.batches import BOOL, MISSING, NESTED, NONFINITE, NUMBER, TEXT
-from stream_monitor.formats.found import CODES, LENGTHS, NUMBERS, OBJECT, SPANS, TEXTS, TIMES, Found
+from stream_monitor.formats.found import (
+    CODES,
+    ITEMS,
+    LENGTHS,
+    NUMBERS,
+    OBJECT,
+    SPANS,
+    TEXTS,
+    TIMES,
+    VECTORS,
+    Found,
+)
 from stream_monitor.formats.instants import epoch_ms, rfc3339_ms
 from stream_monitor.formats.interning import FULL, NONE, Strings, digest, find, intern, tail_mask
 from stream_monitor.formats.machine import byte, compiled, inlined, int64, load64, own64
 from stream_monitor.formats.scanning import PLAIN, characters, constant, number, skip, space, text
+from stream_monitor.formats.vectors import items, vector
 
 LITERAL: Final = 8  # words of eight bytes between two values that are remembered; longer ones are not
 
@@ -112,14 +124,17 @@ def walk(
     literals, lengths, seen, numbers_of = keys.literal, keys.length, keys.seen, keys.serial
     wants, rows, kinds, numbers, codes = found.want, found.rows, found.kinds, found.numbers, found.codes
     spans, times, good = found.spans, found.times, found.good
+    vectors, pool, used = found.vectors, found.pool, found.used
     literals_at = literals.ctypes.data
     places_at, places_mask, tags_at = words.places.ctypes.data, len(words.places) - 1, words.tags.ctypes.data
     hashes_at, starts_at, lengths_at = words.hashes.ctypes.data, words.starts.ctypes.data, words.lengths.ctypes.data
     arena_at = words.arena.ctypes.data
     nodes = len(keys.open)
     stack = np.zeros((nodes + 1, 2), np.int64)
+    filled = int64(used[0])
     for i in range(first, len(starts) - 1):
         r = offset + i
+        used[0] = filled  # so that a record which is read again begins where it began
         numbers_of[0] += 1
         serial = int64(numbers_of[0])
         p = space(base + int64(starts[i]))
@@ -223,10 +238,22 @@ def walk(
                             p = -1
                             break
                         times[r] = ms
-            elif c == 91 or c == 123:
+            elif c == 123:
                 end = skip(p)
-                if c == 123:
-                    kind = OBJECT - 1
+                kind = OBJECT - 1
+            elif c == 91:
+                if want & VECTORS:
+                    end, count = vector(p, pool, filled)
+                    count -= filled
+                    vectors[rows[slot, 3], r, 0] = filled
+                    vectors[rows[slot, 3], r, 1] = count
+                    filled += count
+                elif want & ITEMS:
+                    end, count = items(p)
+                else:
+                    end, count = skip(p), 0
+                if want & ITEMS:
+                    numbers[rows[slot, 0], r] = count
             else:
                 end = constant(p)
                 kind = MISSING if c == 110 else BOOL if c == 116 or c == 102 else NONFINITE
@@ -252,4 +279,5 @@ def walk(
             p = end
         if p >= 0 and space(p) == base + starts[i + 1] - 1:
             good[r] = True
+    used[0] = filled
     return len(starts) - 1, DONE

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_monitor.counting.batches import Batch, Codes, Column, Integers, Mode
 from stream_monitor.counting.columns import column
+from stream_monitor.counting.scores import ClassScores
 from stream_monitor.formats.rows import named
 
 
@@ -44,7 +45,7 @@ def weave(a: Batch, b: Batch, modes: Mapping[str, Mode] | None, derived: int = 0
         predictions=tuple(_column(x, y, order) for x, y in zip(a.predictions, b.predictions, strict=True)),
         prediction=_either(a.prediction, b.prediction, order),
         score=_either(a.score, b.score, order),
-        class_scores=_listed(a.class_scores, b.class_scores, order),
+        class_scores=_said(a.class_scores, b.class_scores, order),
         label=_either(a.label, b.label, order),
         latency=_either(a.latency, b.latency, order),
         segments={dimension: _column(of, b.segments[dimension], order) for dimension, of in a.segments.items()},
@@ -61,6 +62,10 @@ def _listed(a: list[Any] | None, b: list[Any] | None, order: Integers) -> list[A
         return None
     both = [*a, *b]
     return [both[i] for i in order.tolist()]
+
+
+def _said(a: ClassScores | None, b: ClassScores | None, order: Integers) -> ClassScores | None:
+    return None if a is None or b is None else a.and_then(b).take(order)
 
 
 def _joined(a: NDArray[Any], b: NDArray[Any], order: Integers) -> Any:

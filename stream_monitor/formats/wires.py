@@ -153,7 +153,7 @@ def put_time(sink: int, r: int, ms: int) -> None:
 @inlined
 def _row(sink: int, slot: int, r: int, which: int) -> Any:
     """Where a record's numbers (0), codes (1) or spans (2) of a slot are, counted in records."""
-    row = int64(own32(_at(sink, _ROWS) + 12 * slot + 4 * which))
+    row = int64(own32(_at(sink, _ROWS) + 16 * slot + 4 * which))
     return row * _at(sink, _RECORDS) + r
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from detectors import joints, kernels, numerics, partitions
+from detectors import joints, kernels, numerics, partitions, projections
 from stream_monitor import formats
 from stream_monitor.config import Config, Kafka
 from stream_monitor.config.roles import patterns, resolved
@@ -108,7 +108,7 @@ class Process:
             parts: dict[str, Part] = {}
             if self._role in ("tap", "run"):
                 # Compiled before the first poll, not in a block.
-                for module in (kernels, partitions, numerics, joints):
+                for module in (kernels, partitions, numerics, joints, projections):
                     await asyncio.to_thread(module.warm)
                 await asyncio.to_thread(formats.warm, self._config)
                 parts |= self._tap()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors import joints, kernels, numerics, partitions
+from detectors import joints, kernels, numerics, partitions, projections
 from stream_monitor.config import Config, Fields, Model, Reference, Time, WindowSpec
 from stream_monitor.counting.batches import Records
 from stream_monitor.counting.panes import count_block
@@ -37,7 +37,7 @@ def _seconds(what: Callable[[], Any], times: int = 5) -> float:
 
 def stages(folder: Path) -> dict[str, float]:
     """CPU seconds an event of decoding, and of counting without and with a dimension of ten segments."""
-    for module in (kernels, partitions, numerics, joints):
+    for module in (kernels, partitions, numerics, joints, projections):
         module.warm()
     start = time.time() - EVENTS / EVENT_RATE
     (folder / "reference.jsonl").write_bytes(b"".join(e + b"\n" for e in events(5_000, 2, start - 86_400)))

@@ -124,7 +124,8 @@ def test_scores() -> None:
     batch, _ = read("kserve_v2", two)
     assert batch.score.numbers.tolist() == [0.75, 0.5]  # of a binary model the second probability
     batch, _ = read("kserve_v2", two, model=model_of("kserve_v2", "multiclass"))
-    assert batch.class_scores == [[0.25, 0.75], [0.5, 0.5]]
+    assert batch.class_scores is not None
+    assert list(batch.class_scores) == [[0.25, 0.75], [0.5, 0.5]]
     only = json.dumps(
         {"id": 1, "time": WHEN, "request": {"instances": [[1, 2]]}, "response": {"predictions": [[0.2, 0.8]]}}
     )

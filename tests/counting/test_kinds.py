@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 
 from detectors.counts import merge
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
+from detectors.projections import directions
 from stream_monitor import app
 from stream_monitor.config import Config, Fields, Kind, Model, Reference, Time
 from stream_monitor.config.kinds import DERIVED, PROJECTIONS, counted_as
 from stream_monitor.counting.batches import MISSING, NESTED, NONFINITE, NUMBER, TEXT, Batch, Column
-from stream_monitor.counting.derivations import LONGEST, derive, directions, script
+from stream_monitor.counting.derivations import derive, script
+from stream_monitor.counting.embeddings import LONGEST
 from stream_monitor.counting.panes import count_block
 from stream_monitor.counting.plans import MODES, event_plan
 from stream_monitor.formats import decode
@@ -130,7 +132,7 @@ def test_scripts_are_blocks_in_order() -> None:
 @pytest.mark.parametrize("length", [1, 7, 384])
 def test_projections_are_signed_sums(length: int) -> None:
     """Of a unit vector the projection is its place's sign over the root of the length; and they add up."""
-    signs = directions(length)
+    signs = directions(length, PROJECTIONS)
     assert signs.shape == (length, PROJECTIONS)
     for place in {0, length // 2, length - 1}:
         unit = [0.0] * length
@@ -146,7 +148,7 @@ def test_projections_are_signed_sums(length: int) -> None:
 
 def test_directions_are_even_and_apart() -> None:
     """Signs are as good as drawn: means and products of 4,096 of them within 5 standard deviations of 0."""
-    signs = directions(4096)
+    signs = directions(4096, PROJECTIONS)
     assert np.abs(signs.mean(axis=0)).max() < 5 / 64
     products = signs.T @ signs / 4096 - np.eye(PROJECTIONS)
     assert np.abs(products).max() < 5 / 64
@@ -304,7 +306,7 @@ def drifting(n: int, seed: int, *, begin_ms: int, drift_from: int | None) -> lis
                 "f": {
                     "note": " ".join(words),
                     "at": ts - int(rng.expovariate(1 / (600_000 if drifted else 60_000))),
-                    "v": [rng.gauss(4 * directions(8)[j, 1] if drifted else 0, 1) for j in range(8)],
+                    "v": [rng.gauss(4 * directions(8, PROJECTIONS)[j, 1] if drifted else 0, 1) for j in range(8)],
                     "amount": rng.gauss(0, 1),
                     "why_a": rng.gauss(0, 0.2 if drifted else 1),
                     "why_b": rng.gauss(0, 1 if drifted else 0.2),

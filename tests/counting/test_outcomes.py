@@ -40,6 +40,7 @@ from detectors.layouts import (
 )  # fmt: skip
 from stream_monitor.config import Config, Model
 from stream_monitor.counting.batches import Records, labels_of, predictions_of
+from stream_monitor.counting.classes import class_scores, of_labels
 from stream_monitor.counting.panes import count_block, count_joined, segments_of
 from stream_monitor.counting.plans import label_plan
 from stream_monitor.formats import decode_labels
@@ -159,14 +160,57 @@ def test_multiclass() -> None:
             {"prediction": 1, "label": "1", "score": [0.5, 0.5]},
             {"prediction": 1, "label": 2, "score": [0.5, 0.5]},  # a class the model does not know
             {"prediction": 1, "label": 1.0},
+            {"prediction": 1, "label": 1.0, "score": [2, -(10**400)]},  # no probabilities
         ],
     )
-    assert cells[[LABELS, CORRECT, SCORED]].tolist() == [5, 3, 4]
+    assert cells[[LABELS, CORRECT, SCORED]].tolist() == [6, 4, 4]
     losses = [math.log(2), math.log(4), math.log(2), -math.log(1e-15)]
     assert total(cells, LOG_LOSS) == pytest.approx(sum(losses), rel=1e-14)
     assert total(cells, SQUARED_SCORE_ERROR) == 0.5 + 2 * 0.75**2 + 0.5 + 1.5
     assert cells[POSITIVE_SCORES : POSITIVE_SCORES + 100].nonzero()[0].tolist() == [50]
     assert cells[NEGATIVE_SCORES : NEGATIVE_SCORES + 100].nonzero()[0].tolist() == [50, 75]
+
+
+def _of_one(said: Any, name: str) -> tuple[float, float] | None:
+    """What labels.of_labels says of a row, in plain Python."""
+    of = said if isinstance(said, dict) else {str(i): p for i, p in enumerate(said or [])}
+    if not of or not all(0 <= p <= 1 for p in of.values()):
+        return None
+    squares = 0.0
+    for key in sorted(of):
+        squares += (float(of[key]) - (key == name)) * (float(of[key]) - (key == name))
+    return float(of.get(name, 0.0)), squares + (name not in of)
+
+
+PROBABILITY = st.one_of(st.floats(0, 1), st.sampled_from([0, 1, -0.0, 1.5, -(10**400), math.nan]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.none(), st.lists(PROBABILITY, max_size=12), st.dictionaries(st.sampled_from("01ab"), PROBABILITY),
+            st.floats(0, 1),
+        ), min_size=1, max_size=8,
+    ), st.data(),
+)  # fmt: skip
+def test_scores_of_classes(values: list[Any], data: Any) -> None:
+    """Whatever beside them, and in whatever order, to the last bit."""
+    names = ["0", "1", "a", "01", "11", "10", "-1", "9" * 30]
+    actual = np.array([data.draw(st.integers(0, len(names) - 1)) for _ in values], np.int64)
+    rows = np.array([data.draw(st.booleans()) for _ in values], np.bool_)
+    _, said = class_scores(values)
+    told, given, squares = of_labels(said, rows, actual, names)
+    for i, value in enumerate(values):
+        expected = None if isinstance(value, float) else _of_one(value, names[actual[i]])
+        found = (float(given[i]), float(squares[i])) if told[i] else None
+        assert found == (expected if rows[i] else None)
+    order = data.draw(st.permutations(range(len(values))))
+    again = of_labels(said.take(np.array(order)), rows[order], actual[order], names)
+    assert [x.tobytes() for x in again] == [x[order].tobytes() for x in (told, given, squares)]
+    assert repr(list(said.take(rows).and_then(said))) == repr(
+        [s for s, r in zip(said, rows, strict=True) if r] + [*said]
+    )
 
 
 def test_binary_without_a_prediction() -> None:

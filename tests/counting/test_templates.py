@@ -16,7 +16,7 @@ from detectors.layouts import Layout
 from stream_monitor.blobs import PADDING
 from stream_monitor.counting.plans import Plan
 from stream_monitor.counting.times import parse_times
-from stream_monitor.formats import floats, instants, scanning, templates
+from stream_monitor.formats import floats, instants, scanning, templates, vectors
 from stream_monitor.formats.machine import COMPILED, address
 from tests.fuzz.events import CASES, Choices, block, plans
 from tests.fuzz.plain import differences, records
@@ -86,6 +86,41 @@ def test_every_power_of_ten(q: int) -> None:
         assert value == wanted if known else wanted < 2.3e-308 or math.isinf(wanted)
 
 
+SPACES = st.sampled_from(["", "", "", " ", "\n\t "])
+LISTED = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(2**70), 2**70).map(str),
+    st.sampled_from(["-0", "-0.0", "1e5", "0.1", "1E-7", "5e-324", "1e400", "01", "1.", "-", "NaN", "-Infinity", "null",
+                     "true", '"1"', '"a]"', "[]", "[1]", "{}", '{"a": [1]}', "", str(2**1023), str(10**400)]),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(SPACES, LISTED, SPACES), max_size=6), SPACES, st.integers(0, 9), st.data())
+@example([], "", 0, None)
+def test_lists(items: list[tuple[str, str, str]], inside: str, before: int, data: Any) -> None:
+    """Numbers to the last bit, or left to the plain way; and what is cut off is no list."""
+    text = "[" + (",".join(map("".join, items)) or inside) + "]"
+    cut = len(text) if data is None or data.draw(st.booleans()) else data.draw(st.integers(1, len(text)))
+    of, pool = _Text(text[:cut].encode()), np.full(before + len(text) // 2 + 1, 7.0)
+    end, filled = vectors.vector(of.at, pool, before)
+    ended, count = vectors.items(of.at)
+    assert (pool[:before] == 7.0).all()
+    try:
+        wanted = json.loads(text[:cut])
+    except ValueError:
+        assert end < 0
+        assert ended < 0
+        return
+    assert ended < 0 or (ended == of.end and count == len(wanted))
+    if end >= 0:
+        assert end == of.end
+        assert {type(x) for x in wanted} <= {int, float}
+        assert pool[before:filled].tobytes() == np.array(wanted, np.float64).tobytes()
+    else:  # nothing that is ordinary
+        assert any(type(x) not in (int, float) or not 2.3e-308 < abs(x) < 2**1023 for x in wanted if x != 0)
+
+
 TIME_TEXTS = st.one_of(
     st.datetimes().map(lambda t: t.isoformat() + "Z"),
     st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,9})?"
@@ -138,12 +173,18 @@ SHAPES: dict[str, list[dict[str, Any]]] = {
     "nulls": [{"score": None}, {"label": None, "latency": None}, {"features": {"f0": None, "country": None}}, {}],
     "missing features": [{"features": {"f1": 2}}, {"features": {}}, {"features": {"country": "é\n"}}, {}],
     "kinds": [{"features": {"f0": "x", "f1": True, "country": 5}}, {"features": {"f0": [1], "f1": {}}}, {}, {}],
+    "lists": [
+        {"score": [0.25, 1], "features": {"vector": [0.5, 1e-3], "f1": ["a", {"b": [1]}], "country": "de"}},
+        {"score": [], "features": {"vector": [], "f1": [], "country": None}},
+        {"score": {"a": 0.5}, "features": {"vector": None, "f1": None}},
+        {"score": None, "features": {"vector": "none", "f1": {"a": 1}}},
+    ],
     "RFC 3339": [{"ts": "2023-11-14T22:13:20.5+01:00"}, {"ts": "2023-11-14T22:13:20Z"}] * 2,
 }
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("case", [0, 1, 8])
+@pytest.mark.parametrize("case", [0, 1, 4, 5, 6, 7, 8])
 def test_the_walk_reads_it(case: int, name: str) -> None:
     """Common variation stays on the quick way: without this the tests above could pass on the plain way alone."""
     event = {
@@ -152,6 +193,8 @@ def test_the_walk_reads_it(case: int, name: str) -> None:
     }  # fmt: skip
     values = [json.dumps({**event, **change}).encode() for change in SHAPES[name]]
     plan, layout = PLANS[case]
+    if name == "lists" and plan.model.task == "binary":
+        values = [value.replace(b'"score"', b'"scores"') for value in values]
     assert _walked(plan, layout, values) == 1.0
     assert differences(records(values), plan, layout) == []
 

@@ -67,6 +67,10 @@ _VALUES: Final = [
     '""', '"a"', '"b"', '"de"', '"a longer text than eight bytes"', '"\\n"', '"\\u00e9"', '"\\ud83d\\ude00"',
     '"\\ud83d"', '"\\ude00\\ud83dx"', '"\\x"', '"é"', '"日本😀"', '"\x01"', '"\x7f"', '"tab\\t\\"quoted\\""', '"1"',
     "[]", "[1, 2]", '[0.25,"x"]', "{}", '{"a": 0.5}', '{"a": 0.25, "b": 0.5, "a": 0.75}', '{"p": null}', "[[[[1]]]]",
+    "[ 1 ,\t0.25 ]", "[]", "[ ]", "[-0, -0.0]", "[1, null]", '[1, "2\\""]', "[NaN, 1]", "[-Infinity]", "[1e400]",
+    "[5e-324]", "[9007199254740993, 0.1]", "[[1], 2]", '[{"a": 1}]', '["a]", "[", "\\u005d"]', "[1 2]", "[,]", "[1,",
+    "[01]", "[-]",
+    f"[{2**1023}]", f"[{2**1023 + 1}, 1]", f"[0.5, -{10**400}]", "[true]", "[0.1" + ", 1.5" * 40 + "]",
     '"2023-11-14T22:13:20Z"', '"2023-11-14T22:13:20.1234567+01:30"', '"2023-02-29T00:00:00Z"', '"2023-11-14 22:13:20z"',
     '"2023-11-14T22:13:20"', "1700000000", "1700000000000", "1700000000000.5", "1700000000123456", "9e99", "tru", "nul",
     "1 2", "[1,]", '{"a":1,}', "[" * 70 + "]" * 70, '"' + "x" * 100 + '"', "1" * 40, "0." + "0" * 30 + "123456789" * 3,
@@ -134,11 +138,18 @@ def _number(choices: Choices) -> str:
     return f"{'-' * choices.pick(2)}{body}" + (f"e{choices.pick(256) - 128}" if choices.pick(4) == 1 else "")
 
 
+def _list(choices: Choices, gap: str) -> str:
+    """A list of numbers, now and then with something else in it."""
+    items = [_VALUES[choices.pick(len(_VALUES))] if choices.pick(12) == 1 else _number(choices)
+             for _ in range(choices.pick(6))]  # fmt: skip
+    return f"[{gap.join(items)}]"
+
+
 def _written(choices: Choices, of: dict[str, Any], gaps: tuple[str, str]) -> str:
     """An object with changes: values, keys, order, white space."""
     items = list(of.items())
     for _ in range((0, 0, 1, 1, 2, 4)[choices.pick(6)]):
-        at, how = choices.pick(len(items) or 1), choices.pick(8)
+        at, how = choices.pick(len(items) or 1), choices.pick(9)
         if not items or how == 1:
             items.insert(at, (_KEYS[choices.pick(len(_KEYS))], _VALUES[choices.pick(len(_VALUES))]))
         elif how == 2:
@@ -151,6 +162,9 @@ def _written(choices: Choices, of: dict[str, Any], gaps: tuple[str, str]) -> str
             items[at] = (items[at][0], _number(choices))
         elif how == 6:
             gaps = ((", ", ": "), (",", ":"), (" ,\n\t", " : "), (" " * 80 + ",", ":"))[choices.pick(4)]
+        elif how == 8:
+            key = ("score", "vector", "f1", items[at][0])[choices.pick(4)]  # where lists are looked into
+            items = [(k, _list(choices, gaps[0]) if k == key else v) for k, v in items]
         else:
             items[at] = (items[at][0], _VALUES[choices.pick(len(_VALUES))])
     return (

@@ -12,6 +12,7 @@ from detectors.layouts import Layout
 from stream_monitor.counting.batches import Batch, Column, DeadLetter, Records
 from stream_monitor.counting.fields import assemble
 from stream_monitor.counting.plans import Plan
+from stream_monitor.counting.scores import ClassScores
 from stream_monitor.formats import decode
 from stream_monitor.formats import json as json_format
 from stream_monitor.formats.rows import DictRows
@@ -42,6 +43,8 @@ def bits(value: Any) -> Any:
     """Something to compare, to the last bit."""
     if isinstance(value, Column):
         return [bits(getattr(value, f.name)) for f in dataclasses.fields(value)]
+    if isinstance(value, ClassScores):
+        return repr(list(value))
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tobytes()
     if isinstance(value, dict):
