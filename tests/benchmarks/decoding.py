@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.decoding [--events N] [--only TEXT]
 
-Ours is all of `decode`: fields checked, times, columns. The parsers make Python objects and no more, pyarrow.json makes
+Ours is all of `decode`: fields checked, times, columns; `count` is what comes after it. The parsers make Python objects and no more, pyarrow.json makes
 columns of lines that were joined before. The best of five passes, by CPU time, which neighbours disturb less.
 """
 
@@ -25,8 +25,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from connectors.memory_schemas import MemorySchemas
 from detectors.layouts import CategoricalLayout, Layout, NumericLayout
-from stream_monitor.config import Config, Fields, Model
+from stream_monitor.config import Config, Fields, Model, Time
 from stream_monitor.counting.batches import Records
+from stream_monitor.counting.panes import count_block
 from stream_monitor.counting.plans import Plan, event_plan
 from stream_monitor.formats import avro as avro_format
 from stream_monitor.formats import decode
@@ -137,6 +138,7 @@ def main() -> None:
     }  # fmt: skip
     avro_readers = readers_of(avro_plan, "avro", avro_format.compile_schema)
     protobuf_readers = readers_of(protobuf_plan, "protobuf", protobuf_format.compile_schema)
+    decoded = decode(short_records, plan, None, at_ms)[0], decode(vectors, vector_plan, None, at_ms)[0]
     whole = pa_json.ReadOptions(use_threads=False, block_size=len(lines) + 1)
     read = msgspec.json.Decoder().decode
     work: dict[str, Callable[[], object]] = {
@@ -152,8 +154,11 @@ def main() -> None:
         "decode_protobuf": lambda: decode(protobufs, protobuf_plan, LAYOUT, at_ms),
         "decode_protobuf_raw_layout": lambda: decode(protobufs, protobuf_plan, None, at_ms),
         "decode_protobuf_plainly": lambda: plainly(protobufs, protobuf_plan, LAYOUT, at_ms, protobuf_readers),
+        "count_raw_layout": lambda: count_block(decoded[0], None, "m", plan.model, Time(), None),
+        "count_embedding": lambda: count_block(decoded[1], None, "m", vector_plan.model, Time(), None),
         "parse_json_loads": lambda: [json.loads(v) for v in values],
         "parse_orjson": lambda: [orjson.loads(v) for v in values],
+        "parse_orjson_embedding": lambda: [orjson.loads(v or b"") for v in vectors.values],
         "parse_msgspec": lambda: [read(v) for v in values],
         "parse_pyarrow": lambda: pa_json.read_json(pa.BufferReader(lines), read_options=whole),
     }
