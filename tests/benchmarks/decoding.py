@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.decoding [--events N] [--only TEXT]
 
-Ours is all of `decode`: fields checked, times, columns; `count` is what comes after it. The parsers make Python objects and no more, pyarrow.json makes
-columns of lines that were joined before. The best of five passes, by CPU time, which neighbours disturb less.
+Ours is all of `decode`: fields checked, times, columns; `count` is what comes after it. The parsers make Python objects
+and no more, pyarrow.json makes columns of lines that were joined before. The best of five passes, by CPU time, which
+neighbours disturb less.
 """
 
 from __future__ import annotations
