@@ -245,12 +245,18 @@ class Layout:
             return ()
         return tuple((a, b) for i, a in enumerate(names) for b in names[i + 1 :])
 
-    @cached_property
-    def joint_combinations(self) -> tuple[tuple[tuple[str, int], ...], ...]:
-        """What each joint cell is about, as (name, sign); empty where pairs are counted."""
+    @property
+    def _combines(self) -> bool:
+        """Whether combinations are counted, and not pairs."""
         names = self.numeric_features
-        if not self.joint or len(names) * (len(names) - 1) // 2 <= JOINT_PAIRS:
+        return self.joint and len(names) * (len(names) - 1) // 2 > JOINT_PAIRS
+
+    @property
+    def joint_combinations(self) -> tuple[tuple[tuple[str, int], ...], ...]:
+        """What each joint cell is about, as (name, sign); empty where pairs are counted. Made anew each time."""
+        if not self._combines:
             return ()
+        names = self.numeric_features
         return tuple(tuple((names[i], sign) for i, sign in c) for c in combinations(len(names)))
 
     @cached_property
@@ -261,7 +267,7 @@ class Layout:
     @cached_property
     def joint_size(self) -> int:
         """Number of joint cells."""
-        return len(self.joint_pairs) + len(self.joint_combinations)
+        return len(combinations(len(self.numeric_features))) if self._combines else len(self.joint_pairs)
 
     @cached_property
     def residual_offset(self) -> int:

@@ -39,12 +39,12 @@ def orthogonal_scores(masses: Floats, most: int = len(MOMENTS)) -> Floats:
 def numeric(
     rows: Rows, sizes: Rows, spreads: list[float], name: str, of: NumericLayout, at: int, total: Floats, events: int
 ) -> None:  # fmt: skip
-    cells = at + HEAD + np.arange(of.bins)
+    cells, columns = at + HEAD + np.arange(of.bins), rows.about(name)
     masses = total[cells]
     valid = float(masses.sum())
     if not valid:
         rows.add(
-            Component(group="tails", columns=(name,), words="share of values", kind="share"), cells, np.ones(of.bins)
+            Component(group="tails", columns=columns, words="share of values", kind="share"), cells, np.ones(of.bins)
         )
         return
     wild = _wild(of, masses)
@@ -61,7 +61,7 @@ def numeric(
         root = 1 / np.sqrt(present)
         component = Component(
             group="shape" if k else "location",
-            columns=(name,),
+            columns=columns,
             words=MOMENTS[k],
             kind="score",
             unit=present,
@@ -79,7 +79,7 @@ def numeric(
     inside = _bins(tame, wild) if rows.wants("bins") or rows.wants("tails") else []
     for words, group, some in [*inside, *outside]:
         if some.any():
-            rows.add(Component(group=group, columns=(name,), words=words, kind="share"), cells, some.astype(np.float64))
+            rows.add(Component(group=group, columns=columns, words=words, kind="share"), cells, some.astype(np.float64))
 
 
 def _wild(of: NumericLayout, masses: Floats) -> NDArray[np.bool_]:
@@ -136,26 +136,26 @@ def _middles(of: NumericLayout, masses: Floats) -> Floats:
 
 
 def categorical(rows: Rows, name: str, of: CategoricalLayout, at: int, total: Floats) -> None:
-    cells = at + HEAD + np.arange(of.bins)
+    cells, columns = at + HEAD + np.arange(of.bins), rows.about(name)
     order = np.argsort(-total[cells], kind="stable")
     order = order[total[cells][order] > 0]
     for i in order[:MOST_CATEGORIES].tolist():
         rows.add(
-            Component(group="categories", columns=(name,), words=f"share of {of.categories[i]}", kind="share"),
+            Component(group="categories", columns=columns, words=f"share of {of.categories[i]}", kind="share"),
             cells[[i]], np.ones(1),
         )  # fmt: skip
     rest = order[MOST_CATEGORIES:]
     if len(rest):
-        component = Component(group="categories", columns=(name,), words="share of rare categories", kind="share")
+        component = Component(group="categories", columns=columns, words="share of rare categories", kind="share")
         rows.add(component, cells[rest], np.ones(len(rest)))
     never = [*cells[total[cells] == 0].tolist(), *range(at + HEAD + of.bins, at + of.size)]
-    new = Component(group="categories", columns=(name,), words="share of new categories", kind="share")
+    new = Component(group="categories", columns=columns, words="share of new categories", kind="share")
     rows.add(new, np.array(never), np.ones(len(never)))
 
 
 def quality(rows: Rows, name: str, at: int) -> None:
-    rows.add(
-        Component(group="quality", columns=(name,), words="share missing", kind="share"), np.array([at]), np.ones(1)
-    )
-    invalid = Component(group="quality", columns=(name,), words="share invalid", kind="share")
+    columns = rows.about(name)
+    missing = Component(group="quality", columns=columns, words="share missing", kind="share")
+    rows.add(missing, np.array([at]), np.ones(1))
+    invalid = Component(group="quality", columns=columns, words="share invalid", kind="share")
     rows.add(invalid, np.array([at + 1, at + 2]), np.ones(2))

@@ -65,7 +65,12 @@ class Rows:
         self.weight: list[Floats] = []
         self.count = 0
         self.shared: list[tuple[NDArray[np.int64], Floats]] = []  # sums of cells that several components use
+        self._about: dict[str, tuple[str]] = {}
         self.mixed: list[tuple[int, NDArray[np.int64], Floats]] = []  # component, which shared sums, weights
+
+    def about(self, column: str) -> tuple[str]:
+        """The columns of a component of one column, the same object for all of them."""
+        return self._about.setdefault(column, (column,))
 
     def put(self, cells: NDArray[np.int64], weights: Floats) -> int:
         some = weights != 0

@@ -248,7 +248,7 @@ def _across(
     """The joint and the residual cells."""
     if layout.joint_pairs:
         joints.add_pairs(cells, layout.joint_offset, part.bounds, ranks)
-    elif layout.joint_combinations:
+    elif layout.joint_size:
         joints.add_combinations(cells, layout.joint_offset, part.bounds, ranks)
     if not layout.residual or batch.label is None:
         return
