@@ -33,6 +33,16 @@ def test_counts(values: list[float]) -> None:
     assert (unpack_counts(small), packed_rows(small), squeeze(small)) == (before, len(values), small)
 
 
+@given(st.dictionaries(st.integers(0, 2**31 - 1), NUMBERS, max_size=20))
+def test_cells_far_apart_and_values_of_every_size(some: dict[int, int]) -> None:
+    cells, none = np.array(sorted(some), np.int32), np.zeros(0)
+    values = np.array([some[c] for c in sorted(some)], np.int64)
+    before = Counts(rows=1, cells=cells, values=values, low=none, high=none)
+    found = unpack_counts(pack_counts(before))
+    assert found == before
+    assert (found.cells.dtype, found.values.dtype) == (np.int32, np.int64)
+
+
 def test_a_cell_takes_two_bytes() -> None:
     n = 10_000
     cells, values = np.arange(0, 2 * n, 2, dtype=np.int32), np.full(n, 7, np.int64)
