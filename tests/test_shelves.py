@@ -7,13 +7,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.shelves import SMALL, Shelf
 
 
+@settings(deadline=None)  # files may take long
 @given(st.lists(st.binary(max_size=20), max_size=8))
 def test_what_was_put_comes_back(some: list[bytes]) -> None:
     shelf = Shelf()
