@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -15,6 +15,7 @@ NEAR = [edge + d for edge in (0, 255, 2**31 - 1, 2**63 - 2) for d in (-1, 0, 1)]
 NUMBERS = st.one_of(st.sampled_from(NEAR), st.integers(0, 300), st.integers(-(2**63), 2**63 - 1))
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.int64, st.integers(0, 40), elements=NUMBERS))
 def test_numbers_of_every_size(numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
     found = wide(narrow(numbers))
@@ -22,6 +23,7 @@ def test_numbers_of_every_size(numbers: np.ndarray[tuple[int], np.dtype[np.int64
     assert found.tolist() == numbers.tolist()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=20))
 def test_counts(values: list[float]) -> None:
     before = counts([Event(at=0, x=x) for x in values])
@@ -33,6 +35,7 @@ def test_counts(values: list[float]) -> None:
     assert (unpack_counts(small), packed_rows(small), squeeze(small)) == (before, len(values), small)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 2**31 - 1), NUMBERS, max_size=20))
 def test_cells_far_apart_and_values_of_every_size(some: dict[int, int]) -> None:
     cells, none = np.array(sorted(some), np.int32), np.zeros(0)
