@@ -4,6 +4,7 @@
     python -m tests.evaluation --tools river,evidently --scenarios nulls --seeds 0-3 --ladder > l.jsonl
     python -m tests.evaluation --equalise l.jsonl --target 0.02            # writes equal_fa.json
     python -m tests.evaluation --rare --scenarios nulls --seeds 0-99       # 50 M events a null at 1 per 30 d
+    python -m tests.evaluation --data deploy/demo/data --seeds 0-4         # recorded tables, in place of generated ones
     python -m tests.evaluation --read lines.jsonl more.jsonl               # the table of lines that are there
 
 Lines go to stdout, one per (tool, rule, setting, scenario, on, size, seed), a table to stderr. Seeds from 1000 on are
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from stream_monitor.shell.progress import progress
-from tests.evaluation import equal
+from tests.evaluation import equal, recorded
 from tests.evaluation.jobs import DRIFTS, NULLS, OURS, Job, Line, run
 from tests.evaluation.make_streams import ON, SCENARIOS, SIZE
 from tests.evaluation.tables import table
@@ -48,6 +49,20 @@ def jobs_of(args: argparse.Namespace) -> Iterator[Job]:
                             budget=args.budget, n_ref=args.n_ref, n=args.n, pane_events=args.pane_events,
                             cache=args.cache,
                             settings=() if tool == OURS else tuple(settings(tool, args).items()),
+                        )  # fmt: skip
+
+
+def recorded_jobs(args: argparse.Namespace) -> Iterator[Job]:
+    """Those of the tables in a folder: each as it came once, and with what is put in seed by seed."""
+    low, _, high = args.seeds.partition("-")
+    for seed in range(int(low), int(high or low) + 1):
+        for scenario in recorded.SCENARIOS if args.scenarios == "all" else args.scenarios.split(","):
+            for name in recorded.tables(args.data, scenario):
+                for size in args.sizes.split(",") if scenario not in (recorded.AS_IT_CAME, "none") else ("medium",):
+                    if scenario != recorded.AS_IT_CAME or seed == int(low):
+                        yield Job(
+                            tool=OURS, scenario=scenario, on=name, size=size, seed=seed, budget=args.budget,
+                            pane_events=args.pane_events, folder=args.data,
                         )  # fmt: skip
 
 
@@ -108,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--n-ref", type=int, default=20_000, help="events of the reference")
     p.add_argument("--n", type=int, default=60_000, help="events of the stream; a drift begins in the middle")
     p.add_argument("--rare", action="store_true", help=f"a budget of 1 per 30 d at 19 events/s: {RARE}")
+    p.add_argument("--data", type=Path, metavar="FOLDER", help=f"read recorded tables ({OURS} alone does)")
     p.add_argument("--jobs", type=int, default=1, help="processes")
     p.add_argument("--minutes", type=float, default=1e6, help="after which no further stream is begun")
     p.add_argument("--cache", action="store_true", help="keep counted streams in build/evaluation")
@@ -123,11 +139,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         tools = sorted({line["tool"] for line in lines})
         sys.stderr.write(table(lines, equal.without(tools)) if args.read else equal.equalise(lines, args.target))
         return
+    if args.data and args.tools != OURS:
+        p.error(f"--data is for {OURS} alone, not for {args.tools}")
     named = {"all": [OURS, *peers.PEERS], "peers": list(peers.PEERS)}.get(args.tools, args.tools.split(","))
     args.tools, missing = peers.installed(named)
     code = commit()
     lines = []
-    for found in evaluated(list(jobs_of(args)), args.jobs, args.minutes):
+    jobs = list(recorded_jobs(args) if args.data else jobs_of(args))
+    for found in evaluated(jobs, args.jobs, args.minutes):
         line = {**found, "code": code}
         print(json.dumps(line), flush=True)
         lines.append(line)

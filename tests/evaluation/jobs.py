@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
+from tests.evaluation import recorded
 from tests.evaluation.draws import draw
 from tests.evaluation.make_streams import SCENARIOS, Stream
 from tests.evaluation.tools import peers, scan
@@ -34,6 +36,7 @@ class Job:
     pane_events: int = scan.PANE_EVENTS
     cache: bool = False
     settings: tuple[tuple[str, dict[str, list[float]]], ...] = ()  # a peer: setting -> rule -> thresholds
+    folder: Path | None = None  # of the recorded table `on`; None: the stream is generated
 
     @property
     def key(self) -> str:
@@ -47,13 +50,15 @@ def run(job: Job) -> list[Line]:
 
 
 def _ours(job: Job) -> list[Line]:
-    found = scan.load(job.key) if job.cache else None
+    keep = job.cache and job.folder is None
+    found = scan.load(job.key) if keep else None
     truth, begin = None, time.process_time()
     if found is None:
         reference, stream = _drawn(job)
+        job = replace(job, n_ref=len(reference), n=len(stream))
         truth, begin = stream.truth, time.process_time()
         found = scan.vectors_of(reference, stream, job.pane_events)
-        if job.cache:
+        if keep:
             scan.save(job.key, found)
     change = truth["change"] if truth else (job.n // 2 if SCENARIOS[job.scenario][0] else None)
     raised = scan.alarms(
@@ -80,6 +85,8 @@ def _peer(job: Job) -> list[Line]:
 
 
 def _drawn(job: Job) -> tuple[Stream, Stream]:
+    if job.folder is not None:
+        return recorded.draw(job.folder, str(job.on), job.scenario, job.seed, job.size)
     return draw(job.scenario, job.seed, job.n, job.n_ref, size=job.size, on=job.on)
 
 

@@ -35,7 +35,8 @@ Alarm = tuple[int, list[str]]  # events of the stream seen, columns named
 
 def vectors_of(reference: Stream, stream: Stream, pane_events: int = PANE_EVENTS) -> Kept:
     """What the scan reads of a stream: the reference's panes, then the stream's."""
-    before, after = (counted.batch(s, at, counted.SEGMENTS) for s, at in ((reference, 0), (stream, len(reference))))
+    segments = tuple(s for s in counted.SEGMENTS if s in reference.cat)
+    before, after = (counted.batch(s, at, segments) for s, at in ((reference, 0), (stream, len(reference))))
     learnt, known = sweeps.learn(before, counted.layout_of(before, pane_events), pane_events)
     new = sweeps.sweep(after, learnt, pane_events)
     return dict(learnt.of), {name: np.concatenate([known[name], new[name]]).astype(np.float32) for name in known}
