@@ -120,7 +120,9 @@ def _across(events: Batch, layout: Layout, pane_events: int, count: int) -> Floa
     assert events.label is not None
     assert events.score is not None
     columns = {c.name: c for c in events.features}
-    ranks = np.stack([_rank(columns[name], layout.features[name]) for name in layout.numeric_features], axis=1)
+    ranks = np.zeros((len(events), len(layout.numeric_features)))
+    for i, name in enumerate(layout.numeric_features):
+        ranks[:, i] = _rank(columns[name], layout.features[name])
     residual = np.rint(RESIDUAL_UNIT * (events.label.numbers - events.score.numbers))
     categories = [
         columns[name].codes == columns[name].words.index(category)
