@@ -5,23 +5,30 @@ All of them are meant far out (1e-3 to 1e-9), where the normal approximation is 
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc, stdtr, stdtrit, xlogy
 
 Floats = NDArray[np.float64]
 
+MOST: Final = 700.0  # of an exponent: from 710 on it is infinite, and the product with a tail of 0 is no number
+
 
 def student_tail(z: Floats, df: Floats | float, third: Floats | float = 0.0, fourth: Floats | float = 0.0) -> Floats:
     """P(|Z| >= |z|), both sides, of a studentised mean with these third and fourth cumulants.
 
     Student's t, times the first two terms of Cramer's series for large deviations (Petrov 1975, VIII.2) with the
-    exponent held within [0, z^2 / 4], so that it only ever makes an alarm harder.
+    exponent held within [0, z^2 / 4], so that it only ever makes an alarm harder, and below MOST.
 
     >>> float(student_tail(np.array(2.0), 1e9).round(4)), float(student_tail(np.array(-2.0), 1.0).round(4))
     (0.0455, 0.2952)
+    >>> float(student_tail(np.array(60.0), 1e9, 0.5))
+    0.0
     """
-    exponent = np.clip(third * z**3 / 6 + (fourth - 3 * third**2) * z**4 / 24, 0.0, z**2 / 4)
+    most = np.minimum(z**2 / 4, MOST)
+    exponent = np.clip(third * z**3 / 6 + (fourth - 3 * third**2) * z**4 / 24, 0.0, most)
     return np.asarray(np.minimum(2 * stdtr(df, -np.abs(z)) * np.exp(exponent), 1.0), np.float64)
 
 
