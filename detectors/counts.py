@@ -207,12 +207,13 @@ class ColumnCounts:
 def same(a: ColumnCounts, b: ColumnCounts) -> bool:
     """Whether two columns' counts are equal in all that they say.
 
+    >>> from dataclasses import replace
     >>> from detectors.layouts import NumericLayout
     >>> of = NumericLayout(edges=(0.0,))
     >>> layout = Layout(pane_ms=1, features={"a": of}, predictions={})
     >>> one, two = (column(ZERO, layout, "features", "a") for _ in range(2))
-    >>> same(one, two)
-    True
+    >>> same(one, two), same(one, replace(two, missing=1)), same(one, replace(two, counts=np.array([0, 1])))
+    (True, False, False)
     """
     for field in fields(ColumnCounts):
         x, y = getattr(a, field.name), getattr(b, field.name)

@@ -31,17 +31,10 @@ def directions(length: int, count: int) -> Floats:
 
 @compiled()
 def _loop(
-    numbers: Floats,
-    starts: Integers,
-    rows: Integers,
-    signs: Floats,
-    root: float,
-    first: int,
-    norms: Floats,
-    sums: Floats,
-) -> None:
+    numbers: Floats, starts: Integers, rows: Integers, signs: Floats, first: int, norms: Floats, sums: Floats
+) -> None:  # fmt: skip
     length, count = signs.shape
-    total = np.zeros(count)
+    root, total = np.sqrt(float(length)), np.zeros(count)
     for row in rows:
         at, squares = starts[row], 0.0
         total[:] = 0.0
@@ -56,15 +49,8 @@ def _loop(
 
 
 def _numpy(
-    numbers: Floats,
-    starts: Integers,
-    rows: Integers,
-    signs: Floats,
-    root: float,
-    first: int,
-    norms: Floats,
-    sums: Floats,
-) -> None:
+    numbers: Floats, starts: Integers, rows: Integers, signs: Floats, first: int, norms: Floats, sums: Floats
+) -> None:  # fmt: skip
     squares, total = np.zeros(len(rows)), np.zeros((len(rows), signs.shape[1]))
     with np.errstate(over="ignore", invalid="ignore"):
         for i in range(len(signs)):
@@ -72,7 +58,7 @@ def _numpy(
             squares += values * values
             total += values[:, None] * signs[i]
         norms[first + rows] = np.sqrt(squares)
-        sums[:, first + rows] = (total / root).T
+        sums[:, first + rows] = (total / np.sqrt(float(len(signs)))).T
 
 
 _run = _loop if ENGINE == "numba" else _numpy
@@ -100,7 +86,7 @@ def project(
     for length in (counts[:1] if alike else np.unique(counts)).tolist():
         if 0 < length <= longest:
             rows = np.arange(len(counts)) if alike else np.flatnonzero(counts == length)
-            _run(numbers, starts, rows, directions(length, len(sums)), float(np.sqrt(length)), first, norms, sums)
+            _run(numbers, starts, rows, directions(length, len(sums)), first, norms, sums)
 
 
 def warm() -> None:

@@ -63,10 +63,6 @@ class Components:
         starts = np.cumsum([0, *(len(p.cells) + 1 for p in panes)])
         return times(values, indices, starts, self.cells, self.mix)
 
-    def of_cells(self, counts: csr_array) -> Floats:
-        """The functionals of counts (panes, cells + 1), the last column being the rows."""
-        return times(counts.data.astype(np.float64), counts.indices, counts.indptr, self.cells, self.mix)
-
     def weights(self, component: int) -> Floats:
         """What each cell, and at last each row, adds to a component."""
         found: Floats = self.cells.csr @ self.mix.csr[:, [component]].toarray()[:, 0]
