@@ -1,4 +1,4 @@
-"""Byte strings that are written once and seldom read, in a file of this process's own instead of its memory.
+"""Byte strings that are written once and seldom read, as references, in a file of this process's own, not its memory.
 
 The file has no name and is gone with the process: nothing is kept in it that could not be had again. Where there is no
 place for it (TMPDIR says where it would be), the strings stay in memory.
@@ -53,7 +53,7 @@ class Shelf:
                 if os.pwrite(self._file, data, at) < len(data):
                     raise OSError("there is no room for all of it")
             except OSError as error:
-                log.warning("what is seldom read stays in memory from now on: %s", error)
+                log.warning("references stay in memory from now on; TMPDIR must be a folder with room: %s", error)
                 self._full = True
                 return data
             self._size_bytes = at + len(data)
@@ -66,5 +66,5 @@ class Shelf:
         at, length = kept
         data = os.pread(self._file, length, at)
         if len(data) < length:
-            raise OSError(f"the file of what is seldom read ends at {self._size_bytes} bytes, short of {at + length}")
+            raise OSError(f"references: their file in TMPDIR ends before byte {at + length}; a restart makes it anew")
         return data

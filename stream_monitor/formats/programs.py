@@ -24,7 +24,7 @@ from stream_monitor.formats.framing import BEGINS, Compile, Framings, Id, Reader
 from stream_monitor.formats.interning import add, larger, strings
 from stream_monitor.formats.machine import COMPILED, address, watch
 from stream_monitor.formats.needs import Needs
-from stream_monitor.formats.quick import Quick, derives_quickly
+from stream_monitor.formats.quick import Quick
 from stream_monitor.formats.rows import MAX_NAMES
 from stream_monitor.formats.walking import DONE
 from stream_monitor.formats.wires import FAMILY_SHIFT, sink
@@ -34,6 +34,7 @@ from stream_monitor.interfaces import Schema
 MAX_BYTES: Final = 1 << 24  # joined at once, and one record more
 MAX_SIZE: Final = 1 << 18  # instructions of all schemas
 
+_QUICK_KINDS: Final = frozenset({"text", "timestamp"})  # others are derived of values that the plain way reads sooner
 _MASK: Final = (1 << FAMILY_SHIFT) - 1
 
 
@@ -152,13 +153,18 @@ def decode(
 ) -> tuple[Batch, list[DeadLetter]]:  # fmt: skip
     """The `decode` of a format whose events name their schema."""
     readers = readers_of(plan, kind, compile)
-    if not COMPILED or not derives_quickly(plan):
+    if not COMPILED or not _derives_quickly(plan):
         return plainly(records, plan, layout, at_ms, readers)
     key = ("quick", layout.id if layout is not None else "")
     if key not in plan.cache:
         plan.cache[key] = FramedQuick(plan, layout, readers, make)
     quick: FramedQuick = plan.cache[key]
     return quick.decode(records, at_ms, lambda some: plainly(some, plan, layout, at_ms, readers))
+
+
+def _derives_quickly(plan: Plan) -> bool:
+    """Whether what is derived of columns is derived of few values that are read one by one."""
+    return {plan.model.columns[of] for of in plan.derived.values()} <= _QUICK_KINDS
 
 
 class _Only:

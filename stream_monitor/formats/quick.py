@@ -8,23 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 
 from stream_monitor.counting.batches import Batch, DeadLetter, Records
-from stream_monitor.counting.plans import Plan
 from stream_monitor.formats.findings import Findings
 from stream_monitor.formats.needs import Needs
 from stream_monitor.formats.weaving import weave
 
 Decoded = tuple[Batch, list[DeadLetter]]
-_QUICK_KINDS: Final = frozenset({"text", "timestamp"})  # others are derived of values that the plain way reads sooner
-
-
-def derives_quickly(plan: Plan) -> bool:
-    """Whether what is derived of columns is derived of few values that are read one by one."""
-    return {plan.model.columns[of] for of in plan.derived.values()} <= _QUICK_KINDS
 
 
 class Quick:

@@ -109,9 +109,8 @@ def _layout(p: argparse.ArgumentParser) -> None:
     p.add_argument("--to", metavar="TIME", help="to learn: up to then (default: now)")
     p.add_argument("--events", type=int, default=100_000, help="to learn: at most so many records (default: 100000)")
     p.add_argument("--file", metavar="FILE", help="to promote: what `learn` printed")
-    p.add_argument("--url", default="http://127.0.0.1:8000", help="of the api (default: http://127.0.0.1:8000)")
-    p.add_argument("--key-env", default="STREAM_MONITOR_KEY", metavar="NAME", help="variable with the api key")
     p.add_argument("--json", action="store_true", help="to show: for machines")
+    _of_the_api(p)
 
 
 def _acls(p: argparse.ArgumentParser) -> None:
@@ -152,8 +151,12 @@ def _calibrate(p: argparse.ArgumentParser) -> None:
 
 def _status(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", nargs="?", metavar="MODEL", help="one model in detail")
-    p.add_argument("--url", default="http://127.0.0.1:8000", help="of the api; default: http://127.0.0.1:8000")
     p.add_argument("--json", action="store_true", help="for machines")
+    _of_the_api(p)
+
+
+def _of_the_api(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--url", default="http://127.0.0.1:8000", help="of the api; default: http://127.0.0.1:8000")
     p.add_argument(
         "--key-env",
         default="STREAM_MONITOR_KEY",
