@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels import ENGINE, Cells, Integers, Ranks, compiled
+from detectors.compiling import ENGINE, compiled
+from detectors.kernels import Cells, Integers, Ranks
 from detectors.layouts import JOINT_WIDTH, RESIDUAL_HEAD, RESIDUAL_SQUARES, RESIDUAL_SUM, RESIDUALS, combinations
 
 _CHUNK: Final = 256  # events whose sum of products of two ranks stays below 2**24

@@ -8,13 +8,11 @@ in, -1 for none. Columns are counted in numerics.py, sums across columns in join
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Collection
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.compiling import ENGINE, compiled
 from detectors.layouts import BUCKETS, LIMBS, RAW_BUCKETS, RAW_HASHES
 
 Cells = NDArray[np.int64]
@@ -24,36 +22,6 @@ Integers = NDArray[np.int64]
 Kinds = NDArray[np.uint8]
 Positions = NDArray[np.int32]
 Ranks = NDArray[np.int16]
-
-ENGINE: str  # "numba" or "numpy"
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-try:
-    if os.environ.get("DETECTORS_KERNELS") == "numpy":
-        raise ImportError
-    import numba
-except ImportError:
-    ENGINE = "numpy"
-
-    def compiled(*, fastmath: Collection[str] = ()) -> Callable[[F], F]:
-        return lambda function: function
-
-    def within(function: F) -> F:
-        return function
-
-else:
-    ENGINE = "numba"
-
-    def compiled(*, fastmath: Collection[str] = ()) -> Callable[[F], F]:
-        """Machine code, cached, that runs without the interpreter's lock."""
-        decorate: Callable[[F], F] = numba.njit(cache=True, nogil=True, fastmath=set(fastmath))
-        return decorate
-
-    def within(function: F) -> F:
-        """A part of what is compiled, that stays as it stands for who calls it from Python."""
-        part: F = numba.extending.register_jitable(function)
-        return part
 
 
 @compiled()

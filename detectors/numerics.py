@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.bins import ENTRIES, SIGN, Bins, How, bins_of
-from detectors.kernels import ENGINE, Cells, Floats, Integers, Kinds, Positions, Ranks, add_sums_numpy, compiled, digits
+from detectors.compiling import ENGINE, compiled
+from detectors.kernels import Cells, Floats, Integers, Kinds, Positions, Ranks, add_sums_numpy, digits
 from detectors.layouts import HEAD, LIMBS
 from detectors.partitions import Partition
 

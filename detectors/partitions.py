@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels import ENGINE, Integers, Positions, compiled
+from detectors.compiling import ENGINE, compiled
+from detectors.kernels import Integers, Positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

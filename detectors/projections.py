@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels import ENGINE, Floats, Integers, compiled
+from detectors.compiling import ENGINE, compiled
+from detectors.kernels import Floats, Integers
 
 
 @lru_cache(maxsize=8)

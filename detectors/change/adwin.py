@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from detectors.change.machines import Loop, Machine, Step, at_least, between
-from detectors.kernels import within
+from detectors.compiling import within
 
 ROWS: Final = 30  # of buckets: a window of 2^30 times max_buckets values
 BLOCK: Final = 64  # values of an array that are taken in at once, at most

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Judgement, Level
-from detectors.kernels import ENGINE
+from detectors.compiling import ENGINE, compiled
 
 Floats = NDArray[np.float64]
 Memory = MutableSequence[float] | Floats
@@ -116,14 +116,7 @@ def _loop(step: Step, many: Loop | None) -> Loop:
     """Many values, compiled: the detector's own way, or the step over a whole array."""
     if ENGINE != "numba":
         return many or _plain_loop(step)
-    import numba
-
-    if many is not None:
-        own: Loop = numba.njit(nogil=True, cache=True)(many)
-        return own
-    compiled = numba.njit(nogil=True, cache=True)(step)
-    loop: Loop = numba.njit(nogil=True)(_plain_loop(compiled))
-    return loop
+    return compiled()(many) if many is not None else compiled(kept=False)(_plain_loop(compiled()(step)))
 
 
 def _plain_loop(step: Step) -> Loop:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from detectors.kernels import ENGINE, compiled
+from detectors.compiling import ENGINE, compiled
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

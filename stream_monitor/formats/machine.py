@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels import ENGINE
+from detectors.compiling import ENGINE
+from detectors.compiling import compiled as made
 
 int64: Any = np.int64  # for the loops; they know what it is
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +28,16 @@ CHECKED: Final = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
 
 _LIMITS: Final = (ctypes.c_int64 * 2)(0, (1 << 63) - 1)
 _LIMITS_AT: Final = ctypes.addressof(_LIMITS)
+
+
+def compiled(function: F) -> F:
+    """The function, compiled; it holds no lock while it runs."""
+    return made(kept=not CHECKED)(function) if COMPILED else function  # a checked one knows an address
+
+
+def inlined(function: F) -> F:
+    """The same for small functions, which are compiled into their callers."""
+    return made(kept=not CHECKED, inline=True)(function) if COMPILED else function
 
 
 def address(of: NDArray[Any]) -> int:
@@ -40,21 +51,10 @@ def watch(first: int, last: int) -> None:
 
 
 if COMPILED:
-    import numba
     from llvmlite import ir
     from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
-
-    def compiled(function: F) -> F:
-        """The function, compiled; it holds no lock while it runs."""
-        out: F = numba.njit(cache=not CHECKED, nogil=True)(function)  # a checked one knows the limits' address
-        return out
-
-    def inlined(function: F) -> F:
-        """The same for small functions, which are compiled into their callers."""
-        out: F = numba.njit(cache=not CHECKED, nogil=True, forceinline=True)(function)
-        return out
 
     def _loader(bits: int, type: Any) -> Any:
         def load(typing: Any, at: Any) -> Any:
@@ -159,12 +159,6 @@ if COMPILED:
     trailing_zeros = intrinsic(_trailing)
 
 else:
-
-    def compiled(function: F) -> F:
-        """The function as it is."""
-        return function
-
-    inlined = compiled
 
     def _uncompiled(*arguments: int) -> int:
         raise NotImplementedError("only for compiled loops")
