@@ -12,6 +12,7 @@ from connectors.kafka_clients import ANSWER_SECONDS, Connection
 from stream_monitor.shell.init import Sample
 
 QUIET_SECONDS: Final = 1.0  # without a record: there are no more
+DISORDER_MS: Final = 60_000  # timestamps are those of many producers, and what is sent again comes behind what is later
 
 
 def topics(connection: Connection) -> dict[str, int]:
@@ -64,7 +65,8 @@ def span(
 ) -> dict[tuple[str, int], list[Any]]:
     """The records of topics whose Kafka timestamps are in [from_ms, to_ms), at most `most` in all; by partition.
 
-    Each partition gives its first ones. Nothing is committed. Raises Unreachable.
+    Each partition gives its first ones. Records that come behind one of DISORDER_MS after the span are not looked at.
+    Nothing is committed. Raises Unreachable.
     """
     consumer = connection.reader({"enable.partition.eof": True})
     found: dict[tuple[str, int], list[Any]] = {}
@@ -87,10 +89,11 @@ def span(
                     if place not in open_:
                         continue
                     mine = found.setdefault(place, [])
-                    if error is not None or message.timestamp()[1] >= to_ms or len(mine) >= share:
-                        open_.discard(place)
-                    else:
+                    stamp = -1 if error is not None else message.timestamp()[1]
+                    if from_ms <= stamp < to_ms and len(mine) < share:
                         mine.append(message)
+                    elif error is not None or len(mine) >= share or stamp >= to_ms + DISORDER_MS:
+                        open_.discard(place)
         return found
     finally:
         consumer.close()

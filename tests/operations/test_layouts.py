@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from rich.console import Console
 
 from connectors.kafka_clients import Connection
-from connectors.kafka_samples import span
+from connectors.kafka_samples import DISORDER_MS, span
 from connectors.memory import MemoryLabelStore
 from connectors.memory_schemas import MemorySchemas
 from deploy.kafka.node import Node
@@ -41,20 +41,24 @@ MODEL = Model(topic=("t",), fields=Fields(time="ts", features="features"), colum
 
 def test_a_span_of_the_topic_gives_what_its_first_events_would(kafka: Node, tmp_path: Path) -> None:
     """
-    timestamps   1000 .. 1999 | 2000 .. 3999 | 4000 ..        events of the middle alone are looked at
-    x            a million    | 0 .. 1       | a million
+    timestamps   0 .. 999  | 1000 .. 2999 | 3000 .. 3999 | much later, 2000  events of 1000 to 2999 alone are seen
+    x            a million | 0 .. 1       | a million    |                   and nothing behind what is much later
+    written      not in this order, but up to 800 places late
     """
     topic = f"layouts-{time.time_ns()}"
     create_topics(kafka.bootstrap, {topic: 2})
-    producer, rng = Producer({"bootstrap.servers": kafka.bootstrap}), random.Random(1)
+    producer, rng = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True}), random.Random(1)
     base = int(time.time() * 1000) - 100_000
     seen = [rng.random() for _ in range(2_000)]
-    for i in range(4_000):
+    for i in sorted(range(4_000), key=lambda i: i + rng.uniform(0, 800)):
         within = 1_000 <= i < 3_000
         x = seen[i - 1_000] if within else 1e6
         event = {"ts": (base + i) / 1000, "features": {"x": x, "c": "ab"[i % 2] if within else "z"}}
         producer.produce(topic, json.dumps(event).encode(), partition=i % 2, timestamp=base + i)
-    producer.flush(20)
+    for partition in (0, 1):
+        producer.produce(topic, b"{}", partition=partition, timestamp=base + 3_000 + DISORDER_MS)
+        producer.produce(topic, b"{}", partition=partition, timestamp=base + 2_000)
+    assert producer.flush(60) == 0
     config = Config(models={"m": Model(topic=(topic,), fields=MODEL.fields, columns=MODEL.columns)})
     found = span(Connection(brokers=kafka.bootstrap), [topic], base + 1_000, base + 3_000, 100_000)
     assert sorted(len(messages) for messages in found.values()) == [1_000, 1_000]
