@@ -1,9 +1,10 @@
 """Parquet, CSV and JSONL files as events, for replays and references.
 
 A flat file has columns instead of paths: a column of a path's whole name is taken before the path is walked into
-structs, and where there is no feature object every column that is nothing else of the event is a feature. In Parquet
-and CSV a time without an offset is taken to be UTC, since tables rarely write one. CSV has no types: an empty cell is
-missing, a cell that reads as a number is one where a number is wanted, and its text where a category is.
+structs, and where there is no feature object every column that is nothing else of the event is a feature; in JSONL that
+is where no line so far had one. In Parquet and CSV a time without an offset is taken to be UTC, since tables rarely
+write one. CSV has no types: an empty cell is missing, a cell that reads as a number is one where a number is wanted,
+and its text where a category is.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ def pieces(file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int)
     """The rows of a file, at most `rows` at a time, to be assembled by `plan`. ConfigError when it cannot be read."""
     events = plan if isinstance(plan, Plan) else None
     if file.kind == "jsonl":
-        first = 0
+        first, nested = 0, False
         for values in file.lines(rows):
             n = len(values)
             records = Records(values=values, timestamps_ms=np.full(n, -1), offsets=np.arange(n))
@@ -180,7 +181,11 @@ def pieces(file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int)
                 continue
             messages, index, dead = json_format.parse(records, plan, None)
             dead = [DeadLetter(first + d.index, d.reason, d.detail) for d in dead]
-            yield Piece(DictRows(messages, events, flat=True), first + np.array(index, np.int64), dead)
+            given = DictRows(messages, events, flat=True)
+            if events is not None and isinstance(events.features, str):
+                nested = nested or dict in map(type, given.values(events.features))
+                given = DictRows(messages, events, flat=True, nested=nested)
+            yield Piece(given, first + np.array(index, np.int64), dead)
             first += n
         return
     whole = file.whole(categorical_names(events, layout)) if events is not None else frozenset()
@@ -209,5 +214,7 @@ def everything(path: Path, plan: Plan) -> Piece:
     if tables:
         whole = pa.concat_tables([t.table for t in tables]).combine_chunks()
         return Piece(TableRows(whole, plan, texts=tables[0].texts, whole=tables[0].whole), numbers, dead)
-    messages = [m for p in found if isinstance(p.rows, DictRows) for m in p.rows.messages]
-    return Piece(DictRows(messages, plan, flat=True), numbers, dead)
+    lines = [p.rows for p in found if isinstance(p.rows, DictRows)]
+    messages = [message for rows in lines for message in rows.messages]
+    nested = any(rows.nested for rows in lines)
+    return Piece(DictRows(messages, plan, flat=True, nested=nested), numbers, dead)

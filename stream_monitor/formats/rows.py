@@ -40,11 +40,17 @@ class DictRows:
     """Rows of mappings."""
 
     def __init__(
-        self, messages: Sequence[Mapping[str, Any]], plan: Plan | LabelPlan | None = None, *, flat: bool = False
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        plan: Plan | LabelPlan | None = None,
+        *,
+        flat: bool = False,
+        nested: bool = False,
     ) -> None:
         self.messages = messages
         self.plan = plan
         self.flat = flat
+        self.nested = nested  # a flat file that has feature objects all the same: a row without one lacks its features
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -55,7 +61,7 @@ class DictRows:
 
     def planned(self, plan: Plan) -> DictRows:
         """The same rows, read by another plan."""
-        return type(self)(self.messages, plan, flat=self.flat)
+        return type(self)(self.messages, plan, flat=self.flat, nested=self.nested)
 
     def values(self, path: str) -> list[Any]:
         if self.flat and "." in path:
@@ -68,10 +74,10 @@ class DictRows:
 
     @cached_property
     def objects(self) -> list[Any]:
-        """The feature objects; in a flat file without one, the message itself."""
+        """The feature objects; in a flat file without any, the messages themselves."""
         assert isinstance(self.plan, Plan)
         objects = self.values(str(self.plan.features))
-        if self.flat:
+        if self.flat and not self.nested:
             return [m if of is None else of for m, of in zip(self.messages, objects, strict=True)]
         return objects
 
@@ -100,7 +106,8 @@ class DictRows:
         return column(safe(name), self.feature_values(name), mode)
 
     def take(self, keep: Mask) -> DictRows:
-        return type(self)(list(compress(self.messages, keep.tolist())), self.plan, flat=self.flat)
+        kept = list(compress(self.messages, keep.tolist()))
+        return type(self)(kept, self.plan, flat=self.flat, nested=self.nested)
 
 
 class JoinedRows:

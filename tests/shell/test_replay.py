@@ -178,6 +178,26 @@ def test_bad_rows_and_rows_of_the_future_are_counted_not_fatal(tmp_path: Path) -
     assert sum(w["rows"] for w in output.windows if w["segment"] == "all") == 500
 
 
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_line_without_its_features_is_no_event_unless_the_file_is_flat(tmp_path: Path, nested: bool) -> None:
+    """In a file of the stream's own records a line is what the record would be there; a flat file has no objects."""
+    (tmp_path / "monitor.yaml").write_text(
+        "models: {m: {topic: t, task: none, fields: {time: ts, features: f.all}, columns: {x: numeric, y: numeric},\n"
+        "  reference: {file: normal.jsonl}, pane: 10s, window: {size: 1m}}}\n"
+    )
+    events: list[Row] = [{"ts": START + i, "f": {"all": {"x": i, "y": 1}}} for i in range(50)]
+    lacking: list[Row] = [{"ts": START}, {"ts": START, "f": None}, {"ts": START, "f": {"all": None}}]
+    if not nested:
+        events, lacking = [{"ts": START + i, "x": i, "y": 1} for i in range(50)], [{"ts": START, "y": None}]
+    write(tmp_path / "events.jsonl", lacking + events)
+    write(tmp_path / "normal.jsonl", events * 10)
+    app.replay(
+        str(tmp_path / "monitor.yaml"), "m", str(tmp_path / "events.jsonl"), None, str(tmp_path), logs.Formatter("text")
+    )
+    [window] = Output(tmp_path).windows
+    assert (window["rows"], window["columns"]["x"]["missing"]) == ((50, 0) if nested else (51, 1))
+
+
 @pytest.mark.parametrize(
     ("arguments", "config", "message"),
     [
