@@ -14,6 +14,7 @@ from nicegui import ui
 
 from stream_monitor.dashboard.charts import bars, line
 from stream_monitor.dashboard.views import Detail, View, Watcher, worst_level
+from stream_monitor.figures import figure
 from stream_monitor.moments import rfc3339
 
 STYLE: Final = Path(__file__).with_name("style.css")
@@ -179,8 +180,8 @@ def _worst(worst: Sequence[Mapping[str, Any]]) -> None:
             with ui.element("tr"):
                 _cell(str(w.get("column") or "whole model"), "sm-name")
                 _cell(str(w.get("metric") or ""))
-                _cell(_number(w.get("value")), "sm-number")
-                _cell(_number(w.get("threshold")), "sm-number")
+                _cell(figure(w.get("value")), "sm-number")
+                _cell(figure(w.get("threshold")), "sm-number")
                 with ui.element("td"):
                     _level(w.get("level"))
                 _cell(str(w.get("segment") or ""))
@@ -343,10 +344,6 @@ def _time(text: Any) -> str:
 
 def _count(n: Any) -> str:
     return f"{n:,}" if isinstance(n, int) else "-"
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "-"
 
 
 def _percent(share: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from stream_monitor.figures import figure
 from stream_monitor.fold.alerts import ALERT_NAMES
 
 Alert = Mapping[str, Any]  # the body of an alert message
@@ -44,8 +45,8 @@ def worst_lines(body: Alert, most: int) -> list[str]:
             continue
         name = f"{item['column']}: {item['metric']}" if item.get("column") else str(item.get("metric"))
         value, threshold = item.get("value"), item.get("threshold")
-        shown = f"{name} {value:.3g}" if isinstance(value, int | float) else f"{name} {value}"
-        lines.append(f"{shown} (threshold {threshold:.3g})" if isinstance(threshold, int | float) else shown)
+        shown = f"{name} {figure(value, 3)}" if isinstance(value, int | float) else f"{name} {value}"
+        lines.append(f"{shown} (threshold {figure(threshold, 3)})" if isinstance(threshold, int | float) else shown)
     more = len(body.get("worst") or []) - most
     return [*lines, f"and {more} more"] if more > 0 else lines
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stream_monitor.config import Alerts
+from stream_monitor.figures import figure
 from stream_monitor.moments import epoch_ms, rfc3339
 from stream_monitor.state.memories import GroupState, Key, Run, Silence
 
@@ -259,16 +260,12 @@ def _line(worst: Mapping[str, Any]) -> str:
     """One of the worst, for people."""
     if "words" in worst:
         return str(worst["words"])
-    what = f"{worst['column'] or 'model'}: {worst['metric']} {_short(worst['value'])}"
-    return f"{what}, threshold {_short(worst['threshold'])}"
+    what = f"{worst['column'] or 'model'}: {worst['metric']} {figure(worst['value'])}"
+    return what if worst["threshold"] is None else f"{what}, threshold {figure(worst['threshold'])}"
 
 
 def _windows(n: int) -> str:
     return f"{n} window" if n == 1 else f"{n} windows"
-
-
-def _short(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
 
 
 def _digest(*parts: str) -> str:

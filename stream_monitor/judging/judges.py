@@ -26,6 +26,7 @@ from detectors.joint_counts import JointCounts, joint_counts
 from detectors.layouts import Layout
 from stream_monitor.config import Model
 from stream_monitor.config.monitors import Monitor, monitors_of, stated_detector
+from stream_monitor.figures import figure
 from stream_monitor.judging.families import FAMILIES, Place, families_of, family, products
 from stream_monitor.judging.references import Reference
 from stream_monitor.judging.trailing import touched
@@ -177,7 +178,8 @@ class Judge:
                     **monitor.spec.parameters,
                 )
                 start = made.prime(values) if hasattr(made, "prime") else made.start()
-                note = f"; one false alarm in {between:.3g} {what}, learnt from {len(values)} {what} of the reference"
+                often = f"one false alarm in {figure(between, 3)} {what}"
+                note = f"; {often}, learnt from {len(values)} {what} of the reference"
             except ValueError as error:
                 made = stated_detector(monitor.spec)
                 start, note = made.start(), f"; not from the reference: {error}"

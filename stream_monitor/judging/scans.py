@@ -18,6 +18,7 @@ from detectors.base import Judgement, Level
 from detectors.drift.scan import scan as evidence
 from detectors.scan import Result, Scan, Unit, look, needed
 from stream_monitor.config.monitors import Monitor, monitors_of
+from stream_monitor.figures import figure, lasting
 from stream_monitor.judging.judges import Judge, series_of
 from stream_monitor.moments import rfc3339
 from stream_monitor.state.states import State
@@ -129,12 +130,14 @@ def _found(column: str | None, result: Result, pane_ms: int) -> Found:
 
 
 def _reason(result: Result, pane_ms: int) -> str:
-    size = f"{result.size:+.3g}{'' if result.unit == 'units' else ' ' + result.unit}"
-    seconds = result.panes * pane_ms // 1_000
+    size = f"{figure(result.size, 3, sign=True)}{'' if result.unit == 'units' else ' ' + result.unit}"
     if result.over is not None:
         was = f"{rfc3339(result.onset * pane_ms)} to {rfc3339(result.over * pane_ms)}"
         return f"{result.component} ({size}) was drift from {was}; since then p {result.p_value:.2g}"
-    said = f"{result.component} ({size}) over the last {seconds} s; p {result.p_value:.2g}, bound {result.alpha:.2g}"
+    said = (
+        f"{result.component} ({size}) over the last {lasting(result.panes * pane_ms)}; "
+        f"p {result.p_value:.2g}, bound {result.alpha:.2g}"
+    )
     if result.glitch:
         return f"{said}; two panes alone make it: a burst of outliers, no drift"
     if not result.drift:

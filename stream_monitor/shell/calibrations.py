@@ -15,6 +15,7 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config.files import ConfigFile
 from stream_monitor.config.monitors import Monitor, monitors_of
 from stream_monitor.errors import ConfigError
+from stream_monitor.figures import figure
 from stream_monitor.judging.families import Place
 from stream_monitor.judging.judges import Judge
 from stream_monitor.judging.packed_references import unpack_reference
@@ -169,7 +170,7 @@ def print_calibrations(lines: Sequence[Line], console: Console, *, as_json: bool
             "monitor": line["monitor"],
             "column": line["column"] or "",
             "threshold": " or ".join(
-                f"{side} {line[side]:.4g}" for side in ("above", "below") if line[side] is not None
+                f"{side} {figure(line[side])}" for side in ("above", "below") if line[side] is not None
             )
             or "none",
             "meaning": line["why"],

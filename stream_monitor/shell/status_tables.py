@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_monitor.errors import Unreachable
+from stream_monitor.figures import figure
 
 STYLES: Final = {"ok": "green", "warning": "yellow", "drift": "bold red", "unknown": "dim"}
 
@@ -91,8 +92,8 @@ def detail(m: Body, alerts: Sequence[Body]) -> Group:
     for w in m.get("worst") or ():
         worst.add_row(
             *(str(w.get(k) or "-") for k in ("group", "column", "metric")),
-            _number(w.get("value")),
-            _number(w.get("threshold")),
+            figure(w.get("value")),
+            figure(w.get("threshold")),
             _level(w.get("level")),
         )
     firing = Table(box=None, pad_edge=False, header_style="bold", title="firing alerts", title_justify="left")
@@ -133,7 +134,3 @@ def _name(version: Any) -> str:
 
 def _level(level: Any) -> Text:
     return Text(str(level or "-"), style=STYLES.get(str(level), ""))
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "-"

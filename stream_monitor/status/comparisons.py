@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from detectors.counts import merge
+from stream_monitor.figures import figure
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.state.windows import Window
@@ -97,8 +98,8 @@ def _range_label(edges: Sequence[float], first: int, last: int) -> str:
     low = None if first == 0 else edges[first - 1]
     high = None if last >= len(edges) else edges[last]
     if low is None:
-        return "all" if high is None else f"< {high:.4g}"
-    return f">= {low:.4g}" if high is None else f"{low:.4g} to {high:.4g}"
+        return "all" if high is None else f"< {figure(high)}"
+    return f">= {figure(low)}" if high is None else f"{figure(low)} to {figure(high)}"
 
 
 def _categories(current: Body, reference: Body | None) -> list[Bar]:

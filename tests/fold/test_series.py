@@ -53,7 +53,7 @@ def test_a_limit_that_is_not_stated_comes_from_the_budget_and_the_reference(refe
     quiet = verdicts(run, tap, 0, 200, wrong=0.1)
     assert {v["level"] for v in quiet} <= {"ok", "unknown"}
     assert quiet[-1]["level"] == "ok"
-    assert "one false alarm in 2.59e+05 windows, learnt from 40 windows of the reference" in quiet[-1]["reason"]
+    assert "one false alarm in 259,000 windows, learnt from 40 windows of the reference" in quiet[-1]["reason"]
     moved = [v for v in verdicts(run, tap, 200, 400, wrong=0.4) if v["level"] == "drift"]
     assert moved
     assert seconds(moved[0]["onset"]) <= seconds(moved[0]["start"])
