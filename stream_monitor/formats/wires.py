@@ -16,6 +16,7 @@ from stream_monitor.formats.found import CODES, LENGTHS, NUMBERS, OBJECT, SPANS,
 from stream_monitor.formats.instants import epoch_ms, rfc3339_ms
 from stream_monitor.formats.interning import Strings, digest, find
 from stream_monitor.formats.machine import (
+    CHECKED,
     address,
     byte,
     compiled,
@@ -154,6 +155,8 @@ def put_time(sink: int, r: int, ms: int) -> None:
 def _row(sink: int, slot: int, r: int, which: int) -> Any:
     """Where a record's numbers (0), codes (1) or spans (2) of a slot are, counted in records."""
     row = int64(own32(_at(sink, _ROWS) + 16 * slot + 4 * which))
+    if CHECKED and (row >= 1 << 31 or r < 0 or r >= _at(sink, _RECORDS)):  # -1 is read as 2^32 - 1
+        raise IndexError("a write where nothing is wanted")
     return row * _at(sink, _RECORDS) + r
 
 
