@@ -135,6 +135,18 @@ class KafkaCatalog(Publications):
         """The reference with that id."""
         self._publish("references", blob_messages(self.blob(id)))
 
+    async def withdraw(self, ids: Sequence[str]) -> None:
+        """Write the tombstones of references that nothing names any more; returns once they are acknowledged.
+
+        Every process lets go of them when it reads that, this one too.
+        """
+        await asyncio.to_thread(self._withdraw, ids)
+
+    def _withdraw(self, ids: Sequence[str]) -> None:
+        with self._reading:
+            keys = [key for id in ids for key in self.tombstones(id)]
+        self._publish("references", [(key, None) for key in keys])
+
     def publish_config(self, config: Config) -> str:
         """The configuration without its secrets; returns its id."""
         data = config_blob(config)
@@ -146,7 +158,7 @@ class KafkaCatalog(Publications):
         self._publish("configs", blob_messages(data))
         return self.add_blob(data)
 
-    def _publish(self, topic: Topic, messages: Sequence[tuple[bytes, bytes]]) -> None:
+    def _publish(self, topic: Topic, messages: Sequence[tuple[bytes, bytes | None]]) -> None:
         with self._writing:
             for key, value in messages:
                 self._publisher.send(self._prefix + topic, 0, value, key)

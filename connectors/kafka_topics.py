@@ -57,7 +57,7 @@ def service_topics(kafka: Kafka) -> list[TopicSpec]:
         kept("retrain-requests", 30, 2 << 20, "must outlast the 24 h of a delivery"),
         kept("dead-letters", 30, kafka.max_event + MORE_THAN_EVENT, "to look at, mend and send again"),
         last("layouts", "blocks and windows name layouts by id"),
-        last("references", "the state names references by id"),
+        last("references", "the state names references by id; one that was replaced is deleted by tombstones"),
         last("configs", "blocks name the configuration that they are counted under"),
     ]
 

@@ -6,7 +6,7 @@ import hashlib
 import zlib
 
 from detectors.layouts import Layout
-from stream_monitor.shelves import Kept, Shelf
+from stream_monitor.shelves import Shelf
 
 
 class MemoryCatalog:
@@ -14,7 +14,6 @@ class MemoryCatalog:
 
     def __init__(self) -> None:
         self._layouts: dict[str, Layout] = {}
-        self._blobs: dict[str, Kept] = {}
         self._shelf = Shelf()
 
     @property
@@ -22,11 +21,20 @@ class MemoryCatalog:
         """Of references, in a file without a name."""
         return self._shelf.size_bytes
 
+    @property
+    def blobs(self) -> int:
+        """How many references (and what else has no layout) it knows."""
+        return len(self._shelf)
+
     def layout(self, id: str) -> Layout:
         return self._layouts[id]
 
     def blob(self, id: str) -> bytes:
-        return zlib.decompress(self._shelf.get(self._blobs[id]))
+        return zlib.decompress(self._shelf.get(id))
+
+    def knows_blob(self, id: str) -> bool:
+        """Whether `blob` has it."""
+        return id in self._shelf
 
     def add_layout(self, layout: Layout) -> str:
         self._layouts[layout.id] = layout
@@ -40,6 +48,9 @@ class MemoryCatalog:
         b'x'
         """
         id = hashlib.sha256(data).hexdigest()[:16]
-        if id not in self._blobs:
-            self._blobs[id] = self._shelf.put(zlib.compress(data, 1))
+        if id not in self._shelf:
+            self._shelf.put(id, zlib.compress(data, 1))
         return id
+
+    def forget_blob(self, id: str) -> None:
+        self._shelf.drop(id)

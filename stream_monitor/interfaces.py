@@ -203,3 +203,6 @@ class Catalog(Protocol):
 
     def add_blob(self, data: bytes) -> str:
         """Make known in this process; returns its id."""
+
+    def forget_blob(self, id: str) -> None:
+        """This process asks for it no more; nothing happens if it is not known."""

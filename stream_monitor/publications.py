@@ -3,7 +3,7 @@
 layouts      layout/ID -> the layout as JSON       model/NAME -> the id of the model's layout now
              promoted/NAME -> the id of a layout put in force by a person, and of the one of the reference file, whose
                               place it has: a restart reads that file again
-references   ID/I/PIECES -> a piece of a packed reference
+references   ID/I/PIECES -> a piece of a packed reference; its tombstone, once no state that may be recovered names it
 configs      ID/I/PIECES -> a piece of a configuration as JSON
 """
 
@@ -67,12 +67,15 @@ class Publications(MemoryCatalog):
         self._models: dict[str, str] = {}
         self._promoted: dict[str, tuple[str, str]] = {}
         self._pieces: dict[str, dict[int, bytes]] = {}
+        self._reference_keys: dict[str, set[bytes]] = {}  # id -> keys that the topic has messages under
 
     def take(self, topic: Topic, key: bytes, value: bytes | None) -> None:
-        """One message. A tombstone is passed over: what is in use may still be asked for."""
+        """One message. Tombstones are of references; others are passed over: what is in use may still be asked for."""
+        kind, _, rest = key.decode().partition("/")
+        if topic == "references":
+            self._note(kind, key, gone=value is None)
         if value is None:
             return
-        kind, _, rest = key.decode().partition("/")
         if topic != "layouts":
             self._piece(topic, kind, rest, value)
         elif kind == "layout":
@@ -98,6 +101,25 @@ class Publications(MemoryCatalog):
                 self.add_blob(data)
                 if topic == "configs":
                     self.counted_partitions |= _partitions(data)
+
+    def _note(self, id: str, key: bytes, *, gone: bool) -> None:
+        """What the topic has of a reference; one that is going is not known any more, as it cannot be had again."""
+        keys = self._reference_keys.setdefault(id, set())
+        if not gone:
+            keys.add(key)
+            return
+        keys.discard(key)
+        if not keys:
+            del self._reference_keys[id]
+        self._pieces.pop(id, None)
+        self.forget_blob(id)
+
+    def tombstones(self, id: str) -> list[bytes]:
+        """The keys to write tombstones under, so that the topic has nothing of a reference any more."""
+        keys = set(self._reference_keys.get(id, ()))
+        if self.knows_blob(id):
+            keys |= {key for key, _ in blob_messages(self.blob(id))}
+        return sorted(keys)
 
     def is_replaced(self, model: str, id: str) -> bool:
         """Whether the layout of the model's reference file, with that id, has given way to the one in force now."""

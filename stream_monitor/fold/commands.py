@@ -49,7 +49,7 @@ def obey(state: State, command: Command, catalog: Catalog) -> list[Output]:
             case "promote":
                 body = command.body
                 span = epoch_ms(body["from"]), epoch_ms(body["to"])
-                made, known.note = promote_span(state, name, body["version"], *span, catalog)
+                made, known.note = promote_span(state, name, body["version"], *span, command.id, catalog)
                 outputs += made
             case "acknowledge":
                 outputs += _acknowledge(state, name, command)

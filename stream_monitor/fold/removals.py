@@ -28,6 +28,8 @@ def remove(state: State, name: str, reason: str) -> list[Output]:
     counters = state.head_state.counters
     for totals in (counters.events, counters.late, counters.late_after_idle, counters.retrain_requests):
         totals.pop(name, None)
+    known.reference, known.references = "", {}
+    state.disuse(name)
     del state.models[name]
     state.touch("m", name)
     now = state.head_state.now_ms

@@ -211,12 +211,13 @@ def _renew(
 
 
 def promote_span(
-    state: State, name: str, version: str, from_ms: int, to_ms: int, catalog: Catalog
+    state: State, name: str, version: str, from_ms: int, to_ms: int, order: str, catalog: Catalog
 ) -> tuple[list[Output], str]:
     """Make the panes in [from, to) the reference of a version: its own, if it has enough rows there, else those of all
     versions. The outputs, or none and why not.
 
-    As fine as they are kept: the traces, if they hold every row of the span, else the units of windows.
+    As fine as they are kept: the traces, if they hold every row of the span, else the units of windows. The reference
+    says by which order: no two are the same one, so that a late withdrawal of the first cannot be one of the second.
     """
     model, known = state.model(name), state.models[name]
     of: str | None = version
@@ -231,7 +232,7 @@ def promote_span(
         finer = _span(state.traces, state, name, from_ms, to_ms, of)
         if _rows(finer) == _rows(own):
             own, pane_ms = finer, known.trace_ms
-    source = f"{rfc3339(from_ms)} to {rfc3339(to_ms)}"
+    source = f"{rfc3339(from_ms)} to {rfc3339(to_ms)}, order {order}"
     return [adopt(state, name, version, pane_ms, known.layout, own, source, catalog)], ""
 
 
@@ -271,8 +272,11 @@ def adopt(
         holes=tuple(holes),
     )
     id = catalog.add_blob(pack_reference(reference))
+    head, known = state.head_state, state.models[name]
+    known.made = [*(other for other in known.made if other != id), id]
+    head.disused = [other for other in head.disused if other != id]
     set_reference(state, name, version, id, catalog, anew=anew)
-    now = state.head_state.now_ms
+    now = head.now_ms
     body = {"model": name, "version": version, "reference": id}
     return Output(kind="reference", model=name, id=id, order=rfc3339(now), revision=0, time_ms=now, body=body)
 
@@ -289,6 +293,7 @@ def set_reference(state: State, name: str, version: str, id: str, catalog: Catal
     else:
         known.reference = id
         known.reference_facts = _facts(reference, provisional=not state.model(name).reference.file)
+    state.disuse(name)
     _forget_judges(state, name)
     state.touch("m", name)
     if not anew:
@@ -308,6 +313,7 @@ def put_in_force(state: State, name: str, layout: str, reference: str, catalog: 
         return
     known.layout = catalog.layout(layout).id
     known.reference, known.reference_facts, known.references = "", {}, {}
+    state.disuse(name)
     known.learning_pane_ms = known.trace_ms = 0
     let_go(state, name, FAR)
     _forget_judges(state, name)

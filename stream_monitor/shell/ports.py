@@ -68,6 +68,9 @@ class FollowedCatalog(Shared, Closes, Protocol):
     async def announce(self, kind: str, id: str, model: str = "") -> None:
         """Publish a layout or a reference."""
 
+    async def withdraw(self, ids: Sequence[str]) -> None:
+        """Take references back that nothing names any more."""
+
 
 class Ports(Protocol):
     """The outside of a process. What connects may raise Unreachable."""

@@ -241,6 +241,9 @@ class Run:
     def _step(self, entry: Entry) -> None:
         self._state, outputs = step(self._state, entry, self._catalog)
         self._give(outputs)
+        for id in self._state.disused:  # there is no state but this one
+            self._catalog.forget_blob(id)
+        self._state.withdrawn(self._state.disused)
         if self._state.stopped:
             raise StateError(self._state.stopped)
 

@@ -68,6 +68,7 @@ class Head(msgspec.Struct, array_like=True):
     sources: dict[str, SourceState] = {}  # "topic/partition"
     counters: Counters = msgspec.field(default_factory=Counters)
     counters_second: int = -1  # the second of `now_ms` in which the counters were last put out
+    disused: list[str] = []  # references made here that nothing names any more, and that have not been withdrawn
 
 
 class Configured(msgspec.Struct, array_like=True):
@@ -143,6 +144,7 @@ class ModelState(msgspec.Struct, array_like=True):
     trace_ms: int = 0  # length of the panes in `traces`
     renewed_ms: int | None = None  # until where the last trailing reference reached, or was found too thin
     alarmed: list[tuple[int, int]] = []  # spans of event time in which alerts fired, as far as a reference may trail
+    made: list[str] = []  # references among its own that this fold made: no entry of the log names them
 
 
 class WindowState(msgspec.Struct, array_like=True):

@@ -16,7 +16,7 @@ Everything else in memory (thresholds, sums of sliding windows) is derived from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -61,6 +61,28 @@ class State:
         """The configuration of a model that is configured."""
         assert self.config is not None
         return self.config.models[name]
+
+    # references that are needed no more
+
+    @property
+    def disused(self) -> tuple[str, ...]:
+        """Ids of references that the state named once and, from the entry folded last on, names no more."""
+        return tuple(self.head_state.disused)
+
+    def disuse(self, name: str) -> None:
+        """Note which of the references that the fold made for a model have been replaced.
+
+        Why only those: an entry of the log names any other, and whoever folds the log again asks for it.
+        """
+        known = self.models[name]
+        named = {known.reference, *known.references.values()}
+        self.head_state.disused += [id for id in known.made if id not in named]
+        known.made = [id for id in known.made if id in named]
+
+    def withdrawn(self, ids: Iterable[str]) -> None:
+        """These are gone from where references are kept. No output depends on whether or when this is called."""
+        gone = set(ids)
+        self.head_state.disused = [id for id in self.head_state.disused if id not in gone]
 
     # what changed
 

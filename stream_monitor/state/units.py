@@ -209,6 +209,7 @@ def forget_versions(state: State, name: str) -> None:
         excess -= 1
         del known.versions[version]
         known.references.pop(version, None)
+        state.disuse(name)
         for key in keys:
             del state.keys[key]
             state.touch("k", *key)

@@ -87,6 +87,9 @@ class Announcing(Catalog, Protocol):
     async def announce(self, kind: str, id: str, model: str = "") -> None:
         """Publish the "layout" (from now on the model's) or "reference" with that id; returns once it is written."""
 
+    async def withdraw(self, ids: Sequence[str]) -> None:
+        """Take references back that no state names, nor any that may be recovered; returns once that is written."""
+
 
 class Watching(Protocol):
     """What telemetry is told."""

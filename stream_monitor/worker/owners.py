@@ -43,6 +43,13 @@ class State(Protocol):
     def mark(self) -> None:
         """All changes so far are kept elsewhere."""
 
+    @property
+    def disused(self) -> Sequence[str]:
+        """References that the state named once and names no more."""
+
+    def withdrawn(self, ids: Sequence[str]) -> None:
+        """They have been taken back."""
+
 
 S = TypeVar("S", bound=State)
 

@@ -2,7 +2,8 @@
 
 Order, so that nothing is lost and what is repeated is the same: outputs are acknowledged, then the documents stored,
 then a segment written, then its head, then the entries acknowledged, in offset order and without holes. Only once the
-group has confirmed the commit of a full checkpoint are older ones tombstoned.
+group has confirmed the commit of a full checkpoint are older ones tombstoned, and of any one the references that it
+names no more: whoever has the partition after us begins at that checkpoint or at a later one.
 
 The broker is behind `Bus` (agents.py has Faust's), and it is not trusted with more than bytes: an owner takes only the
 entry that is due; one that comes again is passed over, and a hole makes it read again from where it was.
@@ -309,9 +310,14 @@ class Worker(Generic[S]):
         while hold.arrivals and hold.arrivals[0].offset < checkpoint.at:
             self._bus.ack(hold.arrivals.popleft())
         reach("worker.acknowledged")
-        if checkpoint.full and await self._bus.commit(owner.partition, checkpoint.at):
+        disused = owner.state.disused
+        if (checkpoint.full or disused) and await self._bus.commit(owner.partition, checkpoint.at):
             reach("worker.committed")
-            await self._send([record(key, None) for key in owner.superseded()])
+            if checkpoint.full:
+                await self._send([record(key, None) for key in owner.superseded()])
+            if disused:
+                await self._until_reached(partial(self._catalog.withdraw, disused))
+                owner.state.withdrawn(disused)
 
     def _ours(self, hold: Hold[S]) -> bool:
         return self.holds.get(hold.owner.partition) is hold and hold.generation == self._bus.generation

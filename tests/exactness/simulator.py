@@ -149,6 +149,13 @@ class World:
         if before is not output and msgspec.json.encode(before) != msgspec.json.encode(output):
             raise WrongError(f"{place} has two contents")
 
+    def catalog(self) -> Catalog:
+        """That of a process that begins now."""
+        return self.matter.catalog
+
+    def withdraw(self, id: str) -> None:
+        """A reference is taken back from all processes."""
+
     # -- the schedule
 
     def run(self, steps: int) -> None:
@@ -281,10 +288,15 @@ def honest_worker(world: World, partition: Partition, generation: int) -> Steps:
             if partition.generation != generation:
                 return  # the commit is refused: it rejoins
             partition.committed = max(partition.committed or 0, checkpoint.at)
+            disused = owner.state.disused
             if checkpoint.full:
                 for key in owner.superseded():
                     yield
                     world.write(partition, key, None)
+            for id in disused:
+                yield
+                world.withdraw(id)
+            owner.state.withdrawn(disused)
         elif owner.at < len(partition.log):
             folded += 1
             yield from fold_one(world, partition, owner)
@@ -294,7 +306,7 @@ def new_owner(world: World, partition: Partition) -> Owner[Any]:
     """As after an assignment: from what is in the topics now."""
     owner = Owner(
         world.matter.fold,
-        world.matter.catalog,
+        world.catalog(),
         partition=partition.number,
         partitions=2,
         topic_id=TOPIC_ID,

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stream_monitor.config import Model
 from stream_monitor.entries import Bundle, Entry, partition_of
 from stream_monitor.entries import Source as Origin
 from stream_monitor.fold.fold import State, step
@@ -19,7 +20,7 @@ from stream_monitor.worker import checkpoints
 from stream_monitor.worker.owners import Fold
 from tests.exactness import simulator
 from tests.exactness.simulator import Intent, Partition, Source, Steps, World, WrongError
-from tests.fold.makers import Event, Run, panes
+from tests.fold.makers import MODEL, Event, Run, panes
 from tests.worker.toy import Head, ToyState
 
 SCHEDULES = 2_400
@@ -49,9 +50,9 @@ def test_every_schedule_gives_the_oracle_s_windows() -> None:
 class Windows:
     """The real fold over a model with one column, in windows of 10 s; events come about one a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Model = MODEL) -> None:
         self.fold: Fold[Any] = Fold(empty=State.empty, step=step, restore=State.restore)
-        self._run = Run()
+        self._run = Run(model=model)
         self.catalog: Catalog = self._run.catalog
 
     def first(self) -> list[Entry]:

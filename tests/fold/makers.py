@@ -68,6 +68,9 @@ class MemoryCatalog:
         self.blobs[reference_id(data)] = data
         return reference_id(data)
 
+    def forget_blob(self, id: str) -> None:
+        self.blobs.pop(id, None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:

@@ -135,7 +135,7 @@ def test_a_span_of_the_past_is_promoted_for_a_version() -> None:
     (adopted,) = bodies(made, "reference")
     known = unpack_reference(run.catalog.blob(adopted["reference"]))
     assert (known.version, known.rows) == ("1", 240)
-    assert known.source == "1970-01-01T00:00:50Z to 1970-01-01T00:01:50Z"
+    assert known.source.startswith("1970-01-01T00:00:50Z to 1970-01-01T00:01:50Z, order promote")
     # What was drift is normal now, and the alert resolves by fresh verdicts.
     after = traffic(run, tap, range(11, 16), x=0.95)
     assert after[-1]["level"] == "ok"
@@ -152,6 +152,28 @@ def test_a_span_without_events_of_the_version_takes_those_of_all() -> None:
     )
     (adopted,) = bodies(made, "reference")
     assert unpack_reference(run.catalog.blob(adopted["reference"])).rows == 80
+
+
+def test_what_a_promotion_replaces_is_disused_and_never_comes_back() -> None:
+    """The same span twice are two references: the first may be withdrawn whenever that happens. One that an entry of
+    the log names stays, as the log may be folded again."""
+    run, tap = Run(model=steady(LEARNER, reference=Wanted(file="x")), reference=reference()), Tap()
+    traffic(run, tap, range(5))
+    span = {"model": "m", "from": "1970-01-01T00:00:10Z", "to": "1970-01-01T00:00:30Z"}
+    made = [bodies(run.command("promote", {**span, "version": v}), "reference")[0] for v in ("1", "1", "", "2")]
+    first, second, models, other = (m["reference"] for m in made)
+    assert len({first, second, models, other}) == 4
+    assert [*run.state.disused] == [first]
+    given = run.catalog.add_blob(pack_reference(reference()))
+    run.command("reference", {"model": "m", "version": "", "reference": given})
+    run.command("reference", {"model": "m", "version": "1", "reference": given})
+    run.command("promote", {**span, "version": ""})
+    assert [*run.state.disused] == [first, models, second]
+    run.state.withdrawn([first, second])
+    assert [*run.state.disused] == [models]
+    (last,) = set(run.state.models["m"].made) - {other}
+    run.feed(Command("config:d", "config", 0, "worker", {"config": {}, "layouts": {}, "references": {}}))  # no models
+    assert sorted(run.state.disused) == sorted([models, other, last])
 
 
 def test_a_span_that_is_not_kept_is_refused_with_the_reason() -> None:

@@ -6,11 +6,14 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from stream_monitor.config import Model, MonitorSpec, Span, WindowSpec
 from stream_monitor.config import Reference as Wanted
 from stream_monitor.judging.judges import Judge
 from stream_monitor.judging.packed_references import pack_reference, unpack_reference
 from stream_monitor.judging.references import Reference
+from stream_monitor.state.states import State
 from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies, counts, steady
 
 # Normal is the last 100 s, found anew every 50 s, once the first 60 rows have said what to begin with.
@@ -47,6 +50,39 @@ def test_it_is_found_anew_from_the_last_panes() -> None:
     assert min(run.state.gathered["m", "", "all"]) >= 100 * SECOND  # older panes are let go
     learnt = next(b["reference"] for b in bodies(run.outputs, "model") if b["reference"])
     assert learnt["provisional"] is True
+
+
+def test_of_many_renewals_one_reference_is_kept_and_any_restart_puts_out_the_same() -> None:
+    """Checkpoints every 20 entries, as the worker makes them: what is disused then is gone for good. A crash goes back
+    to the last one, with nothing in the catalog but what that names."""
+    often = steady(TRAILER, reference=Wanted(trailing=40 * SECOND, every=5 * SECOND, first=60))
+    tap, rng = Tap(), random.Random(11)
+    entries = [tap.block([Event(at=t * SECOND + k, x=rng.random()) for k in (0, 500)]) for t in range(250)]
+    whole = Run(model=often)
+    expected = [msgspec.msgpack.encode(whole.feed(entry)) for entry in entries]
+    made = [a["reference"] for a in bodies(whole.outputs, "reference")]
+    assert len(made) > 40
+    assert whole.state.disused == tuple(made[:-1])
+
+    run, at, most, crashes = Run(model=often), 0, 0, 0
+    kept = at, run.state.head(), run.state.records()
+    while at < len(entries):
+        if at % 20 == 0 and at > kept[0]:
+            kept = at, run.state.head(), run.state.records()
+            for id in run.state.disused:
+                run.catalog.forget_blob(id)
+            run.state.withdrawn(run.state.disused)
+            assert len(run.catalog.blobs) <= 1
+        elif rng.random() < 0.06:
+            at, crashes = kept[0], crashes + 1
+            run.state = State.restore(*kept[1:], run.catalog)
+            named = run.state.models["m"].reference
+            run.catalog.blobs = {id: data for id, data in run.catalog.blobs.items() if id == named}
+        assert msgspec.msgpack.encode(run.feed(entries[at])) == expected[at]
+        at, most = at + 1, max(most, len(run.catalog.blobs))
+    assert crashes > 5
+    assert most <= 1 + 20 // 5
+    assert run.state.records() == whole.state.records()
 
 
 def test_a_slow_change_of_what_is_normal_is_followed() -> None:

@@ -44,6 +44,31 @@ def test_messages_may_come_in_any_order_and_again() -> None:
     assert catalog.blob(id) == data
 
 
+def test_a_reference_that_is_withdrawn_is_gone_once_its_tombstones_are_read() -> None:
+    """Whoever wrote them may have died between two: then all that still stands there is withdrawn again."""
+    data = random.Random(1).randbytes(10_000)
+    messages = blob_messages(data, limit=999)
+    id = messages[0][0].decode().partition("/")[0]
+    catalog = Publications()
+    for key, value in messages:
+        catalog.take("references", key, value)
+    tombstones = catalog.tombstones(id)
+    assert {key for key, _ in messages} <= set(tombstones)
+    catalog.take("references", tombstones[0], None)
+    assert (catalog.knows_blob(id), catalog.blobs) == (False, 0)
+
+    late = Publications()  # it reads what compaction has left of it
+    for key, value in messages[3:]:
+        late.take("references", key, value)
+    assert late.tombstones(id) == sorted(key for key, _ in messages[3:])
+    for key, _ in messages:
+        late.take("references", key, None)
+    assert late.tombstones(id) == []
+    for key, value in messages:  # a worker that slept publishes it again
+        late.take("references", key, value)
+    assert late.blob(id) == data
+
+
 def test_a_model_has_the_layout_it_was_given_last() -> None:
     catalog, other = Publications(), Layout(pane_ms=2_000, features={}, predictions={})
     for layout in (LAYOUT, other):
@@ -105,6 +130,18 @@ def test_what_one_process_publishes_another_knows(connection: Connection) -> Non
     asyncio.run(ours.announce("layout", ours.add_layout(other), "fraud"))
     wait_until(lambda: theirs.model_layouts() == {"fraud": other.id}, 20, "followed")
     asyncio.run(theirs.catch_up())
+
+    other_id = ours.add_blob(b"in force")
+    asyncio.run(ours.announce("reference", other_id))
+    id = ours.add_blob(reference)
+    asyncio.run(ours.withdraw([id, "never heard of"]))
+    for catalog in (ours, theirs):
+        asyncio.run(catalog.catch_up())
+        assert not catalog.knows_blob(id)
+        assert catalog.blob(other_id) == b"in force"
+    asyncio.run(theirs.withdraw([other_id]))  # by another one than it was published by
+    asyncio.run(ours.catch_up())
+    assert not ours.knows_blob(other_id)
     ours.close()
     theirs.close()
 

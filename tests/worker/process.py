@@ -9,7 +9,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.kafka_clients import Connection
@@ -39,11 +39,17 @@ class NoCatalog:
     def add_blob(self, data: bytes) -> str:
         raise NotImplementedError
 
+    def forget_blob(self, id: str) -> None:
+        pass
+
     async def catch_up(self) -> None:
         pass
 
     async def announce(self, kind: str, id: str, model: str = "") -> None:
         raise NotImplementedError
+
+    async def withdraw(self, ids: Sequence[str]) -> None:
+        pass
 
 
 def describing(bootstrap: str, embedded: bool) -> Describe:

@@ -71,10 +71,12 @@ class AwayStore(MemoryStatusStore):
         await super().put(documents)
 
 
-def _worker(bus: Bus, store: AwayStore | None = None, **pace: Any) -> Worker[ToyState]:
+def _worker(
+    bus: Bus, store: AwayStore | None = None, catalog: NoCatalog | None = None, **pace: Any
+) -> Worker[ToyState]:
     return Worker(
         fold=FOLD,
-        catalog=NoCatalog(),
+        catalog=catalog or NoCatalog(),
         store=store or AwayStore(),
         bus=bus,
         checkpoints_topic="checkpoints",
@@ -148,6 +150,41 @@ async def test_an_unconfirmed_full_checkpoint_deletes_nothing() -> None:
     for start in range(0, 60, 10):
         await worker.take(_arrivals(start, start + 10))
     assert not any("tombstone" in what for what in bus.happened)
+
+
+class Withdrawing(NoCatalog):
+    """It notes what is withdrawn."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+
+    async def withdraw(self, ids: Sequence[str]) -> None:
+        self.bus.happened.append(f"withdraw {' '.join(ids)}")
+
+
+@run
+async def test_references_are_withdrawn_behind_a_checkpoint_that_the_group_has_confirmed() -> None:
+    """A full one or not; what is not confirmed is kept in mind."""
+    bus = Bus()
+    worker = _worker(bus, catalog=Withdrawing(bus))
+    await _assigned(worker, bus)
+    await worker.take(_arrivals(0, 10))
+    state = worker.holds[0].owner.state
+    state.disused = ("a", "b")
+    bus.confirms = False
+    await worker.take(_arrivals(10, 20))
+    assert bus.happened[-1] == "commit 20"
+    bus.confirms, bus.happened = True, []
+    await worker.take(_arrivals(20, 30))
+    await worker.take(_arrivals(30, 40))
+    written = [what for what in bus.happened if what.startswith(("commit", "withdraw", "checkpoints"))]
+    assert written == [
+        *["checkpoints write"] * 2,
+        "commit 30",
+        *["checkpoints tombstone"] * 4,
+        "withdraw a b",
+        *["checkpoints write"] * 2,
+    ]
 
 
 @run

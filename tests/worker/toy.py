@@ -6,7 +6,7 @@ dropped, a gap or an overlap stops the partition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ class ToyState:
     def __init__(self, head: Head, totals: dict[str, int]) -> None:
         self.head_state = head
         self.totals = totals
+        self.disused: Sequence[str] = ()
         self._touched: set[str] = set()
 
     @classmethod
@@ -51,6 +52,9 @@ class ToyState:
 
     def mark(self) -> None:
         self._touched.clear()
+
+    def withdrawn(self, ids: Sequence[str]) -> None:
+        self.disused = tuple(id for id in self.disused if id not in ids)
 
     @classmethod
     def restore(cls, head: bytes, records: Mapping[bytes, bytes], catalog: Catalog) -> ToyState:
