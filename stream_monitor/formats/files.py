@@ -105,22 +105,37 @@ class File:
         )
 
     def tables(self, rows: int) -> Iterator[tuple[pa.Table, NDArray[np.int64], list[DeadLetter]]]:
-        """Pieces of a Parquet or CSV file: rows, their numbers in the file, and lines of a CSV that are no rows."""
-        columns, bad = self.columns, _BadLines()
+        """Pieces of a Parquet or CSV file: rows, their numbers in the file, and lines of a CSV that are no rows.
+
+        Each has `rows` rows but the last, so that the format does not decide where one ends.
+        """
+        bad, dead, parts, schema = _BadLines(), list[DeadLetter](), list[pa.RecordBatch](), None
         try:
-            if self.kind == "parquet":
-                with pq.ParquetFile(self.path) as file:
-                    for batch in file.iter_batches(batch_size=min(rows, 1 << 30)):
-                        yield pa.Table.from_batches([batch]), bad.number(batch.num_rows), []
-                return
-            with self._csv(bad, {name: pa.string() for name in columns}) as reader:
-                for batch in reader:
-                    for first in range(0, batch.num_rows, rows):
-                        piece = batch.slice(first, rows)
-                        yield pa.Table.from_batches([piece]), bad.number(piece.num_rows), bad.take()
-            yield pa.table({name: pa.array([], pa.string()) for name in columns}), bad.number(0), bad.take()
+            for batch in self._batches(bad, rows):
+                schema = batch.schema
+                while batch is not None:
+                    room = rows - sum(map(len, parts))
+                    parts, batch = [*parts, batch.slice(0, room)], batch.slice(room) if len(batch) > room else None
+                    dead += bad.take()
+                    if sum(map(len, parts)) == rows:
+                        yield pa.Table.from_batches(parts).combine_chunks(), bad.number(rows), dead
+                        parts, dead = [], []
+            if parts or dead or bad.new:
+                table = pa.Table.from_batches(parts, schema).combine_chunks()
+                yield table, bad.number(len(table)), dead + bad.take()
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self.path, error) from None
+
+    def _batches(self, bad: _BadLines, rows: int) -> Iterator[pa.RecordBatch]:
+        """The rows as the reader gives them, at least one batch, if an empty one."""
+        if self.kind == "parquet":
+            with pq.ParquetFile(self.path) as file:
+                yield from file.iter_batches(batch_size=min(rows, 1 << 30))
+            return
+        names = self.columns
+        yield pa.record_batch([pa.array([], pa.string()) for _ in names], names=names)
+        with self._csv(bad, {name: pa.string() for name in names}) as reader:
+            yield from reader
 
     def lines(self, rows: int) -> Iterator[list[bytes | None]]:
         """Pieces of a JSONL file; blank lines are none."""

@@ -97,6 +97,27 @@ def test_every_format_gives_the_same(tmp_path: Path) -> None:
         assert p.reference.series == found[0].reference.series
 
 
+@pytest.mark.parametrize("rows", [2_000, 2_500])
+def test_the_format_does_not_decide_where_a_piece_ends(tmp_path: Path, rows: int) -> None:
+    """
+    a CSV of 2.5 MB, read a MiB at a time      1000 good | a bad line, 1000 good | 500 good, a bad line
+    """
+    lines = [f"{i},{'x' * 1000}" for i in range(rows)] + ["bad"]
+    lines[1_000:1_000] = ["bad"]
+    (tmp_path / "e.csv").write_text("\n".join(["ts,amount", *lines]) + "\n")
+    table = pa.table({"ts": range(rows)})
+    pq.write_table(table, tmp_path / "e.parquet", row_group_size=300)
+    numbers = [*range(1_000), *range(1_001, rows + 1)]
+    found = list(File(tmp_path / "e.csv").tables(1_000))
+    assert [len(piece) for piece, _, _ in found if len(piece)] == [1_000] * (rows // 1_000) + [500] * (rows == 2_500)
+    assert [n for _, of, _ in found for n in of.tolist()] == numbers
+    assert sorted(d.index for _, _, dead in found for d in dead) == [1_000, rows + 1]
+    assert [int(v) for piece, _, _ in found for v in piece["ts"].to_pylist()] == list(range(rows))
+    assert [len(piece) for piece, _, _ in File(tmp_path / "e.parquet").tables(1_000)] == [
+        len(piece) for piece, _, _ in found if len(piece)
+    ]
+
+
 def test_layout_and_series(tmp_path: Path) -> None:
     made = prepared(write(tmp_path / "ref.parquet", rows()))
     layout, reference = made.layout, made.reference
