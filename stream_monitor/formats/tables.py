@@ -14,6 +14,7 @@ from stream_monitor.counting.columns import column
 from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_PLAIN_NUMBER: Final = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"  # as Arrow reads them, too
 _NOT_FINITE: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _NAIVE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?)?")
 
@@ -189,10 +190,24 @@ def _number_column(name: str, array: Any, mode: Mode) -> Column:
     )
 
 
+def _plain_numbers(array: Any) -> Any | None:
+    """The cells as doubles; None where one of them is anything else, or no double says what it says."""
+    if not pc.all(pc.match_substring_regex(array, _PLAIN_NUMBER)).as_py():
+        return None
+    try:
+        numbers = pc.cast(array, pa.float64())
+    except pa.ArrowInvalid:  # Arrow reads it otherwise after all
+        return None
+    zeros = np.asarray(pc.fill_null(numbers, 1.0).to_numpy(zero_copy_only=False), np.float64)
+    return None if bool((np.signbit(zeros) & (zeros == 0)).any()) else numbers  # the integer -0 has no sign
+
+
 def _text_column(name: str, array: Any, mode: Mode) -> Column:
     """A column of a CSV file: each distinct cell is looked at once."""
     if mode == "text":
         return column(name, array.to_pylist(), mode)
+    if mode != "categorical" and (numbers := _plain_numbers(array)) is not None:
+        return _number_column(name, numbers, mode)
     encoded = array.combine_chunks().dictionary_encode() if isinstance(array, pa.ChunkedArray) else array
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
