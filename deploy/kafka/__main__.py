@@ -27,7 +27,7 @@ def main() -> None:
         return
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
-        node = Node(arguments.dir or Path(folder), port=arguments.port)
+        node = Node(arguments.dir or Path(folder), port=arguments.port, short_lived=False)
         node.start()
         print(f"Apache Kafka listens on {node.bootstrap}; Ctrl-C ends it", flush=True)
         try:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBS = ROOT / ".kafka" / "libs"
 CLUSTER_ID = "c3RyZWFtLW1vbml0b3ItMQ"  # any 16 bytes in base64
 START_SECONDS = 180.0  # 3 s on an idle machine
+# A node of a test lives for seconds: the second compiler and a collector with threads cost it more than they give.
+SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -54,10 +59,33 @@ Configuration:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on right now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A TCP port on loopback that nobody listens on right now.
+
+    It is below those that the system gives to outgoing connections: one of them could take it otherwise until its
+    server listens, seconds later.
+    """
+    chance = random.SystemRandom()  # processes that ask at once must not get the same one
+    while True:
+        port = chance.randrange(10_000, max(20_000, _first_ephemeral()))
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
+_given: set[int] = set()  # a port that somebody was told of and does not listen on yet
+
+
+@functools.cache
+def _first_ephemeral() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):  # not Linux
+        return 32_768
 
 
 def fetch() -> Path:
@@ -86,10 +114,28 @@ def end(process: subprocess.Popen[Any], how: signal.Signals = signal.SIGTERM, se
         return process.wait()
 
 
+@functools.cache
+def _formatted() -> dict[str, bytes]:
+    """What Kafka's own tool writes into an empty log, by file name. All nodes have one id and cluster: once will do."""
+    with tempfile.TemporaryDirectory(prefix="kafka-") as name:
+        folder = Path(name)
+        properties = PROPERTIES.format(port=1, controller=2, logs=folder / "logs", listeners="", protocols="")
+        (folder / "server.properties").write_text(properties)
+        (folder / "log4j2.yaml").write_text(LOG4J)
+        logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.yaml'}"
+        tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(folder / "server.properties")]
+        subprocess.run(
+            ["java", *SHORT_LIVED, logging, "-cp", f"{LIBS}/*", *tool],
+            check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        return {file.name: file.read_bytes() for file in (folder / "logs").iterdir() if file.is_file()}
+
+
 class Node:
     """A node that can be started, stopped, killed, frozen and started again on the same port and log.
 
-    `listeners` are further ones, NAME -> security protocol; `ports` says where they are.
+    `listeners` are further ones, NAME -> security protocol; `ports` says where they are. A node that is to be fast for
+    longer is not `short_lived`.
     """
 
     def __init__(
@@ -99,19 +145,20 @@ class Node:
         port: int = 0,
         properties: str = "",
         heap: str = "512m",
+        short_lived: bool = True,
         listeners: Mapping[str, str] | None = None,
         system: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
-        self._heap = heap
+        self._options = [f"-Xmx{heap}", *(SHORT_LIVED if short_lived else ())]
         self._process: subprocess.Popen[bytes] | None = None
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "server.properties"
         listeners = listeners or {}
         self.ports = {name: free_port() for name in listeners}
-        self._system = [f"-D{name}={value}" for name, value in (system or {}).items()]
+        self._options += [f"-D{name}={value}" for name, value in (system or {}).items()]
         text = PROPERTIES.format(
             port=self.port,
             controller=free_port(),
@@ -122,19 +169,17 @@ class Node:
         self._file.write_text(text + properties)
         (folder / "log4j2.yaml").write_text(LOG4J)
 
-    def _java(self, *arguments: str) -> list[str]:
-        logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}"
-        return ["java", f"-Xmx{self._heap}", logging, *self._system, "-cp", f"{LIBS}/*", *arguments]
-
     def start(self) -> None:
-        """Start (format the log first, if it is new) and wait until it listens."""
+        """Start (with a formatted log, if it is new) and wait until it listens."""
+        logs = self.folder / "logs"
+        if not (logs / "meta.properties").exists():
+            logs.mkdir(parents=True, exist_ok=True)
+            for name, content in _formatted().items():
+                (logs / name).write_bytes(content)
+        logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}"
+        command = ["java", *self._options, logging, "-cp", f"{LIBS}/*", "kafka.Kafka", str(self._file)]
         with (self.folder / "kafka.log").open("ab") as log:
-            if not (self.folder / "logs" / "meta.properties").exists():
-                tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._file)]
-                subprocess.run(self._java(*tool), check=True, stdout=log, stderr=log)
-            self._process = subprocess.Popen(
-                self._java("kafka.Kafka", str(self._file)), stdout=log, stderr=log, start_new_session=True
-            )
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self._await_listening()
 
     def _await_listening(self) -> None:

@@ -53,7 +53,7 @@ def main() -> None:
     fetch()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        node = Node(folder / "kafka", heap="1g")
+        node = Node(folder / "kafka", heap="1g", short_lived=False)
         node.start()
         redis = redis_server(folder)
         redis.start(redis_ready(redis))

@@ -115,7 +115,7 @@ def main() -> None:
     spy = environment("py-spy", SPY).with_name("py-spy")
     with tempfile.TemporaryDirectory(prefix="profile-") as name:
         folder = Path(name)
-        node = Node(folder / "kafka", heap="1g")
+        node = Node(folder / "kafka", heap="1g", short_lived=False)
         node.start()
         redis = redis_server(folder)
         redis.start(redis_ready(redis))
