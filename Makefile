@@ -27,8 +27,8 @@ services: install
 demo: install  ## the whole service on the embedded broker with real data (DEMO_SECONDS=90 ends by itself)
 	@$(BIN)/python -m deploy.demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
-test: services  ## install what is missing and run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: services  ## install what is missing and run every test (PYTEST_ARGS="tests/fold -x": one pytest with these)
+	@$(BIN)/python -m tests $(PYTEST_ARGS)
 
 test-alibi:  ## the adapters of alibi-detect, in an environment of their own (numpy < 2)
 	test -x .alibi/bin/python || $(PYTHON) -m venv .alibi
