@@ -1,12 +1,11 @@
 """What the exactness tests do with the service, and what must hold afterwards.
 
-EXACT_EVENTS sets the length of the stream.
+EXACT_EVENTS sets the length of the stream (streams.py).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -22,9 +21,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from tests.exactness import oracle, streams
 from tests.exactness.service import SOURCES, Role, Service, publish, read_all, records
+from tests.exactness.streams import EVENTS
 from tests.servers import wait_until
 
-EVENTS = int(os.environ.get("EXACT_EVENTS", "200000"))
 END = streams.START + streams.SPAN  # every window before it must have closed
 SEED = 7
 TIMEOUT = 900 + EVENTS / 200  # soak streams are longer
@@ -37,7 +36,7 @@ def play(service: Service, seconds: float, faults: Callable[[], None] | None = N
         threading.Thread(
             target=publish, args=(service.brokers, stream), kwargs={"seconds": seconds, "go_on": go_on}, daemon=True
         )
-        for stream in (list(streams.fraud(SEED, EVENTS)), *streams.churn(SEED, EVENTS // 10))
+        for stream in (streams.whole(SEED, EVENTS), *streams.churn(SEED, EVENTS // 10))
     ]
     for job in jobs:
         job.start()
@@ -194,10 +193,10 @@ def assert_committed(service: Service, topics: Iterable[str] = tuple(SOURCES)) -
     reader = Consumer({"bootstrap.servers": service.brokers, "group.id": service.name, "enable.auto.commit": False})
     try:
         places = [TopicPartition(t, p) for t in topics for p in range(SOURCES[t])]
-        ends = {(p.topic, p.partition): reader.get_watermark_offsets(p, timeout=10)[1] for p in places}
+        ends = {(p.topic, p.partition): reader.get_watermark_offsets(p, timeout=60)[1] for p in places}
 
         def arrived() -> bool:
-            return {(p.topic, p.partition): p.offset for p in reader.committed(places, timeout=10)} == ends
+            return {(p.topic, p.partition): p.offset for p in reader.committed(places, timeout=60)} == ends
 
         wait_until(arrived, 10, "commits at the ends of the logs", every=0.5)
     finally:

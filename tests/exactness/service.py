@@ -186,7 +186,7 @@ class Service:
 
     def get(self, path: str) -> Any:
         key = {"authorization": "Bearer test-key"}
-        answer = httpx.get(f"{self.url}{path}", timeout=20, trust_env=False, headers=key)
+        answer = httpx.get(f"{self.url}{path}", timeout=60, trust_env=False, headers=key)
         answer.raise_for_status()
         return answer.json()
 
@@ -219,8 +219,8 @@ def create_topics(brokers: str, topics: dict[str, int]) -> None:
     admin = AdminClient({"bootstrap.servers": brokers})
     config = {"max.message.bytes": str(LARGE["message.max.bytes"])}
     for future in admin.create_topics([NewTopic(t, n, 1, config=config) for t, n in topics.items()]).values():
-        future.result(20)
-    wait_until(lambda: topics.keys() <= admin.list_topics(timeout=10).topics.keys(), what="topics created")
+        future.result(120)
+    wait_until(lambda: topics.keys() <= admin.list_topics(timeout=60).topics.keys(), what="topics created")
 
 
 def publish(brokers: str, raws: Sequence[Raw], *, seconds: float, go_on: threading.Event) -> None:
@@ -251,8 +251,8 @@ def read_all(brokers: str, topic: str) -> list[Any]:
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "reader", "enable.auto.commit": False})
     try:
         messages = []
-        for p in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+        for p in consumer.list_topics(topic, timeout=60).topics[topic].partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=60)
             if low == high:
                 continue
             consumer.assign([TopicPartition(topic, p, low)])

@@ -22,7 +22,6 @@ from stream_monitor.failpoints import TAP, WORKER
 from stream_monitor.intents import EXPIRED, FOREIGN, RECREATED, Intent, from_metadata
 from tests.exactness import streams
 from tests.exactness.scenes import (
-    EVENTS,
     SEED,
     TIMEOUT,
     assert_committed,
@@ -34,6 +33,7 @@ from tests.exactness.scenes import (
     spent,
 )
 from tests.exactness.service import SOURCES, Service, create_topics, publish
+from tests.exactness.streams import EVENTS
 from tests.servers import redis_ready, redis_server, wait_until
 
 pytestmark = pytest.mark.timeout(3 * TIMEOUT)

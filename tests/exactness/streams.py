@@ -7,7 +7,9 @@ labels in a topic of their own, some twice, some contradicting, a tenth never.
 from __future__ import annotations
 
 import csv
+import functools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,8 @@ from typing import Any
 import numpy as np
 
 START = 1_760_000_040.0  # a multiple of a minute, in the past
-SPAN = 7_200.0  # seconds of event time
+EVENTS = int(os.environ.get("EXACT_EVENTS", "200000"))  # of `fraud`
+SPAN = 3_600.0 if EVENTS <= 200_000 else 7_200.0  # seconds of event time
 COUNTRIES = ("de", "fr", "nl", "us")
 PARTITIONS = 3
 BAD_SHARE = 0.01
@@ -108,6 +111,12 @@ def fraud(seed: int, n: int) -> Iterator[Raw]:
             kept = [*kept[-20:], value]
         yield Raw(topic="fraud.predictions", partition=int(r.integers(PARTITIONS)), key=f"f{i}".encode(), value=value)
     yield from _closing("fraud.predictions", PARTITIONS, "f")
+
+
+@functools.lru_cache(maxsize=1)
+def whole(seed: int, n: int) -> tuple[Raw, ...]:
+    """All of `fraud`, made once: two tests publish it, and a replay reads it."""
+    return tuple(fraud(seed, n))
 
 
 def churn(seed: int, n: int) -> tuple[list[Raw], list[Raw]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
@@ -16,7 +17,6 @@ from stream_monitor.failpoints import TAP, WORKER
 from tests.exactness import streams
 from tests.exactness.scenes import (
     END,
-    EVENTS,
     SEED,
     TIMEOUT,
     assert_committed,
@@ -30,6 +30,7 @@ from tests.exactness.scenes import (
     spent,
 )
 from tests.exactness.service import Service
+from tests.exactness.streams import EVENTS
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
@@ -39,10 +40,13 @@ def test_exact_without_faults_and_in_replay(service: Service) -> None:
     play(service, seconds=15)
     closed(service, 240)
     assert_exact(service)
-    assert_replay_agrees(service, "fraud", replayed(service, "fraud", events=streams.fraud(SEED, EVENTS)))
     predictions, labels = streams.churn(SEED, EVENTS // 10)
+    with ThreadPoolExecutor(2) as both:
+        fraud = both.submit(replayed, service, "fraud", events=streams.whole(SEED, EVENTS))
+        churn = both.submit(replayed, service, "churn", events=predictions, labels=labels)
+    assert_replay_agrees(service, "fraud", fraud.result())
     # The layout of `churn` is learnt from the stream, so its columns may differ, not its rows and labels.
-    folder = replayed(service, "churn", events=predictions, labels=labels)
+    folder = churn.result()
     told = {
         (w["version"], w["segment"], w["start"]): (w["rows"], w["labels"])
         for w in service.everything("/v1/models/churn/windows")
