@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.kafka import registry
 from deploy.kafka.node import LIBS, Node, fetch
 from tests import servers
+
+# How long an example takes says something about the machine. In CI examples are the same every time (hypothesis's own).
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def _kafka_jars() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +17,9 @@ import pytest
 from deploy.kafka.node import end, free_port
 
 IN_CI = os.environ.get("CI") == "true"
+# Limits in seconds are what an idle machine never needs; a slow and busy one is given so many times as long. A wait
+# ends with what it waits for, so patience costs nothing where nothing is wrong.
+PATIENCE = 5.0
 
 
 def need(found: bool, what: str, remedy: str) -> None:
@@ -36,13 +40,18 @@ def need_program(program: str, package: str) -> str:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0, what: str = "it", every: float = 0.05) -> None:
-    """Until `condition()` holds; AssertionError after `seconds`."""
-    end = time.monotonic() + seconds
+    """Until `condition()` holds; AssertionError after PATIENCE times `seconds`."""
+    end = time.monotonic() + PATIENCE * seconds
     while time.monotonic() < end:
         if condition():
             return
         time.sleep(every)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
+    raise AssertionError(f"{what} did not happen within {PATIENCE:g} times {seconds} s")
+
+
+def await_end(process: subprocess.Popen[Any], seconds: float = 30.0) -> int:
+    """The exit code of a process that ends by itself; subprocess.TimeoutExpired after PATIENCE times `seconds`."""
+    return process.wait(PATIENCE * seconds)
 
 
 def handles(pid: int, number: signal.Signals) -> bool:
@@ -105,7 +114,7 @@ class Server:
 def answers(url: str) -> bool:
     """Whether an HTTP GET gives 200."""
     try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=60, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -94,20 +94,20 @@ class Scene:
 
     def put(self, *documents: Document) -> None:
         assert self._loop is not None
-        asyncio.run_coroutine_threadsafe(self.store.put(documents), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self.store.put(documents), self._loop).result(120)
 
     def alive(self) -> None:
-        """Taps and workers say that they live, and keep saying so for a minute."""
-        now_ms = int(time.time() * 1000) + 60_000
+        """Taps and workers say that they live, and keep saying so for ten minutes."""
+        now_ms = int(time.time() * 1000) + 600_000
         roles: dict[Literal["tap", "worker"], Any] = {"tap": bodies.TAP, "worker": bodies.WORKER}
         for kind, status in roles.items():
             beat = heartbeat(kind, f"{kind}-1", 0, now_ms, status, {"deliveries": {"slack": {"delivered": 4}}})
-            self.put(Document(**{**{f: getattr(beat, f) for f in beat.__struct_fields__}, "ttl_seconds": 600}))
+            self.put(Document(**{**{f: getattr(beat, f) for f in beat.__struct_fields__}, "ttl_seconds": 1200}))
 
     def stop(self) -> None:
         if self._server is not None:
             self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join()
 
 
 def config(models: Sequence[str] = ("fraud",)) -> Config:

@@ -33,7 +33,7 @@ def stage() -> Iterator[scene.Scene]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+        return httpx.get(f"{url}/healthz", timeout=60, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 

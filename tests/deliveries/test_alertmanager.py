@@ -36,7 +36,7 @@ def send(url: str | list[str], *bodies: dict[str, Any]) -> None:
 
 
 def active(server: servers.Server) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = httpx.get(f"{server.url}/api/v2/alerts", trust_env=False).json()
+    found: list[dict[str, Any]] = httpx.get(f"{server.url}/api/v2/alerts", timeout=60, trust_env=False).json()
     return found
 
 
@@ -51,7 +51,7 @@ def test_receives_groups_and_resolves(tmp_path: Path) -> None:
             send(server.url, de, fr, quality, de)  # again: no second one
             assert sorted(a["labels"]["segment"] for a in active(server)) == ["country=de", "country=de", "country=fr"]
 
-            groups = httpx.get(f"{server.url}/api/v2/alerts/groups", trust_env=False).json()
+            groups = httpx.get(f"{server.url}/api/v2/alerts/groups", timeout=60, trust_env=False).json()
             sizes = {g["labels"]["alertname"]: len(g["alerts"]) for g in groups}
             assert sizes == {"ModelDrift": 2, "DataQuality": 1}
 

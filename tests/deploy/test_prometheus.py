@@ -93,7 +93,7 @@ def test_every_panel_is_a_query_that_prometheus_takes(prometheus: str) -> None:
     for where, expression in EXPRESSIONS.items():
         query = expression.replace("$__rate_interval", "1m").replace("$model", ".*").replace("$segment", ".*")
         assert "$" not in query, where
-        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, trust_env=False).json()
+        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=60, trust_env=False).json()
         if answer["status"] != "success":
             refused.append((where, answer["error"]))
     assert refused == []

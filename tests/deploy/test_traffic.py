@@ -14,13 +14,13 @@ from deploy.demo.models import MODELS
 from deploy.kafka.node import Node
 
 
-def test_prepare_and_play(own_kafka: Node, tmp_path: Path) -> None:
+def test_prepare_and_play(kafka: Node, tmp_path: Path) -> None:
     folder = tmp_path / "references"
     folder.mkdir()
-    prepare(own_kafka.bootstrap, folder)
+    prepare(kafka.bootstrap, folder)
     files = sorted(folder.iterdir())
     before = [f.read_bytes() for f in files]
-    prepare(own_kafka.bootstrap, folder)  # compose runs it at every start
+    prepare(kafka.bootstrap, folder)  # compose runs it at every start
     assert [f.name for f in files] == sorted(f"{m.name}.parquet" for m in MODELS)
     assert [f.read_bytes() for f in files] == before
     assert all(pq.read_table(f).num_rows > 5_000 for f in files)
@@ -32,17 +32,17 @@ def test_prepare_and_play(own_kafka: Node, tmp_path: Path) -> None:
         if line == "all traffic is published":
             stop.set()
 
-    play(own_kafka.bootstrap, 100_000.0, stop, say)
-    consumer = Consumer({"bootstrap.servers": own_kafka.bootstrap, "group.id": "test", "auto.offset.reset": "earliest"})
+    play(kafka.bootstrap, 100_000.0, stop, say)
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "test", "auto.offset.reset": "earliest"})
     try:
         places = [TopicPartition(t, p, 0) for t in topics() for p in range(PARTITIONS)]
-        counts = {(p.topic, p.partition): consumer.get_watermark_offsets(p, timeout=10)[1] for p in places}
+        counts = {(p.topic, p.partition): consumer.get_watermark_offsets(p, timeout=60)[1] for p in places}
         for model in MODELS:
             _, played = model.load()
             for what in ("predictions", "labels"):
                 assert sum(n for (t, _), n in counts.items() if t == f"demo.{model.name}.{what}") == len(played)
         consumer.assign(places[:1])
-        (message,) = consumer.consume(1, 10)
+        (message,) = consumer.consume(1, 120)
         value = message.value()
         assert value is not None
         assert {"request_id", "ts", "model", "features", "prediction"} <= set(json.loads(value))

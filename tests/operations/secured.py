@@ -100,7 +100,7 @@ class Secured:
                 [UserScramCredentialUpsertion(u, credentials, password(u).encode()) for u in [ROOT, *self.users]]
             )
             for future in made.values():
-                future.result(20)
+                future.result(120)
 
     def stop(self) -> None:
         self.issuer.stop()
@@ -149,10 +149,10 @@ class Secured:
             ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}", None, AclOperation.ANY,
             AclPermissionType.ANY,
         )  # fmt: skip
-        self.admin.delete_acls([mine])[mine].result(20)
+        self.admin.delete_acls([mine])[mine].result(120)
         bindings = [binding(user, acl, operation) for acl in acls for operation in acl.operations]
         for future in self.admin.create_acls(bindings).values() if bindings else ():
-            future.result(20)
+            future.result(120)
 
 
 def binding(user: str, acl: Acl, operation: str) -> AclBinding:

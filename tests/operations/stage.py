@@ -44,7 +44,7 @@ class Stage:
         self.topic = f"{name}-events"
         write_normal(folder)
         for future in secured.admin.create_topics([NewTopic(self.topic, 2, 1)]).values():
-            future.result(20)
+            future.result(120)
 
     def file(self, how: str, user: str, **changes: str) -> str:
         """A monitor.yaml by which a user comes in; returns its path."""

@@ -18,7 +18,7 @@ from connectors.kafka_clients import Connection
 from stream_monitor.config import Config, Kafka
 from stream_monitor.worker.agents import settings
 from tests.operations.secured import Secured
-from tests.servers import wait_until
+from tests.servers import await_end, wait_until
 from tests.tap.process import OPTIONS
 from tests.tap.test_tap_on_brokers import Place
 
@@ -49,7 +49,7 @@ def test_two_taps_share_freeze_and_die(place: Place, tmp_path: Path) -> None:
 
     def members() -> int:
         try:
-            found = admin.describe_consumer_groups([f"{place.prefix}group"])[f"{place.prefix}group"].result(20)
+            found = admin.describe_consumer_groups([f"{place.prefix}group"])[f"{place.prefix}group"].result(120)
         except KafkaException:  # no coordinator yet
             return 0
         return sum(bool(m.assignment.topic_partitions) for m in found.members)
@@ -83,7 +83,7 @@ def test_two_taps_share_freeze_and_die(place: Place, tmp_path: Path) -> None:
     finally:
         for tap in taps:
             tap.terminate()
-        codes = [tap.wait(15) for tap in taps]
+        codes = [await_end(tap, 15) for tap in taps]
         logs.close()
     assert codes[0] == 0, (tmp_path / "taps.log").read_text()[-3000:]
 

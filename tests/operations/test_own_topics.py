@@ -26,7 +26,7 @@ README = Path(__file__).parents[2] / "README.md"
 def make(brokers: str, topics: list[NewTopic]) -> None:
     admin = AdminClient({"bootstrap.servers": brokers})
     for future in admin.create_topics(topics).values():
-        future.result(20)
+        future.result(120)
     known = Topics(Connection(brokers=brokers))
     names = [topic.topic for topic in topics]
     wait_until(lambda: set(known.identify(names)) == set(names), what="topics made")

@@ -50,7 +50,7 @@ class Traffic:
     def __init__(self, brokers: str, topic: str, begin: int, shift: float = 0.0) -> None:
         self.topic, self.begin, self.at, self.shift = topic, begin, begin, shift
         self.truth: dict[int, list[float]] = {}  # window -> its amounts
-        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5})
+        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5, "enable.idempotence": True})
         self._random = random.Random(topic)
         self._told = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -67,12 +67,12 @@ class Traffic:
             event = {"id": f"{self.at}-{i}", "ts": self.at + i / PER_SECOND, "features": {"amount": amount}}
             self._producer.produce(self.topic, json.dumps(event).encode(), partition=i % 2)
             self.truth.setdefault(self.at // 5 * 5, []).append(amount)
-        self._producer.flush(20)
+        assert self._producer.flush(120) == 0
         self.at += 1
 
     def stop(self) -> None:
         self._told.set()
-        self._thread.join(10)
+        self._thread.join()
         while self.at % 5 != 2:  # far enough into a window to close the one before
             self.second(self._random.gauss)
 
@@ -167,7 +167,7 @@ def test_models_come_and_go_while_the_stream_runs(kafka: Node, tmp_path: Path) -
         gone = get(url, f"/v1/alerts/{alert['id']}")
         assert (gone["state"], gone["reason"]) == ("resolved", "the model was removed from the configuration")
         assert [m["model"] for m in get(url, "/v1/models")["items"]] == ["beside", "joining", "steady"]
-        assert httpx.get(f"{url}/v1/models/leaving", trust_env=False).status_code == 404
+        assert httpx.get(f"{url}/v1/models/leaving", timeout=60, trust_env=False).status_code == 404
         assert get(url, "/v1/status")["overlap_blocks"] == 0
         stop(running, signal.SIGTERM)
 

@@ -147,12 +147,12 @@ def test_init_and_check_on_the_real_thing(
         producer = Producer({"bootstrap.servers": kafka.bootstrap})
         for i in range(200):
             producer.produce(topic, write(event(i, rng), where))
-        assert producer.flush(30) == 0
+        assert producer.flush(120) == 0
     monkeypatch.chdir(tmp_path)
     asked = ["--brokers", kafka.bootstrap, "--schema-registry", schema_registry.url]
     assert main(["init", "--topic", topic, *asked, "--schema-registry-option", "timeout=x"]) == 2
     assert "timeout must be a number" in capsys.readouterr().err
-    assert main(["init", "--topic", topic, *asked, "--schema-registry-option", "timeout=2"]) == 0
+    assert main(["init", "--topic", topic, *asked, "--schema-registry-option", "timeout=60"]) == 0
     assert "format: avro" in Path("monitor.yaml").read_text()
     capsys.readouterr()
     assert main(["check", "monitor.yaml", "--connect"]) == 0

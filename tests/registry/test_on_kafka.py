@@ -80,7 +80,7 @@ class Twice(Place):
             self.producer.produce(self.avro, frame(self._ids[stage], out.getvalue()), partition=i % 2)
         self.producer.produce(self.avro, json.dumps(event).encode(), partition=0)  # no frame
         self.producer.produce(self.avro, frame(4_000_000, out.getvalue()), partition=1)  # an id that nobody gave
-        assert self.producer.flush(30) == 0
+        assert self.producer.flush(120) == 0
 
     def tap_of(self, prefix: str) -> Tap:
         self.schemas = RegistrySchemas(self._registry.url, {"timeout": 1})

@@ -36,8 +36,8 @@ def write_normal(folder: Path) -> None:
 def publish(brokers: str, topic: str, *, shift: float, start: float, seconds: int) -> None:
     """Forty events a second of event time, evenly over the partitions."""
     rng = random.Random(2)
-    producer = Producer({"bootstrap.servers": brokers})
-    partitions = len(producer.list_topics(topic, timeout=10).topics[topic].partitions)
+    producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
+    partitions = len(producer.list_topics(topic, timeout=60).topics[topic].partitions)
     for i in range(40 * seconds):
         event = {
             "id": f"{start}-{i}",
@@ -48,4 +48,4 @@ def publish(brokers: str, topic: str, *, shift: float, start: float, seconds: in
             "score": rng.random(),
         }
         producer.produce(topic, json.dumps(event).encode(), partition=i % partitions)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import await_handler, wait_until
+from tests.servers import await_end, await_handler, wait_until
 
 CONFIG = """\
 kafka: {{brokers: "127.0.0.1:{port}"}}
@@ -35,7 +35,7 @@ def test_before_it_has_read_its_configuration(tmp_path: Path, number: signal.Sig
         await_handler(process.pid, signal.SIGTERM)
         process.send_signal(number)
     for verb, process in started.items():
-        assert process.wait(60) == 0, verb
+        assert await_end(process, 60) == 0, verb
         assert (tmp_path / f"{verb}.log").read_text() == ""
 
 
@@ -47,7 +47,7 @@ def test_while_its_broker_does_not_answer(tmp_path: Path) -> None:
         try:
             wait_until(lambda: "trying again" in log.read_text(), 120, "a question without an answer")
             process.terminate()
-            assert process.wait(60) == 0
+            assert await_end(process, 60) == 0
         finally:
             process.kill()
         assert "does not end by itself" not in log.read_text()

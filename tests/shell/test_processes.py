@@ -121,6 +121,6 @@ def test_a_signal_stops_the_process_in_order_or_hard(number: signal.Signals, beg
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=150)
     assert process.returncode == code
     assert out == ("down\n" if begun and code == 0 else "")

@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.kafka.node import Node, free_port
-from tests.servers import answers, wait_until
+from tests.servers import answers, await_end, wait_until
 from tests.shell.fraud import FRAUD, KEY, publish, write_normal
 
 CONFIG = (
@@ -67,7 +67,7 @@ def command(*arguments: str) -> int:
 
 
 def get(url: str, path: str) -> Any:
-    answer = httpx.get(f"{url}{path}", timeout=10, trust_env=False)
+    answer = httpx.get(f"{url}{path}", timeout=60, trust_env=False)
     answer.raise_for_status()
     return answer.json()
 
@@ -91,13 +91,13 @@ def watch_a_shift(url: str, brokers: str, topic: str) -> None:
 
 
 def counts_events(url: str) -> bool:
-    return 'stream_monitor_events_total{model="fraud"' in httpx.get(url, trust_env=False).text
+    return 'stream_monitor_events_total{model="fraud"' in httpx.get(url, timeout=60, trust_env=False).text
 
 
 def stop(running: subprocess.Popen[bytes], how: signal.Signals) -> None:
     """In order."""
     running.send_signal(how)
-    assert running.wait(30) == 0  # a hard end, 18 s after the signal, is 1
+    assert await_end(running) == 0  # a hard end, 18 s after the signal, is 1
 
 
 def test_everything_in_one_process_with_nothing_installed(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_each_role_apart_on_kafka_and_redis(kafka: Node, redis_url: str, tmp_pat
     file, url = write_config(tmp_path, brokers=kafka.bootstrap, store=redis_url, name="apart")
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     for future in admin.create_topics([NewTopic("apart-events", 2, 1)]).values():
-        future.result(20)
+        future.result(120)
     assert command("check", file, "--connect") == 0
     ports = {"tap": free_port(), "worker": free_port()}
     with ExitStack() as roles:
@@ -131,9 +131,9 @@ def test_each_role_apart_on_kafka_and_redis(kafka: Node, redis_url: str, tmp_pat
         wait_until(lambda: answers(f"{url}/readyz"), 200, "readiness")
         watch_a_shift(url, kafka.bootstrap, "apart-events")
         for role, port in ports.items():
-            assert answers(f"http://127.0.0.1:{port}/readyz"), role
+            wait_until(partial(answers, f"http://127.0.0.1:{port}/readyz"), what=f"a ready {role}")
             wait_until(partial(counts_events, f"http://127.0.0.1:{port}/metrics"), 30, f"counting in the {role}")
-        assert f"{61 * 40}.0" in httpx.get(f"{url}/metrics", trust_env=False).text
+        assert f"{61 * 40}.0" in httpx.get(f"{url}/metrics", timeout=60, trust_env=False).text
         written = tmp_path / "written" / "monitor.yaml"
         written.parent.mkdir()
         init = ["init", "--topic", "apart-events", "--brokers", kafka.bootstrap, "--output", str(written)]
@@ -151,7 +151,7 @@ def test_a_port_that_is_taken_ends_the_process_with_1(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{_port_of(file)}"
         wait_until(lambda: answers(f"{url}/healthz"), 120, "the first one")
         with process(tmp_path, "run", file) as second:
-            assert second.wait(120) == 1
+            assert await_end(second, 120) == 1
         assert first.poll() is None
 
 

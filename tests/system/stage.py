@@ -93,7 +93,7 @@ class Stage:
 
     def post(self, path: str, body: dict[str, Any], key: str | None = KEY) -> httpx.Response:
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        return httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=20, trust_env=False)
+        return httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=60, trust_env=False)
 
     def items(self, path: str, **parameters: Any) -> list[dict[str, Any]]:
         """All items of a list, in pages of a hundred."""
@@ -110,7 +110,7 @@ class Stage:
         return {(a["segment"], a["group"]): a for a in self.items("/v1/alerts", **parameters)}
 
     def metrics(self) -> str:
-        return httpx.get(f"{self.url}/metrics", timeout=20, trust_env=False).text
+        return httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False).text
 
     def active(self) -> list[dict[str, Any]]:
         """The alerts that Alertmanager holds for active."""
@@ -194,7 +194,7 @@ class Message:
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`stream-monitor` with these arguments, once it has ended."""
     return subprocess.run(
-        [sys.executable, "-m", "stream_monitor", *arguments], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "stream_monitor", *arguments], capture_output=True, text=True, check=False, timeout=300
     )
 
 
@@ -202,13 +202,13 @@ def read(brokers: str, topics: list[str]) -> list[Any]:
     """Every message of some topics, in order within a partition."""
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "nobody", "enable.auto.commit": False})
     try:
-        known = consumer.list_topics(timeout=10).topics
+        known = consumer.list_topics(timeout=60).topics
         places = [TopicPartition(t, p, 0) for t in topics for p in known[t].partitions]
-        left = sum(consumer.get_watermark_offsets(p, timeout=10)[1] for p in places)
+        left = sum(consumer.get_watermark_offsets(p, timeout=60)[1] for p in places)
         consumer.assign(places)
         found: list[Any] = []
         while len(found) < left:
-            got = consumer.consume(left - len(found), 5)
+            got = consumer.consume(left - len(found), 60)
             assert got, f"{left - len(found)} messages did not come"
             found += got
         assert not [m.error() for m in found if m.error()]
@@ -229,7 +229,7 @@ def verified(request: Request) -> dict[str, Any]:
 
 
 def _json(url: str, parameters: dict[str, Any]) -> Any:
-    answer = httpx.get(url, params=parameters, timeout=20, trust_env=False)
+    answer = httpx.get(url, params=parameters, timeout=60, trust_env=False)
     assert answer.status_code < 500, f"{url}: {answer.text}"
     return answer.json()
 

@@ -80,7 +80,7 @@ def test_shared_topics_feature_streams_and_patterns(kafka: Node, tmp_path: Path)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     topics = {"shared-predictions": 2, "shared-features": 1, "shared-spread-eu": 1}
     for future in admin.create_topics([NewTopic(t, n, 1) for t, n in topics.items()]).values():
-        future.result(20)
+        future.result(120)
     normal = [{**prediction(r, i, 1e9 + i, "fraud_v3"), "features": features(r)} for i in range(1_000)]
     write(tmp_path, "normal.jsonl", normal)
     port = free_port()
@@ -89,7 +89,7 @@ def test_shared_topics_feature_streams_and_patterns(kafka: Node, tmp_path: Path)
     assert command("check", file, "--connect") == 0
 
     start = (time.time() - 300) // 10 * 10
-    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True})
     sent: dict[str, list[dict[str, Any]]] = {"events": [], "features": []}
     rows: dict[str, Counter[float]] = {m: Counter() for m in ("fraud", "churn", "price", "spread", "apart", "late")}
     unknown = 0
@@ -125,7 +125,7 @@ def test_shared_topics_feature_streams_and_patterns(kafka: Node, tmp_path: Path)
             )
     sent["features"].append({"id": "end", "ts": done, "features": {}})
     producer.produce("shared-features", json.dumps(sent["features"][-1]), partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
     def complete(model: str) -> bool:
         return all(t in windows(url, model) for t in rows[model])
@@ -155,16 +155,16 @@ def test_shared_topics_feature_streams_and_patterns(kafka: Node, tmp_path: Path)
         assert values["delay_p50"] > 100_000  # milliseconds: the events are some minutes old
 
         for future in admin.create_topics([NewTopic("shared-spread-us", 1, 1)]).values():
-            future.result(20)
+            future.result(120)
         for i in range(100):
             at = start + 5 + i / 2
             producer.produce("shared-spread-us", json.dumps({"id": f"u{i}", "ts": at}), partition=0)
             rows["spread"][at // 10 * 10] += 1
-        producer.flush(30)
+        assert producer.flush(120) == 0
         wait_until(lambda: "shared-spread-us" in get(url, "/v1/status")["lag"], 120, "the new topic found")
         for topic in ("shared-spread-eu", "shared-spread-us"):
             producer.produce(topic, json.dumps({"id": "end", "ts": done}), partition=0)
-        producer.flush(30)
+        assert producer.flush(120) == 0
         wait_until(lambda: complete("spread"), 120, "windows of the topics by pattern")
         wait_until(lambda: spread_is(rows["spread"]), 120, "all of their rows")
 

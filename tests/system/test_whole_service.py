@@ -102,7 +102,7 @@ def test_a_silence_is_listed_and_marks_its_alerts(stage: Stage, silence: dict[st
 
 def test_what_was_ordered_is_in_the_audit(stage: Stage, acknowledged: dict[str, Any]) -> None:
     headers = {"authorization": f"Bearer {ADMIN_KEY}"}
-    audit = httpx.get(f"{stage.url}/v1/audit", headers=headers, trust_env=False).json()["items"]
+    audit = httpx.get(f"{stage.url}/v1/audit", headers=headers, timeout=60, trust_env=False).json()["items"]
     assert [(a["kind"], a["outcome"]) for a in audit][:2] == [("silence", "accepted"), ("acknowledge", "accepted")]
     assert KEY not in json.dumps(audit)
 
@@ -286,7 +286,7 @@ def test_readiness_follows_the_broker_and_nothing_is_lost(stage: Stage, over: Ch
     stage.kafka.freeze()
     try:
         wait_until(lambda: not servers.answers(f"{stage.url}/readyz"), 30, "503", every=0.3)
-        said = httpx.get(f"{stage.url}/readyz", timeout=30, trust_env=False)
+        said = httpx.get(f"{stage.url}/readyz", timeout=60, trust_env=False)
         assert said.status_code == 503
         assert said.json()["reasons"][0].startswith("broker: ")
         assert servers.answers(f"{stage.url}/healthz")

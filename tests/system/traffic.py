@@ -86,4 +86,4 @@ class Traffic:
         self.sent[partition].append(at)
 
     def _flush(self) -> None:
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(120) == 0

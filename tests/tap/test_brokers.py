@@ -153,7 +153,7 @@ class Reader:
 def write(post: Any, topic: str, partition: int, *values: bytes | None) -> None:
     for value in values:
         post.send(topic, partition, value, b"k", [("h", b"1")])
-    post.settle(20, threading.Event())
+    post.settle(120, threading.Event())
 
 
 def test_reads_in_order_from_where_it_is_told_and_sees_the_end(kind: Kind) -> None:
@@ -198,7 +198,7 @@ def test_a_record_is_read_with_its_key_headers_and_time(
     ]
     for number, value, key, headers, ms in written:
         producer.produce(topic, value, key, number, headers=headers, timestamp=ms)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     reader = Whole(kind, topic)
     reader.found = []
     assert (reader.member._reading is not None) == (direct and COMPILED)
@@ -324,10 +324,10 @@ def test_a_member_that_was_thought_dead_commits_nothing(kind: Twin) -> None:
 @of(KAFKA, KIP_848)  # the others do not keep the times that are asked for
 def test_a_time_is_looked_up(kind: Real) -> None:
     topic = fresh(kind)
-    producer = Producer({"bootstrap.servers": kind.connection.brokers})
+    producer = Producer({"bootstrap.servers": kind.connection.brokers, "enable.idempotence": True})
     for time_ms in (1_000_000, 2_000_000):
         producer.produce(topic, b"x", partition=0, timestamp=time_ms)
-    producer.flush(20)
+    assert producer.flush(120) == 0
     member = kind.member("g")
     assert [member.at((topic, 0), t) for t in (0, 1_500_000, 3_000_000)] == [0, 1, None]
 

@@ -177,7 +177,7 @@ def test_service_topics_are_kept_as_they_must_be(kafka: Node) -> None:
     names = [s.name for s in service_topics(ours)]
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     wanted = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    policies = {r.name: f.result(20)["cleanup.policy"].value for r, f in admin.describe_configs(wanted).items()}
+    policies = {r.name: f.result(120)["cleanup.policy"].value for r, f in admin.describe_configs(wanted).items()}
     compacted = {ours.prefix + name for name in ("layouts", "references", "configs")}
     assert {name for name, policy in policies.items() if policy == "compact"} == compacted
     assert set(policies) - compacted == {

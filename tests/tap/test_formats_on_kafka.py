@@ -41,7 +41,7 @@ def test_every_format_at_once(kafka: Node) -> None:
     topics = Topics(connection)
     specs = [TopicSpec(name=prefix + m, partitions=1) for m in names]
     topics.create([*specs, *(TopicSpec(name=prefix + own, partitions=1) for own in ("panes", "dead-letters"))])
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "enable.idempotence": True})
     events = some_events(EVENTS)
     written = {}
     for m, name in names.items():
@@ -49,7 +49,7 @@ def test_every_format_at_once(kafka: Node) -> None:
         written[prefix + m] = len(values)
         for value in values:
             producer.produce(prefix + m, value, partition=0)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
     publications = Publications()
     group, publisher = KafkaGroup(connection, f"{prefix}group"), KafkaPublisher(connection)
@@ -74,7 +74,7 @@ def test_every_format_at_once(kafka: Node) -> None:
         wait_until(settled, 60, "all is counted", every=0.3)
     finally:
         stop.set()
-        thread.join(10)
+        thread.join()
         group.close()
         publisher.close()
 

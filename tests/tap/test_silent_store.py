@@ -62,7 +62,7 @@ class Three(Place):
                 self.producer.produce(topic, event, partition=i % 2)
             label = json.dumps({"id": f"e{i}", "ts": now, "is": i % 3 == 0}).encode()
             self.producer.produce(self.labels, label, partition=i % 2)
-        assert self.producer.flush(30) == 0
+        assert self.producer.flush(120) == 0
 
     def outcomes(self) -> Counter[int]:
         """How many labels met their predictions, and how many of those were right, in all bundles."""

@@ -29,7 +29,7 @@ from stream_monitor.intents import EXPIRED, FOREIGN, RECREATED
 from stream_monitor.packing import unpack_counts
 from stream_monitor.tap.rules import Limits, Rules
 from stream_monitor.tap.tap import Tap
-from tests.servers import await_handler, wait_until
+from tests.servers import PATIENCE, await_end, await_handler, wait_until
 from tests.tap.counting import IDLE_AFTER_MS, TinyCounting
 from tests.tap.process import OPTIONS, WORKERS
 from tests.tap.test_protocol import fold
@@ -53,7 +53,12 @@ class Place:
             ]
         )
         self.workers = self.topics.identify([f"{self.prefix}panes"])[f"{self.prefix}panes"][1]
-        settings = {"linger.ms": 5, "log_level": 0, "topic.metadata.refresh.interval.ms": 500}
+        settings = {
+            "linger.ms": 5,
+            "log_level": 0,
+            "enable.idempotence": True,
+            "topic.metadata.refresh.interval.ms": 500,
+        }
         self.producer = Producer({"bootstrap.servers": connection.brokers, **settings})
         self.truth: Counter[int] = Counter()
         self.stop = threading.Event()
@@ -87,8 +92,8 @@ class Place:
     def end(self) -> None:
         self.stop.set()
         if self._thread is not None:
-            self._thread.join(10)
-            assert not self._thread.is_alive(), "the tap did not stop within 10 s"
+            self._thread.join(10 * PATIENCE)
+            assert not self._thread.is_alive(), "the tap did not stop"
         self._thread = None
 
     def write(self, events: int, *, counted: bool = True, partitions: int = 3) -> None:
@@ -98,19 +103,19 @@ class Place:
             self.producer.produce(self.source, b"%d" % time_ms, partition=i % partitions)
             if counted:
                 self.truth[time_ms // 1_000 * 1_000] += 1
-        assert self.producer.flush(30) == 0
+        assert self.producer.flush(120) == 0
 
     def read(self, topic: str, partition: int) -> list[Any]:
         consumer = Consumer(
             {"bootstrap.servers": self.connection.brokers, "group.id": "reader", "enable.partition.eof": True,
              "auto.offset.reset": "earliest", "enable.auto.commit": False}
         )  # fmt: skip
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), 20)
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), 60)
         consumer.assign([TopicPartition(topic, partition, low)])
         out: list[Any] = []
         # As far as it went when asked: a tap that goes on writing can keep the end of the log from ever being reported.
         while not (out and out[-1].offset() + 1 >= high) and low < high:
-            message = consumer.poll(20)
+            message = consumer.poll(120)
             assert message is not None
             if message.error() is not None:
                 assert message.error().code() == KafkaError._PARTITION_EOF
@@ -171,7 +176,7 @@ def test_events_dead_letters_restart_and_silence(place: Place) -> None:
     bad = [(None, b"k"), (b"\xff\x00", None), (b"nonsense", b"")]
     for value, key in bad:
         place.producer.produce(place.source, value, key, partition=1, headers=[("trace", b"1"), ("reason", b"theirs")])
-    place.producer.flush(20)
+    assert place.producer.flush(120) == 0
     tap = place.start()
     place.wait_counted()
     topic = f"{place.prefix}dead-letters"
@@ -205,7 +210,7 @@ def test_a_topic_made_anew_begins_an_epoch_with_an_alarm(on_kafka: Place) -> Non
     place.start()
     place.wait_counted()
     admin = AdminClient({"bootstrap.servers": place.connection.brokers})
-    admin.delete_topics([place.source])[place.source].result(20)
+    admin.delete_topics([place.source])[place.source].result(120)
     wait_until(lambda: not place.topics.identify([place.source]), what="deleted")
     place.topics.create([TopicSpec(name=place.source, partitions=3)])
     place.write(900)  # beyond the old positions
@@ -240,7 +245,7 @@ def test_expired_offsets_begin_an_epoch_with_an_alarm(on_kafka: Place) -> None:
     place.write(300, counted=False)
     admin = AdminClient({"bootstrap.servers": place.connection.brokers})
     for future in admin.delete_records([TopicPartition(place.source, p, 150) for p in range(3)]).values():
-        future.result(20)
+        future.result(120)
     place.truth.update({0: 150})
     place.start()
     wait_until(place.settled, 30)
@@ -256,9 +261,9 @@ def test_partitions_that_are_added_are_read_from_their_beginning(on_kafka: Place
     place.write(300)
     place.wait_counted()
     admin = AdminClient({"bootstrap.servers": place.connection.brokers})
-    admin.create_partitions([NewPartitions(place.source, 5)])[place.source].result(20)
+    admin.create_partitions([NewPartitions(place.source, 5)])[place.source].result(120)
     wait_until(lambda: place.topics.identify([place.source])[place.source][1] == 5, what="added")
-    wait_until(lambda: len(place.producer.list_topics(place.source, 5).topics[place.source].partitions) == 5)
+    wait_until(lambda: len(place.producer.list_topics(place.source, 60).topics[place.source].partitions) == 5)
     place.write(500, partitions=5)
     wait_until(lambda: len(place.assigned()) == 5, 40, "assigned")
     place.wait_counted()
@@ -271,12 +276,12 @@ def test_holes_at_the_end_of_a_log_are_passed(on_kafka: Place) -> None:
     place.start()
     settings = {"bootstrap.servers": place.connection.brokers, "transactional.id": place.name, "log_level": 0}
     transactional = Producer(settings)
-    transactional.init_transactions(20)
+    transactional.init_transactions(120)
     for i in range(6):
         transactional.begin_transaction()
         for p in range(3):
             transactional.produce(place.source, b"1000", partition=p)
-        transactional.flush(20)
+        assert transactional.flush(120) == 0
         if i % 2:
             transactional.abort_transaction()
         else:
@@ -321,7 +326,7 @@ def test_a_broker_restart_is_survived_and_told(own_kafka: Node) -> None:
             assert early.stdout is not None
             assert early.stdout.readline() == "asked\n"
             own_kafka.start()
-            assert early.wait(60) == 0
+            assert await_end(early, 60) == 0
         place.write(300)
         place.wait_counted()
         wait_until(lambda: bool(tap.status()["healthy"]), 20, "healthy")
@@ -367,6 +372,6 @@ def test_processes_killed_and_frozen_lose_and_double_nothing(on_kafka: Place, fa
         for tap in taps:
             await_handler(tap.pid, signal.SIGTERM)
             tap.terminate()
-        codes = [tap.wait(15) for tap in taps]
+        codes = [await_end(tap, 15) for tap in taps]
         logs.close()
     assert codes == [0, 0], (tmp_path / "taps.log").read_text()[-3000:]

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_monitor.entries import Command, pack
-from tests.servers import wait_until
+from tests.servers import await_end, wait_until
 from tests.worker.toy import entry, totals
 
 PARTITIONS = 4
@@ -69,10 +69,10 @@ class Process:
     def end(self, seconds: float = 25) -> int:
         """Wait for the end of a process that was told to; its exit code."""
         try:
-            self._process.wait(seconds)
+            await_end(self._process, seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
-        self._thread.join(5)
+        self._thread.join()
         return self.exits[-1]
 
     def log(self) -> str:
@@ -90,7 +90,8 @@ class Fleet:
         self.workers: list[Process] = []
         self._folder = folder
         self._create()
-        self._producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "acks": "all"})
+        in_order = {"enable.idempotence": True}  # an entry that is sent again must not come behind a later one
+        self._producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, **in_order})
 
     def _create(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
@@ -100,10 +101,10 @@ class Fleet:
         topics += [NewTopic(f"{self.name}.{t}", PARTITIONS, 1) for t in ("verdicts", "alerts", "retrain-requests")]
         if self._embedded:  # they come up when they are asked for
             for topic in topics:
-                admin.list_topics(topic.topic, timeout=10)
+                admin.list_topics(topic.topic, timeout=60)
             return
         for future in admin.create_topics(topics).values():
-            future.result(30)
+            future.result(120)
 
     def start(self) -> Process:
         command = [sys.executable, "-m", "tests.worker.process", self.bootstrap, self.name]
@@ -121,14 +122,14 @@ class Fleet:
                 for _ in range(2 if n % 17 == 0 else 1):
                     self._producer.produce(f"{self.name}.panes", pack(sent[-1]), partition=partition)
                     self._producer.poll(0)
-        assert self._producer.flush(60) == 0
+        assert self._producer.flush(120) == 0
 
     def commit_ends(self) -> None:
         """Commit the ends of the panes topic for the workers' group, as an admin tool can when none of them lives."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"{self.name}-worker"})
         places = [TopicPartition(f"{self.name}.panes", partition) for partition in range(PARTITIONS)]
         for place in places:
-            place.offset = consumer.get_watermark_offsets(place, timeout=20)[1]
+            place.offset = consumer.get_watermark_offsets(place, timeout=60)[1]
         consumer.commit(offsets=places, asynchronous=False)
         consumer.close()
 
@@ -159,7 +160,7 @@ class Fleet:
         try:
             for partition in range(PARTITIONS):
                 place = TopicPartition(f"{self.name}.{topic}", partition, 0)
-                end = consumer.get_watermark_offsets(place, timeout=20)[1]
+                end = consumer.get_watermark_offsets(place, timeout=60)[1]
                 consumer.assign([place])
                 at = 0
                 while at < end:

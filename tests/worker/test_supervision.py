@@ -73,12 +73,12 @@ class Case:
         return self.topics[topic]
 
     async def ends_with(self, *words: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             with pytest.raises(StateError, match=".*".join(words)):
                 await self.supervision.run(self.stop)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             while not condition():  # noqa: ASYNC110 - any condition
                 await asyncio.sleep(0.01)
 
