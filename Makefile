@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo test test-alibi check bench profile evaluate fuzz soak kafka lock clean
+.PHONY: help install packages services demo test test-alibi check bench profile evaluate fuzz soak kafka lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,10 @@ $(VENV)/.installed: pyproject.toml requirements-dev.lock
 
 install: $(VENV)/.installed  ## create .venv and install the locked packages
 
-services: install
+packages:
 	@deploy/install-services.sh
+
+services: install packages
 	@$(BIN)/python -m deploy.kafka fetch
 
 demo: install  ## the whole service on the embedded broker with real data (DEMO_SECONDS=90 ends by itself)
