@@ -188,7 +188,7 @@ def test_a_process_serves_its_own_metrics_and_health() -> None:
     reason = ""
     server = ProcessServer("127.0.0.1", 0, measured(), lambda: tap_families(bodies.TAP, NOW_MS), lambda: reason)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60, trust_env=False) as client:
             values = Samples(client.get("/metrics").text)
             assert values.of("events_total", model="fraud", version="") == 1000
             assert values.of("late_events_total", model="fraud") == 2

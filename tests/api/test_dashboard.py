@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
@@ -63,6 +64,14 @@ def _text(browser: webdriver.Chrome) -> str:
     return str(browser.find_element(By.TAG_NAME, "body").text)
 
 
+def _clicked(browser: webdriver.Chrome, path: str) -> bool:
+    try:
+        browser.find_element(By.XPATH, path).click()
+    except StaleElementReferenceException:  # the page was drawn anew in between
+        return False
+    return True
+
+
 def test_the_page_changes_while_documents_change(stage: scene.Scene, browser: webdriver.Chrome) -> None:
     browser.get(stage.url)
     wait_until(lambda: "no tap is alive" in _text(browser), 60, "the empty page")
@@ -74,7 +83,7 @@ def test_the_page_changes_while_documents_change(stage: scene.Scene, browser: we
     wait_until(lambda: "Alerts: 1 firing" in _text(browser), 30, "the alert")
     wait_until(lambda: "working" in _text(browser), 30, "the service being ready")
     wait_until(lambda: "reference" in _text(browser), 30, "the comparison")
-    assert browser.title == "(1) stream-monitor"
+    wait_until(lambda: browser.title == "(1) stream-monitor", what="the title")
     assert "drift for 2 windows: amount: psi 0.41, threshold 0.2" in _text(browser)
     assert scene.HOSTILE in _text(browser)  # shown as text, not run
     if "SCREENSHOTS" in os.environ:
@@ -84,9 +93,9 @@ def test_the_page_changes_while_documents_change(stage: scene.Scene, browser: we
     stage.put(bodies.alert("a1", state="resolved", revision=2))
     wait_until(lambda: "1970-01-01 00:14:00" in _text(browser), 30, "the new window")
     wait_until(lambda: "firing" not in _text(browser), 30, "the alert being resolved")
-    assert browser.title == "stream-monitor"
+    wait_until(lambda: browser.title == "stream-monitor", what="the title")
 
-    browser.find_element(By.XPATH, "//h2[.='Models']/..//td[.='churn']").click()
+    wait_until(lambda: _clicked(browser, "//h2[.='Models']/..//td[.='churn']"), what="a click")
     wait_until(lambda: "No column is past its threshold." in _text(browser), 30, "the other model")
 
     problems = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
@@ -102,7 +111,7 @@ def test_the_page_changes_while_documents_change(stage: scene.Scene, browser: we
 
 
 def test_the_page_leaves_the_api_its_errors(stage: scene.Scene) -> None:
-    with httpx.Client(base_url=stage.url, trust_env=False) as client:
+    with httpx.Client(base_url=stage.url, timeout=60, trust_env=False) as client:
         for path, method, code in (
             ("/v1/nothing", "GET", 404),
             ("/nothing", "GET", 404),

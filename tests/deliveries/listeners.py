@@ -43,7 +43,7 @@ class Listener:
                 listener.requests.append(Request(self.command, self.path, headers, body))
                 answer = listener.answers.pop(0) if listener.answers else Answer()
                 if answer.gate is not None:
-                    answer.gate.wait(30)
+                    answer.gate.wait(150)
                 try:
                     self.send_response(answer.status)
                     for name, value in answer.headers.items():

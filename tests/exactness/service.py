@@ -142,7 +142,7 @@ class Role:
             self._keeper.join(2)
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
-        return end(self._process, seconds=20)
+        return end(self._process, seconds=60)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""

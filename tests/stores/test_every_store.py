@@ -36,8 +36,8 @@ LABEL_STORES: dict[str, Callable[[str], MemoryLabelStore | RedisLabelStore]] = {
     "redis": lambda url: RedisLabelStore(url, next(_prefixes)),
 }
 OUTBOXES: dict[str, Callable[[str], MemoryOutbox | RedisOutbox]] = {
-    "memory": lambda _: MemoryOutbox(remember_seconds=1),
-    "redis": lambda url: RedisOutbox(url, next(_prefixes), remember_seconds=1),
+    "memory": lambda _: MemoryOutbox(remember_seconds=3),
+    "redis": lambda url: RedisOutbox(url, next(_prefixes), remember_seconds=3),
 }
 
 
@@ -137,10 +137,11 @@ def test_no_more_than_the_limit_are_kept_the_latest(twin: tuple[str, str]) -> No
 
 def test_a_document_with_a_time_to_live_goes(twin: tuple[str, str]) -> None:
     async def check(store: StatusStore) -> None:
-        await store.put([document("short", kind="tap", scope="", ttl_seconds=1)])
+        await store.put([document("short", kind="tap", scope="", ttl_seconds=100)])
         await store.put([document("long", kind="tap", scope="", ttl_seconds=100)])
-        await store.put([document("only", kind="worker", scope="", ttl_seconds=1)])
         assert len(await store.page("tap", "")) == 2
+        await store.put([document("short", kind="tap", scope="", revision=2, ttl_seconds=1)])
+        await store.put([document("only", kind="worker", scope="", ttl_seconds=1)])
         await asyncio.sleep(1.1)
         assert [d.id for d in await store.page("tap", "")] == ["long"]
         assert await store.get("tap", "", "short") is None
@@ -338,7 +339,7 @@ def test_a_notice_that_is_added_twice_is_delivered_once(twin: tuple[str, str]) -
             await outbox.done(one)
         await outbox.add([notice("a")])
         assert await outbox.claim(9999, 500, 9) == []
-        await asyncio.sleep(1.1)  # this outbox remembers for a second
+        await asyncio.sleep(3.1)  # this outbox remembers for three seconds
         await outbox.add([notice("a")])
         assert len(await outbox.claim(9999, 500, 9)) == 1
 
