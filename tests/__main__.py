@@ -3,8 +3,9 @@
     python -m tests                   both parts
     python -m tests ARGUMENTS         one pytest with these arguments
 
-The tests of SERVICES start processes of the service and servers of their own, and wait for them much of the time; the
-rest computes. So two cores are busy where one would be. What measures under timeouts of sessions is all in one part.
+The tests of SERVICES start processes of the service and servers of their own, and wait for them much of the time; most
+of the rest computes. So two cores are busy where one would be. `tests/exactness` is with the rest: that makes the parts
+about equally long.
 
 Each line is printed as it comes, behind the part's name; what failed comes in one piece when its part ends. The exit
 code is 0 only if both parts have passed.
@@ -19,7 +20,7 @@ import threading
 import time
 from typing import IO, Final
 
-SERVICES: Final = tuple(f"tests/{room}" for room in ("exactness", "operations", "shell", "system", "tap", "worker"))
+SERVICES: Final = tuple(f"tests/{room}" for room in ("operations", "shell", "system", "tap", "worker"))
 PARTS: Final = {
     "services": list(SERVICES),
     "the rest": [f"--ignore={folder}" for folder in SERVICES],  # whatever is not there is here

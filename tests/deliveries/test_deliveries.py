@@ -337,11 +337,12 @@ def test_with_a_real_store(redis_url: str) -> None:
         world = World({"a": sink})
         outbox = RedisOutbox(redis_url, prefix=f"deliveries-{uuid.uuid4().hex}.")
         world.outbox = outbox
-        await world.keep("silence", silence(at("04:00")))
+        await world.keep("silence", silence(at("03:10")))
         loop = asyncio.create_task(world.forever())
         await world.tell(alert())
         await world.tell(alert("acknowledged"))
-        await world.until(lambda: len(sink.taken) == 2, step_ms=MINUTE // 4)
+        # A lease of two minutes lasts 0.4 s here: it must not end while Redis answers.
+        await world.until(lambda: len(sink.taken) == 2, step_ms=MINUTE // 10, pause=0.02)
         world.stop.set()
         await loop
         await outbox.close()

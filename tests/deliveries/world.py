@@ -58,13 +58,15 @@ class World:
         document = Document(kind=kind, scope="", id=body["id"], order=body["id"], revision=revision, body=data)
         await self.store.put([document])
 
-    async def until(self, condition: Callable[[], bool], step_ms: int = 1_000, steps: int = 5_000) -> None:
-        """Let time pass until it holds."""
+    async def until(
+        self, condition: Callable[[], bool], step_ms: int = 1_000, steps: int = 5_000, pause: float = 0.002
+    ) -> None:
+        """Let time pass until it holds; between two steps a store may take `pause` seconds to answer."""
         for _ in range(steps):
             if condition():
                 return
             self.now_ms += step_ms
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause)
         raise AssertionError("it never happened")
 
     async def pass_time(self, minutes: int) -> None:
