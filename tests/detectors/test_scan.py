@@ -16,7 +16,6 @@ from detectors.scan.dependence import dependence
 from detectors.scan.plans import delays, plans
 from detectors.scan.scan import ALL, SEGMENT_SHARES, SHARES, budgets_of
 from detectors.scan.seasons import seasons
-from detectors.scan.tails import deviance_root, student_tail
 from detectors.scan.windows import Series, crossings
 
 Floats = NDArray[np.float64]
@@ -222,22 +221,6 @@ def test_false_findings_are_at_most_the_budget_and_not_far_fewer() -> None:
         per_series.append(len(crossings(series(found, panes(*draw(rng, 600), 200)))))
     mean, error = np.mean(per_series), np.std(per_series, ddof=1) / 12**0.5
     assert 0.2 * 30 < mean < 30 + 2 * error
-
-
-@pytest.mark.parametrize("a", [3, 6, 12])
-def test_the_deviance_is_close_to_fishers_exact_test(a: int) -> None:
-    n, b, m = 100, 60, 4000
-    z = float(deviance_root(np.array(float(a)), np.array(float(n)), np.array(float(b)), np.array(float(m))))
-    exact = stats.hypergeom.sf(a - 1, n + m, a + b, n)
-    assert 0.8 < stats.norm.sf(z) / exact < 2.0
-
-
-def test_skewness_is_counted() -> None:
-    """The mean of n exponentials has a gamma distribution: cumulants 2 / sqrt(n) and 6 / n."""
-    n = 100
-    for z in (3.0, 4.0, 5.0):
-        exact = stats.gamma.sf(n + z * n**0.5, n)
-        assert 0.5 < float(student_tail(np.array(z), 1e9, 2 / n**0.5, 6 / n)) / 2 / exact < 3.0
 
 
 def test_the_memory_of_an_autoregression_has_its_closed_form() -> None:
