@@ -32,6 +32,7 @@ LEAST_REFERENCE: Final = 100.0  # events of a reference
 SEASONAL_EVENTS: Final = 50.0  # a share counted fewer times in the reference has no season of its own
 POOLED: Final = (GROUPS.index("strays"), GROUPS.index("quality"))
 BURSTY: Final = 1.5  # R beyond which pane sums, not single events, say how skewed sums are
+PANES_PER_DIMENSION: Final = 4  # of T^2, whose bound has no end where there are as many dimensions as panes
 RAISED: Final = 1.5  # standard errors that an excess of variance is raised by
 
 
@@ -277,6 +278,7 @@ def _joint(groups: Integers, residuals: Floats, scales: tuple[int, ...], alphas:
     spread = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
     values, vectors = np.linalg.eigh(covariance / np.outer(spread, spread))
     kept = values > 1e-3 * values[-1]
+    kept[: -(panes // PANES_PER_DIMENSION)] = False
     weights = vectors[:, kept] / np.sqrt(values[kept]) / spread[:, None]
     scores = pane @ weights
     memory = dependence(scores, np.zeros(int(kept.sum()), np.int64), scales)

@@ -303,6 +303,31 @@ def test_the_smallest_change_fills_a_window_to_its_bound(scan: Scan) -> None:
     assert late is None or late > 64
 
 
+def test_as_many_columns_as_panes_of_the_reference_are_seen_together() -> None:
+    """Hotelling's T^2 in about as many dimensions as its covariance has degrees of freedom has no bound."""
+    rng = np.random.default_rng(15)
+    names = [f"c{i}" for i in range(40)]
+    layout = Layout(pane_ms=1000, features={n: NumericLayout(edges=EDGES) for n in names}, predictions={}, joint=False)
+    at = np.array([layout.offsets["features", n] for n in names]) + HEAD
+    ways = np.resize([0.4, -0.4], len(names))
+
+    def moved(count: int, first: int, shift: float) -> list[tuple[int, Counts]]:
+        events = 0.6 * rng.normal(size=(count * PANE, 1)) + 0.8 * rng.normal(size=(count * PANE, len(names)))
+        cells = at + np.searchsorted(EDGES, events + shift * ways, side="right")
+        some = [np.unique(part, return_counts=True) for part in np.split(cells, count)]
+        none = np.zeros(len(names))
+        return [
+            ((first + i) * 1000, Counts(rows=PANE, cells=c.astype(np.int32), values=k, low=none, high=none))
+            for i, (c, k) in enumerate(some)
+        ]
+
+    unit = Scan.calibrated(layout, {ALL: moved(48, 0, 0.0)}, panes_between_false_alarms=10_000).units[ALL]
+    for shift, found in ((0.0, False), (1.0, True)):
+        vectors = unit.components.vectors([c for _, c in moved(needed(unit), 48, shift)])
+        seen = {r.subject: r.drift for r in look(unit, 48, vectors).results}
+        assert seen["all columns"] == found
+
+
 def test_a_cycle_is_taken_away_before_testing() -> None:
     """A mean that goes up and down by a standard deviation every 40 panes is no finding; a shift on top of it is."""
     rng = np.random.default_rng(9)
