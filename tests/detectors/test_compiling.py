@@ -44,7 +44,7 @@ def run(folder: Path, cache: Path) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "import kept.outer"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.getcwd()]), "NUMBA_CACHE_DIR": str(cache)},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.split() + done.stderr.splitlines()
