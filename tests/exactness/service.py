@@ -50,6 +50,7 @@ models:
     fields: {{id: id, time: ts, version: version, features: [x], prediction: prediction, score: score}}
     columns: {{x: numeric}}
     labels: {{topic: churn.labels, fields: {{id: id, time: ts, label: label}}, ttl: 1d}}
+    reference: {{first: 500, trailing: 30m, every: 6m}}
     pane: 10s
     window: {{size: 1m}}
     min_rows: 50

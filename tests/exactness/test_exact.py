@@ -22,6 +22,7 @@ from tests.exactness.scenes import (
     assert_committed,
     assert_exact,
     assert_replay_agrees,
+    assert_withdrawn,
     at_work,
     closed,
     play,
@@ -55,6 +56,7 @@ def test_exact_without_faults_and_in_replay(service: Service) -> None:
     for w in written:
         if datetime.fromisoformat(w["end"]).timestamp() <= END:
             assert told[w["version"], w["segment"], w["start"]] == (w["rows"], w["labels"])
+    assert_withdrawn(service)
 
 
 def test_exact_through_kills_freezes_and_a_broker_restart(service: Service, own_kafka: Node) -> None:
@@ -76,5 +78,6 @@ def test_exact_through_kills_freezes_and_a_broker_restart(service: Service, own_
     closed(service, 300)
     assert_exact(service)
     assert_committed(service)
+    assert_withdrawn(service, left=1)
     assert sum(r.restarts for r in service.roles) >= len(TAP) + len(WORKER)
     assert service.taps[0].freezes == service.workers[0].freezes == 1
