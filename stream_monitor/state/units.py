@@ -4,7 +4,7 @@
                                         ^ watermark - allowed lateness - window
 
 Bounded: per key the units of windows that may still change, and for the segment `all` the last HISTORY units as well;
-of the last VERSIONS versions.
+of the last VERSIONS versions, and none of one that has been silent for the last HISTORY units of its model.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def forget(state: State, name: str) -> None:
     if known.watermark_ms is None:
         return
     forget_versions(state, name)
-    final = known.watermark_ms - state.config.time.allowed_lateness
+    final, floor = known.watermark_ms - state.config.time.allowed_lateness, _history_begins(state, name)
     for key in keys_of(state, name):
         own, panes = state.keys[key], state.panes.get(key, {})
         for start in [s for s, w in own.windows.items() if w.end_ms <= final]:
@@ -190,12 +190,22 @@ def forget(state: State, name: str) -> None:
             state.touch("k", *key)
         horizon = min([final - model.window.size, own.next_ms if own.next_ms is not None else final, *own.windows])
         old = sorted(u for u in panes if u < horizon)
-        for unit in old[: max(0, len(old) - (HISTORY if key[2] == "all" else 0))]:
+        kept = HISTORY if key[2] == "all" and (floor is None or max(panes, default=floor) >= floor) else 0
+        for unit in old[: max(0, len(old) - kept)]:
             del panes[unit]
             state.touch("p", *key, unit)
             sums = state.derived.get(("sums", key))
             if isinstance(sums, Sums):
                 sums.changed(unit)
+
+
+def _history_begins(state: State, name: str) -> int | None:
+    """Start of the last HISTORY units of a model with several versions, of all of them; None: it has no more."""
+    of = [state.panes.get(key, {}) for key in keys_of(state, name) if key[2] == "all"]
+    if len(of) < 2 or sum(map(len, of)) <= HISTORY:
+        return None
+    starts = sorted(set().union(*of))
+    return starts[-HISTORY] if len(starts) > HISTORY else None
 
 
 def forget_versions(state: State, name: str) -> None:

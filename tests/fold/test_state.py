@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from stream_monitor.config import MonitorSpec, Retrain, WindowSpec
 from stream_monitor.entries import Bundle, Command, Entry
 from stream_monitor.fold.fold import State, step
 from stream_monitor.outputs import Output
+from stream_monitor.state import units
 from tests.fold.makers import MODEL, SECOND, Event, Run, Tap, bodies, seconds, steady
 
 MONITORS = (
@@ -214,6 +216,28 @@ def test_old_versions_are_forgotten() -> None:
     assert 32 <= len(versions) <= 33
     assert versions[-1] == "v59"
     assert {k[1] for k in run.state.keys} == {k[1] for k in run.state.panes} == set(versions)
+
+
+def test_the_history_of_a_version_goes_once_the_model_has_gone_on_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    units of windows   0 ... 14     15 ...            39
+    v1                 ||||||||                           silent for 25: none is kept
+    v2                 |  |  |  |  |  |  |                seldom seen, and still is: all
+    v3                         |||||||||||||              the last 20, and those that may still change
+    """
+    monkeypatch.setattr(units, "HISTORY", 20)
+    run, tap = Run(model=MODEL), Tap()
+    kept = []
+    for unit in range(40):
+        versions = ["v1" if unit < 15 else "v3", *(["v2"] if unit % 6 == 0 else [])]
+        run.feed(tap.block([Event(at=unit * 10 * SECOND, version=v, right=True) for v in versions]))
+        kept.append(tuple(len(run.state.panes.get(("m", f"v{i}", "all"), ())) for i in (1, 2, 3)))
+    assert kept[18] == (15, 4, 4)
+    assert kept[-1] == (0, 7, 25)
+    gone = [msgspec.msgpack.decode(name) for name, record in run.state.changed().items() if record is None]
+    assert sum(kind == "p" and parts[1] == "v1" for kind, *parts in gone) == 15
+    made = run.feed(tap.block([Event(at=t * SECOND, version="v1", right=True) for t in (400, 405, 411)]))  # it is back
+    assert [w["rows"] for w in bodies(made, "window") if w["version"] == "v1"] == [2]
 
 
 def test_the_state_stays_small() -> None:
