@@ -53,7 +53,7 @@ def scores(
         k = np.flatnonzero(share)
         vif, vif_all = (excess * own)[:, k], (excess * all_)[:, k]
         vif = (UNEVEN - (UNEVEN - 1) / vif) * vif
-        m = 1 / (relative[:, k] * vif_all)
+        m = 1 / (np.maximum(relative[:, k], 1e-300) * vif_all)  # no events have no error
         p = np.clip(expected[:, k] / n[:, k], 0.0, 1.0)
         z[:, k] = deviance_root(sums[:, k] / vif, n[:, k] / vif, p * m, m)
     z = np.where((effective >= LEAST_EVENTS) & np.isfinite(z), z, 0.0)

@@ -340,6 +340,9 @@ def test_a_cycle_is_taken_away_before_testing() -> None:
 
     found = Scan.calibrated(LAYOUT, {ALL: panes(*seasonal(400, 0))}, panes_between_false_alarms=10_000)
     assert [s.period_ms for s in found.units[ALL].seasons] == [40_000.0]
+    unit = found.units[ALL]
+    none = look(unit, 400, np.zeros((needed(unit), unit.components.entries)))
+    assert {r.p_value for r in none.results} == {None}  # without a warning, too
     x, codes = seasonal(200, 400)
     assert crossings(series(found, panes(x, codes, 400))) == []
     x[100 * PANE :, 0] += 0.5
