@@ -51,7 +51,7 @@ def test_status_is_a_table_and_json(stage: Stage, drift: Chapter) -> None:
 def test_quiet_traffic_is_ok(stage: Stage, quiet: Chapter) -> None:
     assert quiet.model["levels"] == OK
     assert quiet.model["last_window"]["end"] == instant(QUIET.stop - 1)
-    assert quiet.model["rows"] == quiet.served["events_total"]["fraud", "1"]
+    assert 0 < quiet.model["rows"] <= quiet.served["events_total"]["fraud", "1"]  # as the last window closed
     assert quiet.model["segments"] == ["all", "country=de", "country=fr"]
     assert quiet.model["label_coverage"] == 1.0
     assert (quiet.model["firing"], quiet.active, stage.get("/v1/status")["notes"] != []) == ([], [], True)
