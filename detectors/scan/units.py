@@ -32,6 +32,7 @@ LEAST_REFERENCE: Final = 100.0  # events of a reference
 SEASONAL_EVENTS: Final = 50.0  # a share counted fewer times in the reference has no season of its own
 POOLED: Final = (GROUPS.index("strays"), GROUPS.index("quality"))
 BURSTY: Final = 1.5  # R beyond which pane sums, not single events, say how skewed sums are
+ALIKE: Final = 20.0  # events from which on a rare thing says how it comes as well as any other
 PANES_PER_DIMENSION: Final = 4  # of T^2, whose bound has no end where there are as many dimensions as panes
 RAISED: Final = 1.5  # standard errors that an excess of variance is raised by
 
@@ -250,7 +251,9 @@ def _moderated(own: Floats, unit: Floats, noise: Floats, panes: Floats, groups: 
             continue
         if g in POOLED:  # too rare for each to say how they come in bursts
             expected = unit[some] / np.maximum(noise[some], 1e-300)
-            centre = float((expected * ratio[some]).sum() / expected.sum())
+            # By events, and with columns about alike: many far-out values that come singly say little of others.
+            alike = np.where(weight > 0, np.minimum(1 / np.maximum(noise[some], 1e-300), ALIKE), 0.0)
+            centre = max(float((w * ratio[some]).sum() / w.sum()) for w in (expected, alike))
             bursts = float((1 / np.maximum(noise[some][weight > 0], 1e-300)).sum()) / max(centre, 1.0)
             total = np.full(int(some.sum()), max(min(bursts, 2.0 * float(panes[some].max())), 2.0))
             moderated = np.maximum(centre, (20 * centre + weight * ratio[some]) / (20 + weight))

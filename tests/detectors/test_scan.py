@@ -328,6 +328,31 @@ def test_as_many_columns_as_panes_of_the_reference_are_seen_together() -> None:
         assert seen["all columns"] == found
 
 
+def test_what_comes_in_bursts_elsewhere_is_taken_to_come_in_bursts() -> None:
+    """Far-out values come singly in two columns, where there are many, and 12 at a time in three; in one not at all."""
+    rng = np.random.default_rng(16)
+    names = [f"c{i}" for i in range(6)]
+    layout = Layout(
+        pane_ms=1000, features={n: NumericLayout(edges=(*EDGES, 50.0)) for n in names}, predictions={}, joint=False
+    )
+    at = np.array([layout.offsets["features", n] for n in names]) + HEAD
+    reference = []
+    for pane in range(400):
+        bins = np.searchsorted(EDGES, rng.normal(size=(PANE, len(names))), side="right")
+        for column in (0, 1):
+            bins[: rng.poisson(1.0), column] = len(EDGES) + 1
+        if pane % 40 == 7:
+            bins[:12, 2 + pane // 40 % 3] = len(EDGES) + 1
+        cells, counts = np.unique(at + bins, return_counts=True)
+        none = np.zeros(len(names))
+        reference.append(
+            (pane * 1000, Counts(rows=PANE, cells=cells.astype(np.int32), values=counts, low=none, high=none))
+        )
+    unit = Scan.calibrated(layout, {ALL: reference}, panes_between_false_alarms=10_000).units[ALL]
+    far = {c.columns[0]: unit.excess[i] for i, c in enumerate(unit.components.of) if c.words == "share far above"}
+    assert far["c5"] > 0.5 * 12
+
+
 def test_a_cycle_is_taken_away_before_testing() -> None:
     """A mean that goes up and down by a standard deviation every 40 panes is no finding; a shift on top of it is."""
     rng = np.random.default_rng(9)
