@@ -77,13 +77,15 @@ class Connection:
         others = (*_PRODUCER_ONLY, *(_CLASSIC_ONLY if self.incremental else ()))
         return self._made(Consumer, "consumer", defaults or {}, fixed, others)
 
-    def reader(self, defaults: Mapping[str, Any] | None = None) -> Consumer:
+    def reader(self, defaults: Mapping[str, Any] | None = None, group: str = "none") -> Consumer:
         """A consumer that is assigned what it reads, from the beginning unless told otherwise, and commits nothing.
+
+        `group`: one whose offsets it is asked for. The broker hears of it only by that question.
 
         Why the classic protocol: it is a member of no group, and under KIP-848 such a consumer is still asked for one.
         """
         fixed = {
-            "group.id": "none",  # a consumer must name one; the broker never hears of it
+            "group.id": group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "group.protocol": "classic",
@@ -136,7 +138,7 @@ class Connection:
         return {"sasl.mechanism": security.mechanism(self.options)}
 
     @contextmanager
-    def asking(self, what: str, client: AdminClient | Producer | None = None) -> Iterator[None]:
+    def asking(self, what: str, client: AdminClient | Consumer | Producer | None = None) -> Iterator[None]:
         """Turn the client's errors into ours: StateError for what no waiting cures, else Refused or Unreachable.
 
         `client`: where what it has to say waits for a poll.

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import ConfigResource, NewTopic
 
-from connectors.kafka_clients import ANSWER_SECONDS, FORBIDDEN, Connection
+from connectors.kafka_clients import ANSWER_SECONDS, HOPELESS, Connection
 from stream_monitor.config import DAY_MS, Kafka
 from stream_monitor.errors import StateError, StreamMonitorError, Unreachable
 
 log = logging.getLogger(__name__)
 
 CREATE_SECONDS: Final = 30.0
+TURN_SECONDS: Final = 0.5  # how long an answer is waited for before the consumer is asked what is amiss
 MORE_THAN_EVENT: Final = 1 << 20  # for the key and headers of a dead letter
 
 
@@ -91,6 +92,21 @@ def _compare(spec: TopicSpec, found: Mapping[str, str]) -> None:
                 "topic %s has %s=%s, less than the %s it is made with (%s)",
                 spec.name, name, found[name], spec.config[name], spec.why,
             )  # fmt: skip
+
+
+def _offset(consumer: Consumer, partition: TopicPartition) -> None:
+    """Ask for a group's offset. Raises KafkaException."""
+    end = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            consumer.committed([partition], timeout=TURN_SECONDS)
+            return
+        except KafkaException as error:
+            said = consumer.poll(0)  # where the group's broker is not told to us, that is no answer to this question
+            if said is not None and said.error() is not None and said.error().code() in HOPELESS:
+                raise KafkaException(said.error()) from None
+            if error.args[0].code() != KafkaError._TIMED_OUT or time.monotonic() > end:
+                raise
 
 
 class Topics:
@@ -168,24 +184,18 @@ class Topics:
                 continue
             _compare(wanted[resource.name], found)
 
-    def check_group(self, group: str) -> None:
-        """StateError if we may not ask for a group, as its members must. Raises Unreachable too."""
+    def check_group(self, group: str, topic: str) -> None:
+        """StateError if we may not ask for a group's offsets, as its members must. Raises Unreachable too."""
         if self._embedded:
             return
-        # Why not its offsets: librdkafka 2.16 crashes on that answer, in a client that is no consumer, while the broker
-        # is still making its topic of offsets. Why names first: it also crashes when this question has timed out and
-        # the broker comes up after that.
-        self.names()
-        with self._connection.asking(f"group {group}", self._admin):
-            for future in self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS).values():
-                try:
-                    future.result(ANSWER_SECONDS + 1)
-                except TimeoutError:
-                    raise Unreachable(f"group {group}: no answer") from None
-                except KafkaException as error:
-                    if error.args[0].code() in FORBIDDEN:
-                        raise
-                    log.info("group %s: %s", group, error.args[0].str())  # it is not there yet, or its broker not ready
+        # Why not the admin client, which has a question for it: librdkafka 2.16 ends the whole process when what an
+        # admin client has asked of a group's broker is answered, or the connection breaks, after it was given up.
+        asking = self._connection.reader(group=group)
+        try:
+            with self._connection.asking(f"group {group}", asking):
+                _offset(asking, TopicPartition(topic, 0))
+        finally:
+            asking.close()
 
     def _refused(self, name: str, error: KafkaError) -> StreamMonitorError:
         return self._connection.in_our_words(error, f"creating topic {name}")

@@ -343,8 +343,8 @@ class Wires:
         self.topics.create(specs, kafka.replication)
         self.topics.check(specs)
 
-    def check_group(self, group: str) -> None:
-        self.topics.check_group(group)
+    def check_group(self, group: str, topic: str) -> None:
+        self.topics.check_group(group, topic)
 
     def identify(self, topic: str) -> tuple[str, int] | None:
         return self.topics.identify([topic]).get(topic)

@@ -89,8 +89,8 @@ class Ports(Protocol):
     def create_topics(self, compacted: Sequence[str]) -> None:
         """Those of the contract, and compacted ones with as many partitions as the panes topic."""
 
-    def check_group(self, group: str) -> None:
-        """StateError if we may not be a member of it."""
+    def check_group(self, group: str, topic: str) -> None:
+        """StateError if we may not be a member of a group that reads a topic."""
 
     def identify(self, topic: str) -> tuple[str, int] | None: ...
     def names(self) -> Collection[str]:

@@ -188,13 +188,13 @@ class Process:
         """Topics, catalog, references: what every role needs."""
         ports, config = self._ports, self._ports.config
         kafka = config.kafka
+        panes = f"{kafka.prefix}panes"
         own = []
         if self._role in ("worker", "run"):
             own.append(buses.checkpoints_topic(config))
             # Faust waits without a word for a group that it may not join.
-            await asyncio.to_thread(ports.check_group, buses.group(config))
+            await asyncio.to_thread(ports.check_group, buses.group(config), panes)
         await asyncio.to_thread(ports.create_topics, own)
-        panes = f"{kafka.prefix}panes"
         found = await asyncio.to_thread(ports.identify, panes)
         if found is None:
             raise Unreachable(f"{panes} does not show")

@@ -156,7 +156,7 @@ def test_a_process_that_may_not_make_a_missing_topic(lacking: Lacking) -> None:
 def test_a_worker_that_may_not_join_its_group(lacking: Lacking) -> None:
     lacking.without("worker", "lacking-worker", "Read")
     with pytest.raises(StateError, match=rf"^group lacking-worker: .*{MISSING}"):
-        Topics(lacking.connection).check_group("lacking-worker")
+        Topics(lacking.connection).check_group("lacking-worker", "lacking.panes")
 
 
 def test_a_worker_that_may_not_fold(lacking: Lacking, redis_url: str) -> None:
