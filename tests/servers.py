@@ -18,7 +18,8 @@ from deploy.kafka.node import end, free_port
 
 IN_CI = os.environ.get("CI") == "true"
 # Limits in seconds are what an idle machine never needs; a slow and busy one is given so many times as long. A wait
-# ends with what it waits for, so patience costs nothing where nothing is wrong.
+# ends with what it waits for, so patience costs nothing where nothing is wrong. It is 1 where the service promises a
+# time, as of stopping and of readiness.
 PATIENCE = 5.0
 
 
@@ -39,14 +40,20 @@ def need_program(program: str, package: str) -> str:
     return path
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0, what: str = "it", every: float = 0.05) -> None:
-    """Until `condition()` holds; AssertionError after PATIENCE times `seconds`."""
-    end = time.monotonic() + PATIENCE * seconds
+def wait_until(
+    condition: Callable[[], bool],
+    seconds: float = 30.0,
+    what: str = "it",
+    every: float = 0.05,
+    patience: float = PATIENCE,
+) -> None:
+    """Until `condition()` holds; AssertionError after `patience` times `seconds`."""
+    end = time.monotonic() + patience * seconds
     while time.monotonic() < end:
         if condition():
             return
         time.sleep(every)
-    raise AssertionError(f"{what} did not happen within {PATIENCE:g} times {seconds} s")
+    raise AssertionError(f"{what} did not happen within {patience:g} times {seconds} s")
 
 
 def await_end(process: subprocess.Popen[Any], seconds: float = 30.0) -> int:

@@ -100,7 +100,9 @@ async def models(service: Services, filters: Filters) -> Response:
         raise _invalid("cursor", str(error)) from None
     names = [n for n in await readings.model_names(service.store, service.config) if n > after]
     page = names[: filters.limit]
-    items = [await readings.read_model(service.store, service.config, name) for name in page]
+    known = [await readings.read_model(service.store, service.config, name) for name in page]
+    snapshot = await statuses.read_snapshot(service.store, service.now_ms())
+    items = [statuses.counted(body, snapshot.counters) for body in known if body is not None]
     more = readings.to_cursor(page[-1]) if len(names) > len(page) else None
     return json_body({"items": items, "next": more})
 
@@ -108,7 +110,9 @@ async def models(service: Services, filters: Filters) -> Response:
 @routes.get("/v1/models/{model}", tags=["models"], dependencies=[reads])
 async def model(service: Services, model: str) -> Response:
     """One model."""
-    return json_body(await service.known_model(model))
+    known = await service.known_model(model)
+    snapshot = await statuses.read_snapshot(service.store, service.now_ms())
+    return json_body(statuses.counted(known, snapshot.counters))
 
 
 @routes.get("/v1/models/{model}/windows", tags=["models"], dependencies=[reads])

@@ -38,6 +38,14 @@ def test_models_are_listed_by_name_with_what_is_known(house: House) -> None:
     assert [a["reason"][:5] for a in house.ask("/v1/models/fraud").json()["firing_alerts"]] == ["drift"]
 
 
+def test_rows_of_a_model_move_although_no_window_closes(house: House) -> None:
+    house.put(bodies.model(), bodies.counters(0, events={"fraud": {"3": 1200, "4": 1}}), bodies.counters(1, events={}))
+    (listed,) = house.items("/v1/models")
+    assert house.ask("/v1/models/fraud").json() == listed
+    assert (listed["rows"], [v["rows"] for v in listed["versions"]]) == (1201, [1200])
+    assert listed["last_window"]["rows"] == 102
+
+
 def test_windows_come_oldest_first_page_by_page_each_once(house: House) -> None:
     house.put(*[bodies.window(n) for n in range(25)], bodies.window(3, revision=2))
     seen, cursor, pages = [], None, 0

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_monitor.counting.columns import column
@@ -21,7 +21,6 @@ ODD = st.sampled_from(
 
 
 @pytest.mark.parametrize("mode", ["numeric", "raw"])
-@settings(deadline=None)
 @given(cells=CELLS | st.lists(st.none() | NUMBERS | ODD, max_size=6))
 @example(cells=["-0", "1"])
 @example(cells=["-0.0", "0"])

@@ -18,7 +18,7 @@ from connectors.kafka_clients import Connection
 from stream_monitor.config import Config, Kafka
 from stream_monitor.worker.agents import settings
 from tests.operations.secured import Secured
-from tests.servers import await_end, wait_until
+from tests.servers import wait_until
 from tests.tap.process import OPTIONS
 from tests.tap.test_tap_on_brokers import Place
 
@@ -83,7 +83,7 @@ def test_two_taps_share_freeze_and_die(place: Place, tmp_path: Path) -> None:
     finally:
         for tap in taps:
             tap.terminate()
-        codes = [await_end(tap, 15) for tap in taps]
+        codes = [tap.wait(15) for tap in taps]
         logs.close()
     assert codes[0] == 0, (tmp_path / "taps.log").read_text()[-3000:]
 

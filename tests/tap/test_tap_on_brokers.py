@@ -29,7 +29,7 @@ from stream_monitor.intents import EXPIRED, FOREIGN, RECREATED
 from stream_monitor.packing import unpack_counts
 from stream_monitor.tap.rules import Limits, Rules
 from stream_monitor.tap.tap import Tap
-from tests.servers import PATIENCE, await_end, await_handler, wait_until
+from tests.servers import await_end, await_handler, wait_until
 from tests.tap.counting import IDLE_AFTER_MS, TinyCounting
 from tests.tap.process import OPTIONS, WORKERS
 from tests.tap.test_protocol import fold
@@ -92,8 +92,8 @@ class Place:
     def end(self) -> None:
         self.stop.set()
         if self._thread is not None:
-            self._thread.join(10 * PATIENCE)
-            assert not self._thread.is_alive(), "the tap did not stop"
+            self._thread.join(10)
+            assert not self._thread.is_alive(), "the tap did not stop within 10 s"
         self._thread = None
 
     def write(self, events: int, *, counted: bool = True, partitions: int = 3) -> None:
@@ -375,6 +375,6 @@ def test_processes_killed_and_frozen_lose_and_double_nothing(on_kafka: Place, fa
         for tap in taps:
             await_handler(tap.pid, signal.SIGTERM)
             tap.terminate()
-        codes = [await_end(tap, 15) for tap in taps]
+        codes = [tap.wait(15) for tap in taps]
         logs.close()
     assert codes == [0, 0], (tmp_path / "taps.log").read_text()[-3000:]
