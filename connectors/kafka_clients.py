@@ -148,6 +148,7 @@ class Connection:
         except KafkaException as error:
             if client is not None:
                 client.poll(0)
+            error.__traceback__ = None  # what it came from keeps it, and it that, and the client: they would stay
             raise self.in_our_words(error.args[0], what) from None
         if client is not None:  # it was an answer, not only a call that came back
             self.ear.forget()

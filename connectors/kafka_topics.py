@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,7 @@ from stream_monitor.errors import StateError, StreamMonitorError, Unreachable
 log = logging.getLogger(__name__)
 
 CREATE_SECONDS: Final = 30.0
+REPLACE_SECONDS: Final = 20.0  # how old an admin client must be to be replaced where it gave no answer
 TURN_SECONDS: Final = 0.5  # how long an answer is waited for before the consumer is asked what is amiss
 MORE_THAN_EVENT: Final = 1 << 20  # for the key and headers of a dead letter
 
@@ -114,13 +116,13 @@ class Topics:
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._embedded = connection, connection.embedded
-        self._admin = connection.admin()
+        self._made, self._admin = time.monotonic(), connection.admin()
 
     def identify(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
         """(id, number of partitions) of each topic that exists. Raises Unreachable."""
         if self._embedded:
             return {name: (name, n) for name in names if (n := self._count(name))}
-        with self._connection.asking("identifying topics", self._admin):
+        with self._asking("identifying topics"):
             futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=ANSWER_SECONDS)
             out = {}
             for name, future in futures.items():
@@ -137,7 +139,7 @@ class Topics:
 
     def names(self) -> set[str]:
         """All topics. Raises Unreachable."""
-        with self._connection.asking("listing topics", self._admin):
+        with self._asking("listing topics"):
             return set(self._admin.list_topics(timeout=ANSWER_SECONDS).topics)
 
     def create(self, specs: Iterable[TopicSpec], replication: int = 1) -> None:
@@ -153,7 +155,7 @@ class Topics:
         new = [s for s in specs if s.name not in known]
         if not new:
             return
-        with self._connection.asking("creating topics", self._admin):
+        with self._asking("creating topics"):
             futures = self._admin.create_topics(
                 [NewTopic(s.name, s.partitions, replication, config=dict(s.config)) for s in new],
                 request_timeout=ANSWER_SECONDS,
@@ -197,10 +199,24 @@ class Topics:
         finally:
             asking.close()
 
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Errors in our words. A client that gave no answer is replaced, unless it is new.
+
+        Why: librdkafka 2.16, seldom, looks for the controller for ever once its broker has been away.
+        """
+        try:
+            with self._connection.asking(what, self._admin):
+                yield
+        except Unreachable:
+            if time.monotonic() - self._made > REPLACE_SECONDS:
+                self._made, self._admin = time.monotonic(), self._connection.admin()
+            raise
+
     def _refused(self, name: str, error: KafkaError) -> StreamMonitorError:
         return self._connection.in_our_words(error, f"creating topic {name}")
 
     def _count(self, name: str) -> int:
-        with self._connection.asking("identifying topics", self._admin):
+        with self._asking("identifying topics"):
             found = self._admin.list_topics(name, timeout=ANSWER_SECONDS).topics.get(name)
         return len(found.partitions) if found is not None and found.error is None else 0
