@@ -123,7 +123,7 @@ class Watcher:
         return View(
             at_ms=now_ms,
             unready=await self._unready(),
-            models=sorted((statuses.counted(m, snapshot.counters) for m in models if m is not None), key=_urgency),
+            models=sorted((m for m in models if m is not None), key=_urgency),
             alerts=[*active, *others][:MOST_ALERTS],
             status=statuses.status(snapshot, self._config()),
         )
