@@ -69,7 +69,9 @@ def closed(service: Service, seconds: float) -> None:
 
 
 def assert_exact(service: Service) -> None:
-    """Windows, labels, dead letters, outputs and counters against the oracle."""
+    """Windows, labels, dead letters, outputs and counters against the oracle; and no process has crashed."""
+    crashed = {r.name: r.crashes for r in service.roles if r.crashes}
+    assert not crashed, f"{crashed}\n{service.logs()}"
     raws = records(service.brokers, "fraud.predictions")
     truth = oracle.fraud_truth(raws, now=time.time())
     wrong = oracle.differences(service.everything("/v1/models/fraud/windows"), truth, END)
@@ -218,6 +220,6 @@ def assert_committed(service: Service, topics: Iterable[str] = tuple(SOURCES)) -
         def arrived() -> bool:
             return {(p.topic, p.partition): p.offset for p in reader.committed(places, timeout=60)} == ends
 
-        wait_until(arrived, 10, "commits at the ends of the logs", every=0.5)
+        wait_until(arrived, 10, "commits at the ends of the logs", every=0.5, patience=1)
     finally:
         reader.close()

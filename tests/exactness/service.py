@@ -61,6 +61,8 @@ LARGE = {"message.max.bytes": 2 * streams.TOO_LARGE}  # what the source topics a
 
 
 FROZEN_SECONDS = 10.0  # past the session timeout: its partitions go to another
+# No fault of a test's ends a process by one of these: a client's library has.
+CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 
 
 class Role:
@@ -74,6 +76,7 @@ class Role:
         self.name = name
         self.restarts = self.freezes = 0
         self.failpoints: list[str] = []
+        self.crashes: list[str] = []
         self._command = [sys.executable, "-m", "stream_monitor", *arguments]
         self._log = folder / f"{name}.log"
         self._wanted = False
@@ -96,6 +99,7 @@ class Role:
             process = self._process
             if process is not None and process.poll() is not None and self._wanted:
                 self.restarts += 1
+                self.crashes += [s.name for s in CRASHES if process.returncode == -s]
                 self._spawn()
             elif process is not None and self.frozen():
                 self.freezes += 1
@@ -143,7 +147,9 @@ class Role:
             self._keeper.join(2)
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
-        return end(self._process, seconds=60)
+        code = end(self._process, seconds=60)
+        self.crashes += [s.name for s in CRASHES if code == -s]
+        return code
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""

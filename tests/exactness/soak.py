@@ -156,6 +156,36 @@ def test_broker_restarts_during_recovery(make: Make, node: Node) -> None:
     finish("10 broker restarts during recovery", service, began)
 
 
+def test_frozen_broker(make: Make, node: Node) -> None:
+    """A broker that keeps its connections and answers nothing, for shorter and longer than any answer is waited for.
+
+    Every third time it dies in that state; processes start and end meanwhile.
+    """
+    began, r = time.monotonic(), random.Random(SEED)
+    service = make()
+
+    def freezes() -> None:
+        for i, seconds in enumerate([2, 5, 9, 13, 20, 35] * 2):
+            at_work(service, service.workers[i % 2])
+            at_work(service, service.taps[i % 2])
+            if r.random() < 0.5:
+                r.choice([*service.taps, *service.workers]).kill()
+                time.sleep(r.uniform(0, 6))  # somewhere in its start or recovery
+            node.freeze()
+            if r.random() < 0.5:
+                r.choice([*service.taps, *service.workers]).kill()
+            time.sleep(seconds)
+            if i % 3 == 2:
+                node.kill()
+                node.start()
+            else:
+                node.thaw()
+
+    service.start()
+    play(service, seconds=250, faults=freezes)
+    finish("12 times a frozen broker", service, began)
+
+
 def test_compaction_while_a_frozen_worker_wakes(make: Make) -> None:
     """The checkpoints are compacted as fast as the broker can while a worker sleeps between segment and head."""
     began = time.monotonic()
