@@ -61,7 +61,7 @@ def unpack_counts(data: bytes) -> Counts:
     p = _DECODER.decode(_loose(data))
     return Counts(
         rows=p.rows,
-        cells=np.cumsum(np.frombuffer(p.steps[0], "u1") if not p.steps[1] else wide(p.steps), dtype=np.int32),
+        cells=(np.frombuffer(p.steps[0], "u1") if not p.steps[1] else wide(p.steps)).cumsum(dtype=np.int32),
         values=wide(p.values),
         low=np.frombuffer(p.low, "<f8"),
         high=np.frombuffer(p.high, "<f8"),
@@ -112,6 +112,8 @@ def wide(parts: Narrow) -> NDArray[np.int64]:
     >>> wide(narrow(np.array([3, 255, 70_000, -1])))
     array([    3,   255, 70000,    -1])
     """
+    if not parts[1]:  # as nearly always
+        return np.frombuffer(parts[0], _KINDS[0][0]).astype(np.int64)
     numbers: NDArray[np.int64] = np.frombuffer(parts[-1], "<i8")
     for (kind, most), part in zip(reversed(_KINDS), reversed(parts[:-1]), strict=True):
         few = np.frombuffer(part, kind)
