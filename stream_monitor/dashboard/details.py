@@ -79,14 +79,15 @@ class _Chart:
 
     def __init__(self) -> None:
         self._chart: ui.echart | None = None
-        with ui.element("div") as self._place, ui.element("h3"):
+        with ui.element("div").classes("sm-gone") as self._place, ui.element("h3"):
             self._title = ui.label("")
 
     def draw(self, title: str, options: dict[str, Any] | None) -> None:
         """Show it; nothing without options."""
-        self._place.set_visibility(options is not None)
         if options is None:
+            self._place.classes("sm-gone")
             return
+        self._place.classes(remove="sm-gone")
         self._title.text = title
         if self._chart is None:
             with self._place:
