@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from connectors import kafka as kafka_side
-from connectors import kafka_reading
+from connectors import kafka_reading, kafka_topics
 from connectors.embedded import EmbeddedBroker
 from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_clients import Connection
 from connectors.kafka_reading import Read, Reading
 from connectors.kafka_topics import Topics, TopicSpec
 from stream_monitor.brokers import Partition, Polled
-from stream_monitor.errors import Fenced
+from stream_monitor.errors import Fenced, Unreachable
 from stream_monitor.formats.machine import COMPILED
 from stream_monitor.intents import METADATA_BYTES
 from tests.servers import wait_until
@@ -256,6 +259,30 @@ def test_a_topic_that_is_not_there_is_left_out(kind: Kind) -> None:
     member = kind.member("g")
     assert set(member.identify([topic, "nowhere"])) == {topic}
     assert set(member.look([(topic, 0), ("nowhere", 0)])) == {(topic, 0)}
+
+
+def test_an_admin_client_that_gives_no_answer_is_replaced_and_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before its time, or each question to a broker that is away would make one."""
+    made: list[weakref.ref[AdminClient]] = []
+
+    def noted(client: AdminClient) -> AdminClient:
+        made.append(weakref.ref(client))
+        return client
+
+    admin = Connection.admin
+    monkeypatch.setattr(Connection, "admin", lambda connection: noted(admin(connection)))
+    monkeypatch.setattr(kafka_topics, "ANSWER_SECONDS", 0.1)
+    topics = Topics(Connection(brokers="127.0.0.1:1"))
+    gc.disable()  # what stays only until it is collected stays for long: the service seldom collects
+    try:
+        for seconds, count in ((1e9, 1), (-1.0, 2), (1e9, 2), (-1.0, 3)):
+            monkeypatch.setattr(kafka_topics, "REPLACE_SECONDS", seconds)
+            with pytest.raises(Unreachable, match="identifying topics"):
+                topics.identify(["t"])
+            assert len(made) == count
+        assert [client() is not None for client in made] == [False, False, True]
+    finally:
+        gc.enable()
 
 
 def test_a_held_partition_gives_nothing_until_it_is_let_go(kind: Kind) -> None:
