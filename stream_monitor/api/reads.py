@@ -102,7 +102,8 @@ async def models(service: Services, filters: Filters) -> Response:
     page = names[: filters.limit]
     known = [await readings.read_model(service.store, service.config, name) for name in page]
     snapshot = await statuses.read_snapshot(service.store, service.now_ms())
-    items = [statuses.counted(body, snapshot.counters) for body in known if body is not None]
+    events = statuses.greatest(snapshot.counters, "events")
+    items = [statuses.counted(body, events) for body in known if body is not None]
     more = readings.to_cursor(page[-1]) if len(names) > len(page) else None
     return json_body({"items": items, "next": more})
 
@@ -112,7 +113,7 @@ async def model(service: Services, model: str) -> Response:
     """One model."""
     known = await service.known_model(model)
     snapshot = await statuses.read_snapshot(service.store, service.now_ms())
-    return json_body(statuses.counted(known, snapshot.counters))
+    return json_body(statuses.counted(known, statuses.greatest(snapshot.counters, "events")))
 
 
 @routes.get("/v1/models/{model}/windows", tags=["models"], dependencies=[reads])

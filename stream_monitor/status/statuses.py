@@ -94,16 +94,16 @@ def greatest(counters: Iterable[Body], name: str) -> dict[str, Any]:
     return total
 
 
-def counted(model: Body, counters: Iterable[Body]) -> dict[str, Any]:
-    """A model's document, its rows as the counters have them: they move although no window closes.
+def counted(model: Body, events: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """A model's document, its rows as the counters' `events` have them: they move although no window closes.
 
     >>> known = {"model": "m", "rows": 5, "versions": [{"version": "1", "rows": 5}]}
-    >>> counted(known, [{"events": {"m": {"1": 7, "2": 2}}}])
+    >>> counted(known, {"m": {"1": 7, "2": 2}})
     {'model': 'm', 'rows': 9, 'versions': [{'version': '1', 'rows': 7}]}
     """
-    events = greatest(counters, "events").get(str(model["model"]), {})
-    versions = [{**v, "rows": max(v["rows"], events.get(v["version"], 0))} for v in model["versions"]]
-    return {**model, "rows": max(model["rows"], sum(events.values())), "versions": versions}
+    own = events.get(str(model["model"]), {})
+    versions = [{**v, "rows": max(v["rows"], own.get(v["version"], 0))} for v in model["versions"]]
+    return {**model, "rows": max(model["rows"], sum(own.values())), "versions": versions}
 
 
 def added(counters: Iterable[Body], name: str) -> int:
