@@ -42,6 +42,7 @@ from stream_monitor.formats.machine import (
     int64,
     own8,
     own64,
+    put8,
 )
 from stream_monitor.runs import NO_TIME, Headed, Run, Runs
 
@@ -86,6 +87,7 @@ class Reading:
             np.int64,
         )
         self._room = np.zeros(0, np.int64)
+        self._scratch = np.zeros(4, np.int64)
         self._lock = threading.Lock()  # held while the queue is in use
         self._closed = False
 
@@ -112,7 +114,7 @@ class Reading:
         messages = self._room[:n]
         facts = np.zeros((HEADER_BYTES + 1, n), np.int64)
         try:
-            _look(messages, facts, self._functions)
+            _look(messages, facts, self._functions, self._scratch)
             return self._made(facts)
         finally:
             _give_back(messages, self._functions)
@@ -148,7 +150,7 @@ class Reading:
         headers = None
         if facts[HEADER_BYTES].any():
             packed = _room_for(facts[HEADER_BYTES])
-            _pack_headers(facts[HEADERS], packed.starts, address(packed.data), self._functions)
+            _pack_headers(facts[HEADERS], packed.starts, address(packed.data), self._functions, self._scratch)
             headers = Headed(packed)
         keyed = facts[KEY].any()
         return Run(
@@ -177,9 +179,11 @@ def _copied(places: Integers, sizes: Integers) -> Blobs:
 
 
 @compiled
-def _look(messages: Integers, facts: Integers, functions: Integers) -> None:
-    """Read off what messages are, and how many bytes their headers take."""
-    scratch = np.zeros(3, np.int64)
+def _look(messages: Integers, facts: Integers, functions: Integers, scratch: Integers) -> None:
+    """Read off what messages are, and how many bytes their headers take. `scratch` has room for three words.
+
+    Why it is handed in: an array of a compiled function's own is freed at its last mention, and an address is none.
+    """
     first = scratch.ctypes.data
     for i in range(len(messages)):
         m = messages[i]
@@ -220,18 +224,15 @@ def _length(text: int) -> int:
 @compiled
 def _gather(places: Integers, sizes: Integers, starts: Integers, into: int) -> None:
     """Copy the byte strings, with a NUL behind each."""
-    nothing = np.zeros(1, np.uint8)
-    nul = nothing.ctypes.data
     for i in range(len(places)):
         if sizes[i] > 0:
             copy(into + starts[i], places[i], sizes[i])
-        copy(into + starts[i] + sizes[i], nul, 1)
+        put8(into + starts[i] + sizes[i], 0)
 
 
 @compiled
-def _pack_headers(headers: Integers, starts: Integers, into: int, functions: Integers) -> None:
-    """Write the headers of each record as runs.unpack_headers reads them."""
-    scratch = np.zeros(4, np.int64)
+def _pack_headers(headers: Integers, starts: Integers, into: int, functions: Integers, scratch: Integers) -> None:
+    """Write the headers of each record as runs.unpack_headers reads them. `scratch` has room for four words."""
     first = scratch.ctypes.data
     for i in range(len(headers)):
         if headers[i] == 0:
@@ -313,8 +314,8 @@ def _reading(consumer: Consumer) -> Reading:
 def _warm() -> None:
     """Compile, or load from the cache, all loops, so that the first poll does not wait for it."""
     nothing: NDArray[np.int64] = np.zeros(0, np.int64)
-    functions = np.zeros(4, np.int64)
-    _look(nothing, np.zeros((HEADER_BYTES + 1, 0), np.int64), functions)
+    functions, scratch = np.zeros(4, np.int64), np.zeros(4, np.int64)
+    _look(nothing, np.zeros((HEADER_BYTES + 1, 0), np.int64), functions, scratch)
     _gather(nothing, nothing, np.zeros(1, np.int64), 0)
-    _pack_headers(nothing, np.zeros(1, np.int64), 0, functions)
+    _pack_headers(nothing, np.zeros(1, np.int64), 0, functions, scratch)
     _give_back(nothing, functions)
