@@ -69,7 +69,7 @@ class Supervision(Generic[S]):
         checkpoints_topic: str,
         handover: Handover | None = None,
         pace: Pace | None = None,
-        die: Callable[[], None] | None = None,
+        die: Callable[[int], None] | None = None,
     ) -> None:
         self._member = member
         self._worker = worker
@@ -176,8 +176,12 @@ class Supervision(Generic[S]):
             raise StateError(f"no progress for {still:.0f} s with {doing}")
 
     async def _stop(self, tasks: Sequence[asyncio.Task[Any]], *, orderly: bool) -> None:
-        """Stop in time, or leave a timer behind that ends the process: its threads cannot be ended otherwise."""
-        axe = threading.Timer(self._pace.die_seconds, self._die)
+        """Stop in time, or leave a timer behind that ends the process: its threads cannot be ended otherwise.
+
+        With exit code 0 if all that it was to save is saved, and only the client of Kafka hangs.
+        """
+        saved = orderly and not (self._broker_error or self._worker.store_error)
+        axe = threading.Timer(self._pace.die_seconds, lambda: self._die(0 if saved else 1))
         axe.daemon = True
         axe.start()
         for task in tasks:
@@ -187,7 +191,7 @@ class Supervision(Generic[S]):
             if not task.cancelled():
                 task.exception()  # known by now, or of no interest any more
         if orderly and not self.reason:
-            await self._in_time(self._worker.finish(), self._pace.stop_seconds / 2, "the last checkpoint")
+            saved = await self._in_time(self._worker.finish(), self._pace.stop_seconds / 2, "the last checkpoint")
         if await self._in_time(self._member.stop(), self._pace.stop_seconds, "the stop"):
             axe.cancel()
 
@@ -244,7 +248,7 @@ class Supervision(Generic[S]):
         }
 
 
-def _die() -> None:
+def _die(code: int) -> None:
     log.critical("the process did not end by itself: hard end")
     logging.shutdown()
-    os._exit(1)
+    os._exit(code)

@@ -55,7 +55,7 @@ class Case:
         self.member = Member(self.worker, self.bus)
         self.topics: dict[str, TopicInfo | None] = {name: TopicInfo(id="1", partitions=4) for name in ("panes", "cp")}
         self.away = False
-        self.died = threading.Event()
+        self.died, self.code = threading.Event(), -1
         self.supervision = Supervision(
             self.member,
             self.worker,
@@ -63,9 +63,13 @@ class Case:
             panes_topic="panes",
             checkpoints_topic="cp",
             pace=pace,
-            die=self.died.set,
+            die=self._die,
         )
         self.stop = asyncio.Event()
+
+    def _die(self, code: int) -> None:
+        self.code = code
+        self.died.set()
 
     async def _describe(self, topic: str) -> TopicInfo | None:
         if self.away:
@@ -209,6 +213,23 @@ def test_a_stop_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, how:
         case.stop.set()
         await running
         assert await asyncio.to_thread(case.died.wait, 20)
+        assert case.code == 0  # what is left behind has nothing that is not saved
+
+    asyncio.run(test())
+
+
+def test_a_stop_that_saved_nothing_and_does_not_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        case = Case(monkeypatch)
+        case.member.stopping = lambda: asyncio.sleep(100)
+        running = asyncio.create_task(case.supervision.run(case.stop))
+        await case.until(lambda: case.supervision.status()["healthy"])
+        case.away = True
+        await case.until(lambda: case.reason.startswith("broker"))
+        case.stop.set()
+        await running
+        assert await asyncio.to_thread(case.died.wait, 20)
+        assert case.code == 1
 
     asyncio.run(test())
 
