@@ -180,7 +180,7 @@ class Supervision(Generic[S]):
 
         With exit code 0 if all that it was to save is saved, and only the client of Kafka hangs.
         """
-        saved = orderly and not (self._broker_error or self._worker.store_error)
+        saved = False
         axe = threading.Timer(self._pace.die_seconds, lambda: self._die(0 if saved else 1))
         axe.daemon = True
         axe.start()
@@ -191,7 +191,8 @@ class Supervision(Generic[S]):
             if not task.cancelled():
                 task.exception()  # known by now, or of no interest any more
         if orderly and not self.reason:
-            saved = await self._in_time(self._worker.finish(), self._pace.stop_seconds / 2, "the last checkpoint")
+            await self._in_time(self._worker.finish(), self._pace.stop_seconds / 2, "the last checkpoint")
+        saved = orderly and self._worker.saved
         if await self._in_time(self._member.stop(), self._pace.stop_seconds, "the stop"):
             axe.cancel()
 
@@ -249,6 +250,7 @@ class Supervision(Generic[S]):
 
 
 def _die(code: int) -> None:
-    log.critical("the process did not end by itself: hard end")
+    done = "what it still held is folded again" if code else "all is saved, only its client of Kafka hangs"
+    log.critical("the process did not end by itself: hard end; %s", done)
     logging.shutdown()
     os._exit(code)

@@ -280,6 +280,11 @@ class Worker(Generic[S]):
                 if hold.arrivals and not hold.stopped and not self._documents:
                     await self._checkpoint(hold)
 
+    @property
+    def saved(self) -> bool:
+        """Whether the next owner need fold nothing again, and every document is in the store."""
+        return not self._documents and not any(hold.arrivals for hold in self.holds.values())
+
     async def _checkpoint_due(self) -> None:
         if self._documents:
             return  # they are outputs too: an acknowledged entry must not take them along

@@ -218,12 +218,13 @@ def test_a_stop_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, how:
     asyncio.run(test())
 
 
-def test_a_stop_that_saved_nothing_and_does_not_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_that_could_not_save_and_does_not_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         case = Case(monkeypatch)
         case.member.stopping = lambda: asyncio.sleep(100)
         running = asyncio.create_task(case.supervision.run(case.stop))
         await case.until(lambda: case.supervision.status()["healthy"])
+        await case.worker.take(_arrivals(0, 7))
         case.away = True
         await case.until(lambda: case.reason.startswith("broker"))
         case.stop.set()
