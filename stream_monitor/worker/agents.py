@@ -35,6 +35,7 @@ from stream_monitor.access import security
 from stream_monitor.access.tokens import Tokens
 from stream_monitor.config import Config
 from stream_monitor.errors import StateError, Unreachable
+from stream_monitor.worker import departures
 from stream_monitor.worker.buses import TABLE, Arrival, Bus, Describe, Outgoing, checkpoints_topic, group
 from stream_monitor.worker.handovers import Deliver, Handover
 from stream_monitor.worker.owners import S, Span
@@ -112,9 +113,13 @@ class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka h
 
 
 class _App(faust.App):  # type: ignore[misc]  # Faust has no types
-    """Faust's app, which keeps nothing on disk."""
+    """Faust's app, which keeps nothing on disk, and is not surprised by a rebalance while it stops."""
 
     def _create_directories(self) -> None:
+        pass
+
+    def _on_rebalance_when_stopped(self) -> None:
+        # Why not Faust's own: it closes the client from another thread, under a last commit, then tried for ever.
         pass
 
 
@@ -252,6 +257,9 @@ class FaustMember(Generic[S]):
 
     async def stop(self) -> bool:
         """Whether nothing of it is left. Faust can say that it has stopped while its thread lives on."""
+        thread = getattr(self._app._consumer, "_thread", None)
+        if thread is not None and thread._consumer is not None and thread.thread_loop.is_running():
+            asyncio.run_coroutine_threadsafe(departures.leave(thread._consumer), thread.thread_loop)
         await self._app.stop()
         return not any(isinstance(thread, WorkerThread) for thread in threading.enumerate())
 

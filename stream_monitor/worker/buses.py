@@ -121,5 +121,5 @@ class Pace:
     stall_seconds: float = 30.0  # lag or recovery without progress for so long ends the process
     start_seconds: float = 60.0  # the same, before the first assignment
     probe_seconds: float = 3.0  # between two questions to the broker
-    stop_seconds: float = 6.0  # for an orderly stop
-    die_seconds: float = 14.0  # from the beginning of the stop to the hard end of a process that hangs
+    stop_seconds: float = 9.0  # for an orderly stop: a process that has saved all and hangs is ended then
+    die_seconds: float = 14.0  # from the beginning of the stop to the hard end of one that could not save all

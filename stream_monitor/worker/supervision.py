@@ -178,23 +178,30 @@ class Supervision(Generic[S]):
     async def _stop(self, tasks: Sequence[asyncio.Task[Any]], *, orderly: bool) -> None:
         """Stop in time, or leave a timer behind that ends the process: its threads cannot be ended otherwise.
 
-        With exit code 0 if all that it was to save is saved, and only the client of Kafka hangs.
+        In the time of an orderly stop, with exit code 0, if all is saved and only the client of Kafka hangs.
         """
-        saved = False
-        axe = threading.Timer(self._pace.die_seconds, lambda: self._die(0 if saved else 1))
-        axe.daemon = True
-        axe.start()
+        began = time.monotonic()
+        axe = self._axe(self._pace.die_seconds, 1)
         for task in tasks:
             task.cancel()
         ended, _ = await asyncio.wait(tasks, timeout=1.0)
         for task in ended:
             if not task.cancelled():
                 task.exception()  # known by now, or of no interest any more
-        if orderly and not self.reason:
-            await self._in_time(self._worker.finish(), self._pace.stop_seconds / 2, "the last checkpoint")
-        saved = orderly and self._worker.saved
-        if await self._in_time(self._member.stop(), self._pace.stop_seconds, "the stop"):
+        if orderly and not self._away:
+            await self._in_time(self._worker.finish(), self._pace.stop_seconds / 3, "the last checkpoint")
+        left = began + self._pace.stop_seconds - time.monotonic()
+        if orderly and self._worker.saved:
             axe.cancel()
+            axe = self._axe(left, 0)
+        if await self._in_time(self._member.stop(), 0.75 * left, "the stop"):  # what else is open is closed after it
+            axe.cancel()
+
+    def _axe(self, seconds: float, code: int) -> threading.Timer:
+        timer = threading.Timer(seconds, self._die, [code])
+        timer.daemon = True
+        timer.start()
+        return timer
 
     async def _in_time(self, doing: Coroutine[Any, Any, object], seconds: float, what: str) -> bool:
         """Whether it ended well within the time; what does not even let itself be cancelled is left behind."""
@@ -212,12 +219,19 @@ class Supervision(Generic[S]):
     # -- telling
 
     @property
-    def reason(self) -> str:
-        """Why it is not healthy, or ""."""
+    def _away(self) -> str:
+        """What does not answer, and why; or ""."""
         if self._broker_error:
             return f"broker: {self._broker_error}"
         if self._worker.store_error:
             return f"store: {self._worker.store_error}"
+        return ""
+
+    @property
+    def reason(self) -> str:
+        """Why it is not healthy, or ""."""
+        if self._away:
+            return self._away
         if not self._member.ready:
             return "waiting for an assignment, or recovering"
         stopped = [f"partition {p} stopped: {h.stopped}" for p, h in self._worker.holds.items() if h.stopped]

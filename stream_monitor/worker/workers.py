@@ -282,8 +282,11 @@ class Worker(Generic[S]):
 
     @property
     def saved(self) -> bool:
-        """Whether the next owner need fold nothing again, and every document is in the store."""
-        return not self._documents and not any(hold.arrivals for hold in self.holds.values())
+        """Whether every document is in the store, and no entry of a partition that is ours waits for its checkpoint.
+
+        What the group has given to others by now they fold.
+        """
+        return not self._documents and not any(h.arrivals for h in self.holds.values() if self._ours(h))
 
     async def _checkpoint_due(self) -> None:
         if self._documents:

@@ -73,9 +73,7 @@ async def main(bootstrap: str, name: str, embedded: bool) -> None:
     stop = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sign, stop.set)
-    pace = Pace(
-        checkpoint_seconds=0.5, checkpoint_entries=400, full_every=4, probe_seconds=1, stop_seconds=4, die_seconds=9
-    )
+    pace = Pace(checkpoint_seconds=0.5, checkpoint_entries=400, full_every=4, probe_seconds=1)
     handed: list[str] = []
 
     async def deliver(kind: str, id: str, body: Mapping[str, Any], origin: tuple[str, int, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.worker.test_workers import Bus, _arrivals, _worker
 from tests.worker.toy import ToyState
 
 FAST = Pace(stall_seconds=0.3, start_seconds=0.6, probe_seconds=0.02, stop_seconds=0.3, die_seconds=0.6)
+UNHURRIED = replace(FAST, die_seconds=60)  # a hard end comes too late for any test
 
 
 class Member:
@@ -200,11 +202,13 @@ def test_a_store_that_is_away_is_said_and_waited_for(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("how", ["hangs", "leaves a thread", "fails"])
 def test_a_stop_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """In the time of an orderly stop: what is left behind has nothing that is not saved, so none need wait longer."""
+
     async def fails() -> None:
         raise RuntimeError("on the way out")
 
     async def test() -> None:
-        case = Case(monkeypatch)
+        case = Case(monkeypatch, UNHURRIED)
         case.member.leaves_something = how == "leaves a thread"
         stopping: dict[str, Any] = {"hangs": lambda: asyncio.sleep(100), "fails": fails}
         case.member.stopping = stopping.get(how)
@@ -213,9 +217,36 @@ def test_a_stop_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, how:
         case.stop.set()
         await running
         assert await asyncio.to_thread(case.died.wait, 20)
-        assert case.code == 0  # what is left behind has nothing that is not saved
+        assert case.code == 0
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("given_away", [False, True])
+def test_a_stop_while_the_group_rebalances(monkeypatch: pytest.MonkeyPatch, given_away: bool) -> None:
+    """What is still ours is saved, what others have by now is theirs: so it ends in the time of an orderly stop."""
+
+    async def test() -> None:
+        case = Case(monkeypatch, UNHURRIED)
+        case.member.stopping = lambda: asyncio.sleep(100)
+        running = asyncio.create_task(case.supervision.run(case.stop))
+        await case.until(lambda: case.supervision.status()["healthy"])
+        await case.worker.take(_arrivals(0, 7))
+        case.member.ready = False
+        case.bus.generation += given_away
+        case.stop.set()
+        await running
+        assert ("commit 7" in case.bus.happened) != given_away
+        assert await asyncio.to_thread(case.died.wait, 20)
+        assert case.code == 0
+
+    asyncio.run(test())
+
+
+def test_the_stops_that_are_promised() -> None:
+    """An orderly one within 10 s, a hard one within 20, with time for what else a process has to close."""
+    assert Pace().stop_seconds < 10
+    assert Pace().die_seconds < 20
 
 
 def test_a_stop_that_could_not_save_and_does_not_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
