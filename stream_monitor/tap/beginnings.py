@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from stream_monitor.brokers import Logs, Partition
-from stream_monitor.intents import Look, Opening, came_later, from_metadata, take_up
+from stream_monitor.errors import Unreachable
+from stream_monitor.intents import BEYOND_END, Look, Opening, came_later, from_metadata, take_up
 from stream_monitor.tap.blocks import Assigned
 from stream_monitor.tap.rules import Rules
 
 log = logging.getLogger(__name__)
+
+
+class Stopping(Exception):
+    """The tap was told to stop while it waited in a callback."""
+
+
+class Unanswered(Exception):
+    """What must be known of the partitions that were assigned is not told to this member of the group."""
+
+
+def all_begun(
+    logs: Logs, partitions: Sequence[Partition], begin: Callable[[Partition, Look], Assigned], *, believing: bool
+) -> list[Assigned]:
+    """Each partition as `begin` takes it up by what the broker says of it. Raises Unreachable.
+
+    `believing`: even that a log ends before what was read from it.
+    """
+    looks = logs.look(partitions)
+    for topic, number in partitions:
+        if (topic, number) not in looks:
+            raise Unreachable(f"{topic}/{number} does not exist")
+    opened = [begin(p, looks[p]) for p in partitions]
+    if not believing and any(a.alarm == BEYOND_END and not a.intent for a in opened):
+        raise Unreachable("a log ends before what was read from it; its leader may not know its end yet")
+    return opened
 
 
 def begun(

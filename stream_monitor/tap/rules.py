@@ -18,6 +18,7 @@ class Limits:
     flush_seconds: tuple[float, float] = (1.0, 5.0)  # the interval grows within these with what a flush costs
     backoff_seconds: float = 0.5  # before what failed is tried again
     patience_seconds: float = 5.0  # before a log that ends too early is believed
+    answer_seconds: float = 30.0  # before another client is to answer what an assignment asks, later twice as long
     silence_seconds: float = 2.0  # how often a silent partition sends an empty block
     discovery_seconds: float = 10.0  # how often new topics are looked for that a pattern stands for
     short_seconds: float = 0.005  # a block that is counted so soon is published before the next poll

@@ -30,9 +30,9 @@ from stream_monitor.brokers import Group, Logs, Partition, Publisher
 from stream_monitor.config.roles import matches
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
 from stream_monitor.failpoints import reach
-from stream_monitor.intents import BEYOND_END, Look, to_metadata
+from stream_monitor.intents import Look, to_metadata
 from stream_monitor.tap.announced import Announced, Inline, Made, dead_letter, make
-from stream_monitor.tap.beginnings import begun
+from stream_monitor.tap.beginnings import Stopping, Unanswered, all_begun, begun
 from stream_monitor.tap.blocks import Assigned, Counting, Terms, take
 from stream_monitor.tap.reports import Report
 from stream_monitor.tap.rules import Limits, Rules
@@ -81,6 +81,7 @@ class Tap:
         self._discover_at = clock()
         self._flushed = clock()
         self._interval = self._limits.flush_seconds[0]
+        self._answer_seconds = self._limits.answer_seconds
         self._overhead = 0.0  # seconds that the last flush took beside counting
         self._held: frozenset[Partition] = frozenset()
         self._refused_since: float | None = None
@@ -135,7 +136,7 @@ class Tap:
             if not self._waits(seconds):
                 self._poll(min(seconds, COUNTING_SECONDS) if self._round else seconds)
             self._report.works("broker")
-        except _Stopping:
+        except Stopping:
             return
         except Unreachable as error:
             self._report.fails("broker", error)
@@ -178,7 +179,12 @@ class Tap:
             self._group.join(self._topics, self._on_assigned, self._on_revoked)
             self._joined = True
         self._hold()
-        polled = self._group.poll(POLL_RECORDS, seconds)
+        try:
+            polled = self._group.poll(POLL_RECORDS, seconds)
+        except Unanswered as error:
+            self._answer_seconds *= 2  # where it is not this client's fault, the others need not rebalance for ever
+            self._rejoin(str(error))
+            return
         self._polled = self._clock()
         why = take(self._assigned, polled)
         if why:
@@ -219,22 +225,21 @@ class Tap:
     # -- assignment
 
     def _on_assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        patience = self._clock() + self._limits.patience_seconds
+        began = self._clock()
         while True:
+            asked = self._clock() - began
             try:
-                looks = self._logs.look(partitions)
-                for topic, number in partitions:
-                    if (topic, number) not in looks:
-                        raise Unreachable(f"{topic}/{number} does not exist")
-                opened = [self._open(p, looks[p]) for p in partitions]
-                if self._clock() < patience and any(a.alarm == BEYOND_END and not a.intent for a in opened):
-                    raise Unreachable("a log ends before what was read from it; its leader may not know its end yet")
+                patient = asked < self._limits.patience_seconds
+                opened = all_begun(self._logs, partitions, self._open, believing=not patient)
                 break
             except Unreachable as error:
                 self._report.fails("assignment", error)
                 self._note()
+                if asked >= self._answer_seconds:
+                    raise Unanswered(f"no answer for {asked:.0f} s since an assignment: {error}") from None
                 if self._stop.wait(self._limits.backoff_seconds):
-                    raise _Stopping from None
+                    raise Stopping from None
+        self._answer_seconds = self._limits.answer_seconds
         self._report.works("assignment")
         self._report.works("group")
         self._assigned.update((a.partition, a) for a in opened)
@@ -392,7 +397,3 @@ class Tap:
     def _note(self) -> None:
         self._report.waits(self._assigned.values())
         self._status = self._report.status(self._assigned.values(), self._logs.high)
-
-
-class _Stopping(Exception):
-    """The tap was told to stop while it waited in a callback."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from connectors.kafka import KafkaGroup, KafkaPublisher
 from connectors.kafka_clients import Connection
 from connectors.kafka_topics import Topics, TopicSpec
 from deploy.kafka.node import Node
+from stream_monitor.brokers import Partition
 from stream_monitor.entries import Bundle, unpack
-from stream_monitor.intents import EXPIRED, FOREIGN, RECREATED
+from stream_monitor.errors import Unreachable
+from stream_monitor.intents import EXPIRED, FOREIGN, RECREATED, Look
 from stream_monitor.packing import unpack_counts
 from stream_monitor.tap.rules import Limits, Rules
 from stream_monitor.tap.tap import Tap
@@ -202,6 +204,23 @@ def test_events_dead_letters_restart_and_silence(place: Place) -> None:
     assert len({b.source for w in range(place.workers) for b in place.bundles(w)}) == len(place.assigned())
     wait_until(lambda: all(a["idle"] for a in place.assigned()), 20, "idle")
     assert any(b.idle and not b.panes for b in place.bundles(0))
+
+
+def test_a_client_that_answers_nothing_is_replaced(on_kafka: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status says what is amiss; another client is assigned the partitions, and asks."""
+    clients, look = list[Any](), KafkaGroup.look
+
+    def answer(group: KafkaGroup, partitions: Sequence[Partition]) -> Mapping[Partition, Look]:
+        clients.extend([] if group._consumer in clients else [group._consumer])
+        if len(clients) == 1:
+            raise Unreachable("no answer")
+        return look(group, partitions)
+
+    monkeypatch.setattr(KafkaGroup, "look", answer)
+    tap = on_kafka.start(answer_seconds=0.2)
+    on_kafka.write(300)
+    on_kafka.wait_counted()
+    assert (len(clients), tap.status()["healthy"]) == (2, True)
 
 
 def test_a_topic_made_anew_begins_an_epoch_with_an_alarm(on_kafka: Place) -> None:
