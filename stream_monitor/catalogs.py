@@ -6,7 +6,7 @@ import hashlib
 import zlib
 
 from detectors.layouts import Layout
-from stream_monitor.shelves import Shelf
+from stream_monitor.shelves import Kept, Shelf
 
 
 class MemoryCatalog:
@@ -15,6 +15,7 @@ class MemoryCatalog:
     def __init__(self) -> None:
         self._layouts: dict[str, Layout] = {}
         self._shelf = Shelf()
+        self._blobs: dict[str, Kept] = {}
 
     @property
     def on_disk_bytes(self) -> int:
@@ -24,17 +25,17 @@ class MemoryCatalog:
     @property
     def blobs(self) -> int:
         """How many references (and what else has no layout) it knows."""
-        return len(self._shelf)
+        return len(self._blobs)
 
     def layout(self, id: str) -> Layout:
         return self._layouts[id]
 
     def blob(self, id: str) -> bytes:
-        return zlib.decompress(self._shelf.get(id))
+        return zlib.decompress(self._blobs[id].read())
 
     def knows_blob(self, id: str) -> bool:
         """Whether `blob` has it."""
-        return id in self._shelf
+        return id in self._blobs
 
     def add_layout(self, layout: Layout) -> str:
         self._layouts[layout.id] = layout
@@ -48,9 +49,9 @@ class MemoryCatalog:
         b'x'
         """
         id = hashlib.sha256(data).hexdigest()[:16]
-        if id not in self._shelf:
-            self._shelf.put(id, zlib.compress(data, 1))
+        if id not in self._blobs:
+            self._blobs[id] = self._shelf.keep(zlib.compress(data, 1))
         return id
 
     def forget_blob(self, id: str) -> None:
-        self._shelf.drop(id)
+        self._blobs.pop(id, None)

@@ -1,11 +1,12 @@
-"""Byte strings that are written once and seldom read, as references, in a file of this process's own, not its memory.
+"""Byte strings that are written once and seldom read, in a file of this process's own, not its memory.
 
     file    |  a  |  a  |  b  | free |  a  |  c  |     blocks of one size: any free ones will do for the next string
                                  ^ the lowest is taken first
 
-The file has no name and is gone with the process: nothing is kept in it that could not be had again. It is as large as
-the most it held at a time, and less than a block more a string. Where there is no place for it (TMPDIR says where it
-would be), the strings stay in memory.
+What is kept lives as long as its `Kept`: when nothing refers to that any more, others take its room. The file has no
+name and is gone with the process: nothing is kept in it that could not be had again. It is as large as the most it held
+at a time, and less than a block more a string. Where there is no place for it (TMPDIR says where it would be), the
+strings stay in memory, and a warning says so; one that cannot be read again is an OSError.
 """
 
 from __future__ import annotations
@@ -16,104 +17,125 @@ import os
 import tempfile
 import threading
 import weakref
+from collections import deque
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
+
+import numpy as np
 
 log = logging.getLogger(__name__)
 
 SMALL: Final = 4096  # bytes that are not worth a read
 BLOCK: Final = 16_384  # bytes; a reference is tens to hundreds of these
 
-Place = tuple[int, tuple[range, ...]]  # length, and the blocks that hold it
+_NUMBERS: Final = np.dtype("<u4")  # of a place: the length, and the blocks
 
 
 class Shelf:
-    """Strings by a name. Safe to use from several threads.
+    """Room for strings. Safe to use from several threads.
 
     >>> shelf = Shelf()
-    >>> for name, data in (("a", b"short"), ("b", bytes(20_000))):
-    ...     shelf.put(name, data)
-    >>> len(shelf.get("a")), len(shelf.get("b")), shelf.size_bytes
-    (5, 20000, 32768)
-    >>> shelf.drop("b")
-    >>> "b" in shelf
-    False
+    >>> a, b = shelf.keep(b"short"), shelf.keep(bytes(20_000))
+    >>> a.read(), len(b.read()), shelf.size_bytes
+    (b'short', 20000, 32768)
+    >>> b = shelf.keep(bytes(40_000))  # beside the first one, which goes then
+    >>> b = shelf.keep(bytes(30_000))  # where the first one was
+    >>> shelf.size_bytes
+    81920
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, block: int = BLOCK, small: int = SMALL) -> None:
+        self._block, self._small = block, small
         self._lock = threading.Lock()
         self._file = -1  # its descriptor, once there is one
         self._blocks = 0  # in the file
         self._free: list[int] = []  # blocks, as a heap
-        self._kept: dict[str, bytes | Place] = {}
+        # Why not into the heap at once: a string is let go at any time, even while this thread holds the lock.
+        self._returned: deque[bytes] = deque()
         self._full = False
 
     @property
     def size_bytes(self) -> int:
         """Bytes in the file."""
-        return self._blocks * BLOCK
+        return self._blocks * self._block
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._kept
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def put(self, name: str, data: bytes) -> None:
-        """Keep a string, unless there is one of that name."""
+    def keep(self, data: bytes) -> Kept:
+        """Keep a string; small ones, and all when there is no room for the file, in memory."""
+        if len(data) < self._small:
+            return Kept(None, data)
         with self._lock:
-            if name not in self._kept:
-                self._kept[name] = data if len(data) < SMALL or self._full else self._write(data)
+            place = None if self._full else self._write(data)
+        return Kept(None, data) if place is None else Kept(self, place)
 
-    def get(self, name: str) -> bytes:
-        """The string of that name; KeyError if there is none."""
-        with self._lock:  # or its blocks might be given away meanwhile
-            kept = self._kept[name]
-            if isinstance(kept, bytes):
-                return kept
-            length, places = kept
-            data = b"".join(os.pread(self._file, len(of) * BLOCK, of.start * BLOCK) for of in places)
-        if len(data) < length:
-            raise OSError(f"references: their file in TMPDIR ends within {name}; a restart makes it anew")
-        return data[:length]
-
-    def drop(self, name: str) -> None:
-        """Let go of the string of that name, if there is one; others take its room."""
-        with self._lock:
-            kept = self._kept.pop(name, b"")
-            if not isinstance(kept, bytes):
-                self._give_back(kept[1])
-
-    def _write(self, data: bytes) -> bytes | Place:
-        places = self._take(-(-len(data) // BLOCK))
+    def _write(self, data: bytes) -> bytes | None:
+        blocks = self._take(-(-len(data) // self._block))
         try:
             if self._file < 0:
                 self._file, name = tempfile.mkstemp(prefix="stream-monitor-")
                 weakref.finalize(self, os.close, self._file)
                 os.unlink(name)
             at = 0
-            for of in places:
-                part = data[at : at + len(of) * BLOCK]
-                if os.pwrite(self._file, part, of.start * BLOCK) < len(part):
+            for first, count in _runs(blocks):
+                part = data[at : at + count * self._block]
+                if os.pwrite(self._file, part, first * self._block) < len(part):
                     raise OSError("there is no room for all of it")
                 at += len(part)
         except OSError as error:
-            log.warning("references stay in memory from now on; TMPDIR must be a folder with room: %s", error)
-            self._give_back(places)
+            log.warning("what is seldom read stays in memory from now on; TMPDIR must be a folder with room: %s", error)
+            self._put_back(blocks)
             self._full = True
-            return data
-        return len(data), places
+            return None
+        return np.array([len(data), *blocks], _NUMBERS).tobytes()
 
-    def _take(self, count: int) -> tuple[range, ...]:
-        """So many free blocks, the lowest ones, as runs of neighbours."""
+    def _read(self, place: bytes) -> bytes:
+        length, *blocks = np.frombuffer(place, _NUMBERS).tolist()
+        parts = [os.pread(self._file, n * self._block, first * self._block) for first, n in _runs(blocks)]
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(data) < length:
+            raise OSError("the file in TMPDIR that holds what is seldom read has been cut; a restart makes it anew")
+        return data[:length]
+
+    def _take(self, count: int) -> list[int]:
+        """So many free blocks, the lowest ones."""
+        while self._returned:
+            self._put_back(np.frombuffer(self._returned.popleft(), _NUMBERS)[1:].tolist())
         new = max(0, count - len(self._free))
         blocks = [heapq.heappop(self._free) for _ in range(count - new)]
         blocks += range(self._blocks, self._blocks + new)
         self._blocks += new
-        runs = [[b for _, b in run] for _, run in groupby(enumerate(blocks), lambda at: at[1] - at[0])]
-        return tuple(range(run[0], run[-1] + 1) for run in runs)
+        return blocks
 
-    def _give_back(self, places: tuple[range, ...]) -> None:
-        for of in places:
-            for block in of:
-                heapq.heappush(self._free, block)
+    def _put_back(self, blocks: Iterable[int]) -> None:
+        for block in blocks:
+            heapq.heappush(self._free, block)
+
+
+class Kept:
+    """A string on a shelf, or a small one itself. There may be a million of them, so it is small."""
+
+    __slots__ = ("_data", "_shelf")
+
+    def __init__(self, shelf: Shelf | None, data: bytes) -> None:
+        self._shelf, self._data = shelf, data  # or its place, if there is a shelf
+
+    def read(self) -> bytes:
+        """The string; OSError if its file does not give it back."""
+        return self._data if self._shelf is None else self._shelf._read(self._data)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the string."""
+        return len(self._data) if self._shelf is None else int(np.frombuffer(self._data, _NUMBERS)[0])
+
+    def __del__(self) -> None:
+        if self._shelf is not None:
+            self._shelf._returned.append(self._data)
+
+
+def _runs(blocks: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbours among the blocks, as (first, count)."""
+    if blocks[-1] - blocks[0] == len(blocks) - 1:  # they are sorted
+        return [(blocks[0], len(blocks))]
+    runs = [[b for _, b in run] for _, run in groupby(enumerate(blocks), lambda at: at[1] - at[0])]
+    return [(run[0], len(run)) for run in runs]

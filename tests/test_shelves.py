@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_monitor.catalogs import MemoryCatalog
-from stream_monitor.shelves import BLOCK, SMALL, Shelf
+from stream_monitor.shelves import BLOCK, SMALL, Kept, Shelf
 
 
 def blocks(data: bytes) -> int:
@@ -25,20 +26,16 @@ def test_what_was_put_comes_back_and_takes_no_more_room_than_was_needed_at_a_tim
     acts: list[int | str], seed: int
 ) -> None:
     """A number: a string of so many bytes is put; a text: one is dropped, if there are so many."""
-    shelf, kept, most, rng = Shelf(), dict[str, bytes](), 0, random.Random(seed)
-    for i, act in enumerate(acts):
+    shelf, most, rng = Shelf(), 0, random.Random(seed)
+    kept: list[tuple[Kept, bytes]] = []
+    for act in acts:
         if isinstance(act, int):
-            kept[str(i)] = rng.randbytes(act)
-            shelf.put(str(i), kept[str(i)])
+            data = rng.randbytes(act)
+            kept.append((shelf.keep(data), data))
         elif int(act) < len(kept):
-            gone = list(kept)[int(act)]
-            del kept[gone]
-            shelf.drop(gone)
-            with pytest.raises(KeyError):
-                shelf.get(gone)
-        most = max(most, sum(map(blocks, kept.values())))
-        assert {name: shelf.get(name) for name in kept} == kept
-    assert len(shelf) == len(kept)
+            del kept[int(act)]
+        most = max(most, sum(blocks(data) for _, data in kept))
+        assert [(one.read(), one.size_bytes) for one, _ in kept] == [(data, len(data)) for _, data in kept]
     assert shelf.size_bytes == most * BLOCK
 
 
@@ -47,12 +44,16 @@ def test_without_a_place_for_a_file_it_stays_in_memory(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     shelf, data = Shelf(), bytes(2 * SMALL)
-    for name in ("a", "b"):
-        shelf.put(name, data)
-        assert shelf.get(name) == data
-    shelf.drop("a")
-    assert "a" not in shelf
+    assert [shelf.keep(data).read() for _ in range(2)] == [data, data]
     assert len(caplog.records) == 1
+
+
+def test_a_file_that_was_cut_is_an_error() -> None:
+    shelf = Shelf()
+    kept = shelf.keep(bytes(2 * BLOCK))
+    os.ftruncate(shelf._file, BLOCK)
+    with pytest.raises(OSError, match=r"the file in TMPDIR .* has been cut"):
+        kept.read()
 
 
 def test_a_blob_is_kept_once() -> None:

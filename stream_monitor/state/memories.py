@@ -14,6 +14,7 @@ from detectors.arrivals import feature_rows
 from detectors.counts import Counts, merge
 from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.packing import pack_counts, packed_rows, squeeze, unpack_counts
+from stream_monitor.shelves import Kept, Shelf
 
 Key = tuple[str, str, str]  # model, version, segment
 PARTS: Final = 64  # of a pane that are not merged yet
@@ -191,6 +192,9 @@ class _StoredPane(msgspec.Struct, array_like=True):
     late: int
 
 
+_STORED: Final = msgspec.msgpack.Decoder(_StoredPane)
+
+
 class _Part:
     """Counts under one layout: one packed piece, or several that are not merged yet."""
 
@@ -205,21 +209,23 @@ class Pane:
     """Counts of one unit of event time of one key, by layout; merged when they are read.
 
     They are kept packed, in a fifth of the room: of the many panes of a state few are read at any time. A model has
-    hundreds of them, so what stands around the counts is small, too: hardly any has a second layout.
+    hundreds of them, so what stands around the counts is small, too: hardly any has a second layout. One that is put
+    away is as it would be stored, on a shelf: it is read from there, and comes back for good when it is added to.
     """
 
-    __slots__ = ("_covered", "_parts", "late")
+    __slots__ = ("_covered", "_late", "_parts")
 
     def __init__(self) -> None:
-        self._parts: tuple[_Part, ...] = ()  # by layout, in the order of their coming
+        self._parts: tuple[_Part, ...] | Kept = ()  # by layout, in the order of their coming
         self._covered: tuple[tuple[str, int, int], ...] = ()
-        self.late = 0
+        self._late = 0
 
     def add(self, layout: str, counts: bytes) -> None:
         """Count packed counts in."""
+        self.take_back()
         part, rows = self._under(layout), packed_rows(counts)
         if part is None:
-            self._parts = (*self._parts, _Part(layout, rows, counts))
+            self._parts = (*self._all(), _Part(layout, rows, counts))
             return
         part.rows += rows
         if isinstance(part.data, bytes):
@@ -231,7 +237,17 @@ class Pane:
     @property
     def rows(self) -> int:
         """Events counted in."""
-        return sum(p.rows for p in self._parts)
+        return sum(p.rows for p in self._all())
+
+    @property
+    def late(self) -> int:
+        """Events of this time that came too late to be counted in."""
+        return self._here()._late
+
+    def add_late(self, rows: int) -> None:
+        """So many more came too late."""
+        self.take_back()
+        self._late += rows
 
     def rows_under(self, layout: str) -> int:
         """Those under one layout."""
@@ -246,15 +262,16 @@ class Pane:
     @property
     def layouts(self) -> list[str]:
         """Ids of the layouts it has counts under, sorted."""
-        return sorted(p.layout for p in self._parts)
+        return sorted(p.layout for p in self._all())
 
     @property
     def offsets(self) -> dict[str, tuple[int, int]]:
         """The offsets that had a part in it: "topic/partition" -> [from, to)."""
-        return {place: (start, stop) for place, start, stop in self._covered}
+        return {place: (start, stop) for place, start, stop in self._here()._covered}
 
     def cover(self, place: str, start: int, stop: int) -> None:
         """Note that these offsets of a source had a part in it."""
+        self.take_back()
         offsets = self.offsets
         low, high = offsets.get(place, (start, stop))
         offsets[place] = (min(low, start), max(high, stop))
@@ -270,10 +287,10 @@ class Pane:
         return None if part is None else _merged(part)
 
     def _under(self, layout: str) -> _Part | None:
-        return next((p for p in self._parts if p.layout == layout), None)
+        return next((p for p in self._all() if p.layout == layout), None)
 
     def _sorted(self) -> list[_Part]:
-        return sorted(self._parts, key=lambda p: p.layout)
+        return sorted(self._all(), key=lambda p: p.layout)
 
     def _packed(self) -> dict[str, bytes]:
         found = {}
@@ -288,25 +305,51 @@ class Pane:
         """Take in all that `other` holds."""
         for layout, counts in other._packed().items():
             self.add(layout, counts)
-        for place, start, stop in other._covered:
+        for place, (start, stop) in other.offsets.items():
             self.cover(place, start, stop)
-        self.late += other.late
+        self.add_late(other.late)
 
     def stored(self) -> bytes:
         """Bytes of it; equal panes have equal bytes."""
-        return ENCODER.encode(_StoredPane(self._packed(), self.offsets, self.late))
+        if isinstance(self._parts, Kept):
+            return self._parts.read()
+        return ENCODER.encode(_StoredPane(self._packed(), self.offsets, self._late))
 
     @classmethod
-    def restored(cls, data: bytes) -> Pane:
-        """The pane that was stored."""
-        stored = msgspec.msgpack.decode(data, type=_StoredPane)
-        pane = cls()
+    def restored(cls, data: bytes, shelf: Shelf | None = None) -> Pane:
+        """The pane that was stored; put away on a shelf if there is one."""
+        stored, pane = _STORED.decode(data), cls()
+        if shelf is not None:
+            pane._parts = shelf.keep(data)
+            return pane
         for layout, counts in stored.layouts.items():
             pane.add(intern(layout), counts)
         for place, (start, stop) in stored.offsets.items():
             pane.cover(intern(place), start, stop)
-        pane.late = stored.late
+        pane._late = stored.late
         return pane
+
+    # on a shelf and back
+
+    def put_away(self, shelf: Shelf) -> None:
+        """Leave it on a shelf: it will seldom be read, and hardly ever be added to."""
+        if not isinstance(self._parts, Kept):
+            self._parts, self._covered, self._late = shelf.keep(self.stored()), (), 0
+
+    def take_back(self) -> None:
+        """Have it in memory again."""
+        if isinstance(self._parts, Kept):
+            here = self._here()
+            self._parts, self._covered, self._late = here._parts, here._covered, here._late
+
+    def _here(self) -> Pane:
+        """Itself, or what it is on the shelf."""
+        return Pane.restored(self._parts.read()) if isinstance(self._parts, Kept) else self
+
+    def _all(self) -> tuple[_Part, ...]:
+        parts = self._here()._parts
+        assert not isinstance(parts, Kept)
+        return parts
 
 
 def _merged(part: _Part) -> Counts:

@@ -16,8 +16,8 @@ Everything else in memory (thresholds, sums of sliding windows) is derived from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -25,6 +25,7 @@ from stream_monitor.config import Config, Model
 from stream_monitor.config.plain import config_from_plain
 from stream_monitor.entries import Bundle, pack, unpack
 from stream_monitor.interfaces import Catalog
+from stream_monitor.shelves import Shelf
 from stream_monitor.state.memories import ENCODER, Configured, Early, Head, Key, KeyState, ModelState, Pane
 
 _PANES: Final = {"p": "panes", "f": "traces", "l": "gathered"}  # kinds of records that are panes
@@ -45,6 +46,7 @@ class State:
         self.parts: dict[tuple[str, int], dict[int, Bundle]] = {}
         self.early: dict[int, Early] = {}
         self.derived: dict[Any, Any] = {}  # recomputable; never stored
+        self.shelf = Shelf(block=1024, small=256)  # for panes of some kB that are seldom read
         self._touched: set[bytes] = set()
 
     @classmethod
@@ -106,6 +108,10 @@ class State:
 
     def records(self) -> dict[bytes, bytes]:
         """All records."""
+        return dict(self.all_records().items())
+
+    def all_records(self) -> Records:
+        """All records, made when they are asked for: the state must not go on meanwhile."""
         names = [record_key("c")] if self.configured is not None else []
         names += [record_key("m", m) for m in self.models]
         names += [record_key("k", *k) for k in self.keys]
@@ -114,13 +120,29 @@ class State:
         names += [record_key("l", *k, t) for k, panes in self.gathered.items() for t in panes]
         names += [record_key("b", *s, i) for s, parts in self.parts.items() for i in parts]
         names += [record_key("e", i) for i in self.early]
-        return {name: data for name in sorted(names) if (data := self._record(name)) is not None}
+        return Records(sorted(names), self._record)
+
+    def put_away(self, key: Key, units: Iterable[int]) -> None:
+        """Leave these units on the shelf; not while a layout is learnt from all of them, over and over."""
+        if self._is_counted(key[0]):
+            for unit in units:
+                self.panes[key][unit].put_away(self.shelf)
+
+    def _is_counted(self, name: str) -> bool:
+        """Whether there is a layout for a model, so that few of its units are read."""
+        return name in self.models and bool(self.models[name].layout)
+
+    def _is_learnt(self, name: str) -> bool:
+        """Whether there is a reference, so that what is gathered waits for one that trails."""
+        return name in self.models and bool(self.models[name].reference)
 
     def _record(self, name: bytes) -> bytes | None:
         kind, *parts = msgspec.msgpack.decode(name)
         if kind in _PANES:
             of: dict[Key, dict[int, Pane]] = getattr(self, _PANES[kind])
             pane = of.get((parts[0], parts[1], parts[2]), {}).get(parts[3])
+            if pane is not None and kind == "l" and self._is_learnt(parts[0]):
+                pane.put_away(self.shelf)
             return None if pane is None else pane.stored()
         if kind == "b":
             part = self.parts.get((parts[0], parts[1]), {}).get(parts[2])
@@ -137,15 +159,15 @@ class State:
         return None if found is None else ENCODER.encode(found)
 
     @classmethod
-    def restore(cls, head: bytes, records: Mapping[bytes, bytes], catalog: Catalog) -> State:
+    def restore(cls, head: bytes, records: Restorable, catalog: Catalog) -> State:
         """The state whose `head` and `records` these are: it goes on exactly as that one would.
 
-        KeyError from the catalog, if it lacks a layout or a reference that the state names.
+        Panes are put away as they come, those of windows too: of a state that is on its shelf no more than the rest is
+        ever in memory. KeyError from the catalog, if it lacks a layout or a reference that the state names.
         """
         decode = msgspec.msgpack.decode
         state = cls(decode(head, type=Head))
-        for name in sorted(records):
-            data = records[name]
+        for name, data in records.items():
             kind, *parts = decode(name)
             if kind == "c":
                 state.configured = decode(data, type=Configured)
@@ -156,13 +178,26 @@ class State:
                 state.keys[parts[0], parts[1], parts[2]] = decode(data, type=KeyState)
             elif kind in _PANES:
                 of: dict[Key, dict[int, Pane]] = getattr(state, _PANES[kind])
-                of.setdefault((parts[0], parts[1], parts[2]), {})[parts[3]] = Pane.restored(data)
+                pane = Pane.restored(data, None if kind == "f" else state.shelf)
+                of.setdefault((parts[0], parts[1], parts[2]), {})[parts[3]] = pane
             elif kind == "e":
                 state.early[parts[0]] = decode(data, type=Early)
             else:
                 part = unpack(data)
                 assert isinstance(part, Bundle)
                 state.parts.setdefault((parts[0], parts[1]), {})[parts[2]] = part
+        for kept in (
+            state.models,
+            state.keys,
+            state.early,
+            state.parts,
+            *(getattr(state, of) for of in _PANES.values()),
+        ):
+            _sort(kept)
+        often = [p for k, p in state.panes.items() if not state._is_counted(k[0])]
+        often += [p for k, p in state.gathered.items() if not state._is_learnt(k[0])]
+        for pane in (pane for panes in often for pane in panes.values()):
+            pane.take_back()
         for model in state.models.values():
             if model.layout:
                 catalog.layout(model.layout)
@@ -170,6 +205,37 @@ class State:
                 if reference:
                     catalog.blob(reference)
         return state
+
+
+class Records:
+    """Records by name, each made when it is asked for."""
+
+    def __init__(self, names: Sequence[bytes], read: Callable[[bytes], bytes | None]) -> None:
+        self._names, self._read = names, read
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Name and record, sorted."""
+        for name in self._names:
+            data = self._read(name)
+            assert data is not None  # of those that are there
+            yield name, data
+
+
+class Restorable(Protocol):
+    """What a state is restored from: a dict, or what reads it bit by bit."""
+
+    def items(self) -> Iterable[tuple[bytes, bytes]]:
+        """Name and record, in any order."""
+
+
+def _sort(kept: dict[Any, Any]) -> None:
+    """By key: in which order records came says nothing."""
+    pairs = sorted(kept.items(), key=lambda pair: pair[0])
+    kept.clear()
+    kept.update(pairs)
 
 
 def record_key(kind: str, *parts: str | int) -> bytes:

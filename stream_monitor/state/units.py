@@ -3,8 +3,9 @@
     ... | history, for spans to promote | units of windows that may still re-open | watermark | open ...
                                         ^ watermark - allowed lateness - window
 
-Bounded: per key the units of windows that may still change, and for the segment `all` the last HISTORY units as well;
-of the last VERSIONS versions, and none of one that has been silent for the last HISTORY units of its model.
+Bounded: per key the units of windows that may still change, and for the segment `all` the last HISTORY units as well,
+which lie on a shelf; of the last VERSIONS versions, and none of one that has been silent for the last HISTORY units of
+its model.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def apply(state: State, source: Source, record: PaneRecord, catalog: Catalog, ga
     panes = state.panes.setdefault(key, {})
     if not (rows or (record.counts and len(unpack_counts(record.counts).cells))):
         if record.late and unit in panes:
-            panes[unit].late += record.late
+            panes[unit].add_late(record.late)
             state.touch("p", *key, unit)
         return set()
     lateness = state.config.time.allowed_lateness if state.config is not None else 0
@@ -121,7 +122,8 @@ def _put(state: State, key: Key, unit: int, source: Source, record: PaneRecord, 
         pane = panes[unit] = Pane()
     pane.add(record.layout, record.counts)
     pane.cover(f"{source.topic}/{source.partition}", *record.offsets)
-    pane.late += record.late
+    if record.late:
+        pane.add_late(record.late)
     sums = state.derived.get(("sums", key))
     if isinstance(sums, Sums):
         sums.changed(unit)
@@ -197,6 +199,7 @@ def forget(state: State, name: str) -> None:
             sums = state.derived.get(("sums", key))
             if isinstance(sums, Sums):
                 sums.changed(unit)
+        state.put_away(key, old[-kept:] if kept else ())
 
 
 def _history_begins(state: State, name: str) -> int | None:

@@ -39,12 +39,14 @@ from stream_monitor.worker import departures
 from stream_monitor.worker.buses import TABLE, Arrival, Bus, Describe, Outgoing, checkpoints_topic, group
 from stream_monitor.worker.handovers import Deliver, Handover
 from stream_monitor.worker.owners import S, Span
+from stream_monitor.worker.segments import Table
 from stream_monitor.worker.workers import Worker
 
 log = logging.getLogger(__name__)
 
 BATCH: Final = 200
 WITHIN_SECONDS: Final = 0.1
+RECOVERED_AT_ONCE: Final = 16  # messages of the checkpoints topic in memory
 
 
 def settings(config: Config, brokers: str, *, embedded: bool) -> dict[str, Any]:
@@ -75,6 +77,7 @@ def settings(config: Config, brokers: str, *, embedded: bool) -> dict[str, Any]:
         "key_serializer": "raw",
         "value_serializer": "raw",
         "store": "memory://",
+        "Table": _Table,
         "agent_supervisor": mode.CrashingSupervisor,
         "worker_redirect_stdouts": False,
         "web_enabled": False,
@@ -123,6 +126,15 @@ class _App(faust.App):  # type: ignore[misc]  # Faust has no types
         pass
 
 
+class _Table(faust.Table):  # type: ignore[misc]
+    """Faust's table, with values that lie on a shelf and not in memory."""
+
+    def _new_store(self) -> Any:
+        store = super()._new_store()
+        store.data = Table()
+        return store
+
+
 class FaustBus:
     """The broker through a Faust app; see `workers.Bus`."""
 
@@ -162,6 +174,11 @@ class FaustBus:
             log.warning("partition %d: the commit of %d is not confirmed: %s", partition, offset, error)
             return False
         return True
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        table = self._app.tables[TABLE].data.data
+        for key in keys:
+            table.pop(key, None)
 
     async def seek(self, partition: int, offset: int) -> None:
         await self._app.consumer.seek(TP(self._panes, partition), offset)
@@ -237,8 +254,15 @@ class FaustMember(Generic[S]):
         self.worker = worker(self._bus)
         self.handover = Handover(deliver, self._bus) if deliver else None
         self._table = self._app.Table(
-            TABLE, key_type=bytes, value_type=bytes, partitions=config.kafka.partitions, on_recover=self._on_recovered
+            TABLE,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=config.kafka.partitions,
+            on_recover=self._on_recovered,
+            recovery_buffer_size=RECOVERED_AT_ONCE,
         )
+        # Why: Faust would read a thousand of these messages ahead, of 900 kB each, and as many into its buffer.
+        self._app.tables._changelog_queue = self._app.FlowControlQueue(maxsize=RECOVERED_AT_ONCE, clear_on_resume=True)
         self._app.on_partitions_assigned.connect(self._on_assigned)
         raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
         self._app.agent(self._app.topic(self._panes, **raw), name="fold", concurrency=1)(self._fold_stream)
@@ -331,7 +355,7 @@ class FaustMember(Generic[S]):
         if info is None or info.id != self._topic_id:
             raise StateError(f"topic {self._panes} is not the one it was")
         spans = await self._bus.spans()
-        await self.worker.assigned(generation, info.id, info.partitions, list(self._table.items()), spans)
+        await self.worker.assigned(generation, info.id, info.partitions, self._table.data.data.snapshot(), spans)
         self._ready_for = generation
 
     def _is_whole(self, generation: int) -> bool:

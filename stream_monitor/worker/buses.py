@@ -74,6 +74,9 @@ class Bus(Protocol):
     async def commit(self, partition: int, offset: int) -> bool:
         """Commit for the panes topic; whether the group has confirmed it for us as a member."""
 
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """What was read of the checkpoints topic under these keys is needed no more: the topic has it no more."""
+
     async def seek(self, partition: int, offset: int) -> None:
         """Read the partition of the panes topic on from this offset."""
 

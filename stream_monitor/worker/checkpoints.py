@@ -7,12 +7,14 @@ holds all records, so a head names its own owner's segments only.
 
 Why: no key is written twice and no owner needs another's key, so an owner that slept through its own replacement and
 goes on can only add what nobody needs. There is nothing to fence and no compaction to wait for.
+
+A full segment is as large as a state on its shelf, so neither is one ever in memory as a whole: records are packed and
+unpacked one after the other, and messages wait on shelves.
 """
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +22,8 @@ from typing import Literal
 import msgspec
 
 from stream_monitor.errors import Newer
+from stream_monitor.shelves import Shelf
+from stream_monitor.worker.segments import Changes, Messages, Records, Torn, changes_in, pieces
 
 MESSAGE_BYTES = 900_000  # under the default message limit of a broker, 1 MB, with its framing
 EVERY = 30  # every so many checkpoints one holds everything
@@ -55,29 +59,9 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     format: int = 1  # of a head that says nothing
 
 
-Records = dict[bytes, bytes]
-Changes = Mapping[bytes, bytes | None]
-
 _KEY = msgspec.msgpack.Decoder(Key)
 _HEAD = msgspec.msgpack.Decoder(Head)
-_CHANGES = msgspec.msgpack.Decoder(dict[bytes, bytes | None])
 _encode = msgspec.msgpack.Encoder().encode
-
-
-def pieces(changes: Changes, limit: int = MESSAGE_BYTES) -> list[bytes]:
-    """The records of a segment, compressed, in messages of at most `limit` bytes; None marks a deletion.
-
-    >>> changes = {b"a": b"1" * 1000, b"b": None}
-    >>> join(pieces(changes, limit=16)) == changes
-    True
-    """
-    blob = zlib.compress(_encode(dict(changes)), 1)
-    return [blob[i : i + limit] for i in range(0, len(blob), limit)]
-
-
-def join(messages: Sequence[bytes]) -> dict[bytes, bytes | None]:
-    """The records of a segment from its messages."""
-    return _CHANGES.decode(zlib.decompress(b"".join(messages)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +70,13 @@ class Checkpoint:
 
     at: int
     full: bool
-    segment: tuple[tuple[bytes, bytes], ...]
+    segment: Messages
     head: tuple[bytes, bytes]
     part: Part
 
     @property
     def size_bytes(self) -> int:
-        return sum(len(k) + len(v) for k, v in (*self.segment, self.head))
+        return self.segment.size_bytes + sum(map(len, self.head))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,15 +88,33 @@ class Found:
     records: Records
 
 
-def by_partition(messages: Iterable[tuple[bytes, bytes]]) -> dict[int, dict[bytes, bytes]]:
+def by_partition(messages: Mapping[bytes, bytes]) -> dict[int, Mapping[bytes, bytes]]:
     """The messages of the topic, apart by the worker partition their keys name; what is not ours is left out."""
-    apart: dict[int, dict[bytes, bytes]] = {}
-    for raw, value in messages:
+    apart: dict[int, set[bytes]] = {}
+    for raw in messages:
         try:
-            apart.setdefault(_KEY.decode(raw).partition, {})[raw] = value
+            apart.setdefault(_KEY.decode(raw).partition, set()).add(raw)
         except msgspec.DecodeError:
             continue
-    return apart
+    return {partition: _Some(messages, keys) for partition, keys in apart.items()}
+
+
+class _Some(Mapping[bytes, bytes]):
+    """Some of many messages, read when they are asked for."""
+
+    def __init__(self, messages: Mapping[bytes, bytes], keys: set[bytes]) -> None:
+        self._messages, self._keys = messages, keys
+
+    def __getitem__(self, key: bytes) -> bytes:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._messages[key]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def found(messages: Mapping[bytes, bytes], topic_id: str) -> Iterator[Found]:
@@ -138,8 +140,8 @@ def found(messages: Mapping[bytes, bytes], topic_id: str) -> Iterator[Found]:
             )
         if head.format != FORMAT:
             continue  # rebuilt
-        records = _records(messages, key.partition, head.segments)
-        if records is not None:
+        records = Merged(messages, key.partition, head.segments)
+        if records.are_whole():
             yield Found(at=head.at, state=head.state, records=records)
 
 
@@ -166,23 +168,38 @@ def heads(messages: Iterable[bytes]) -> list[Key]:
     return [key for key in keys if key.kind == "h"]
 
 
-def _records(messages: Mapping[bytes, bytes], partition: int, segments: Sequence[Part]) -> Records | None:
-    records: Records = {}
-    for part in segments:
-        values = [messages.get(_encode(Key(partition, part.at, part.id, "s", i))) for i in range(part.pieces)]
-        whole = [value for value in values if value is not None]
-        if len(whole) < part.pieces:
-            return None
+class Merged:
+    """The records of segments, one after the other: the newest of each name, and none that was deleted."""
+
+    def __init__(self, messages: Mapping[bytes, bytes], partition: int, segments: Sequence[Part]) -> None:
+        self._messages = messages
+        self._segments = [
+            [_encode(Key(partition, part.at, part.id, "s", i)) for i in range(part.pieces)] for part in segments
+        ]
+
+    def are_whole(self) -> bool:
+        """Whether every message is there, and is what was written."""
+        if not all(key in self._messages for keys in self._segments for key in keys):
+            return False
         try:
-            changes = join(whole)
-        except (zlib.error, msgspec.DecodeError):
-            return None
-        for key, record in changes.items():
-            if record is None:
-                records.pop(key, None)
-            else:
-                records[key] = record
-    return records
+            for keys in self._segments:
+                for _ in self._changes(keys):
+                    pass
+        except Torn:
+            return False
+        return True
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        newer: set[bytes] = set()
+        for left, keys in reversed(list(enumerate(self._segments))):
+            for name, record in self._changes(keys):
+                if name not in newer and record is not None:
+                    yield name, record
+                if left:  # none is twice in a segment
+                    newer.add(name)
+
+    def _changes(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        return changes_in(self._messages[key] for key in keys)
 
 
 class Chain:
@@ -209,14 +226,15 @@ class Chain:
         """The checkpoint at offset `at`; `changes` are all records if `full_is_due`, else those since the last one."""
         full = self.full_is_due
         id = id if id is not None else os.urandom(ID_BYTES)
-        messages = pieces(changes)
-        keys = (_encode(Key(self._partition, at, id, "s", i)) for i in range(len(messages)))
+        shelf = Shelf()
+        messages = [shelf.keep(piece) for piece in pieces(changes, MESSAGE_BYTES)]
         part = Part(at, id, len(messages))
         parts = (part,) if full else (*self._parts, part)
+        keys = [_encode(Key(self._partition, at, id, "s", i)) for i in range(len(messages))]
         return Checkpoint(
             at=at,
             full=full,
-            segment=tuple(zip(keys, messages, strict=True)),
+            segment=Messages(keys, messages),
             head=(_encode(Key(self._partition, at, id, "h")), _encode(Head(at, self._topic_id, parts, state, FORMAT))),
             part=part,
         )
@@ -227,7 +245,7 @@ class Chain:
             self._parts, self._needed = (), set()
         self._parts = (*self._parts, checkpoint.part)
         # Heads between a full checkpoint and the next are needed by nobody, and go with the next full one.
-        self._needed.update(key for key, _ in checkpoint.segment)
+        self._needed.update(checkpoint.segment.keys)
         self._needed.add(checkpoint.head[0])
         self._known |= self._needed
 

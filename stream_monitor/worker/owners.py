@@ -18,6 +18,7 @@ from stream_monitor.errors import StateError
 from stream_monitor.interfaces import Catalog
 from stream_monitor.outputs import Output
 from stream_monitor.worker import checkpoints
+from stream_monitor.worker.segments import Changes, Records
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,10 @@ class State(Protocol):
     def head(self) -> bytes:
         """What has been applied: small, written with every checkpoint."""
 
-    def records(self) -> Mapping[bytes, bytes]:
-        """Everything else, by key."""
+    def all_records(self) -> Changes:
+        """Everything else, by key; good until the next entry is folded."""
 
-    def changed(self) -> Mapping[bytes, bytes | None]:
+    def changed(self) -> Changes:
         """The records changed since `mark`; None for one that is gone."""
 
     def mark(self) -> None:
@@ -60,7 +61,7 @@ class Fold(Generic[S]):
 
     empty: Callable[[int, int], S]
     step: Callable[[S, Entry, Catalog], tuple[S, Sequence[Output]]]
-    restore: Callable[[bytes, Mapping[bytes, bytes], Catalog], S]
+    restore: Callable[[bytes, Records, Catalog], S]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,8 @@ class Owner(Generic[S]):
                 continue
             try:
                 state = self._fold.restore(candidate.state, candidate.records, self._catalog)
+            except OSError:  # of the file it lies in here: it may well be whole
+                raise
             except Exception as error:  # of whatever kind: the log can rebuild what cannot be read
                 log.exception("partition %d: the checkpoint at %d cannot be read", self.partition, candidate.at)
                 reason = f"the checkpoint at {candidate.at} cannot be read: {error!r}"
@@ -140,8 +143,7 @@ class Owner(Generic[S]):
 
     def checkpoint(self) -> checkpoints.Checkpoint:
         """What to write now; the state must not go on before `written`."""
-        changes: Mapping[bytes, bytes | None]
-        changes = self.state.records() if self._chain.full_is_due else self.state.changed()
+        changes = self.state.all_records() if self._chain.full_is_due else self.state.changed()
         return self._chain.next(self.at, self.state.head(), changes)
 
     def written(self, checkpoint: checkpoints.Checkpoint) -> None:

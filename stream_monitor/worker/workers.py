@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Generic
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 STORE_SECONDS: Final = 10.0  # how long one write to the store may take
 HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
 HELD_DOCUMENTS: Final = 20_000
+AT_ONCE: Final = 16  # messages of a segment, of up to 900 kB, on their way to the broker
 SEEK_SECONDS: Final = 2.0  # between two attempts to read a partition again
 WAIT_SECONDS: Final = 5.0  # for an entry that is in the log, before the partition is read again
 
@@ -100,7 +101,7 @@ class Worker(Generic[S]):
         generation: int,
         topic_id: str,
         partitions: int,
-        messages: Iterable[tuple[bytes, bytes]],
+        messages: Mapping[bytes, bytes],
         spans: Mapping[int, Span],
     ) -> None:
         """These partitions are ours now (and no others): derive their states from the checkpoints topic's messages."""
@@ -305,7 +306,8 @@ class Worker(Generic[S]):
         def record(key: bytes, value: bytes | None) -> Outgoing:
             return Outgoing(topic=self._checkpoints, partition=owner.partition, key=key, value=value)
 
-        await self._send([record(*pair) for pair in checkpoint.segment])
+        for i in range(0, len(checkpoint.segment), AT_ONCE):  # the next ones are read from their shelf
+            await self._send([record(*pair) for pair in checkpoint.segment[i : i + AT_ONCE]])
         reach("worker.segment")
         await self._send([record(*checkpoint.head)])
         reach("worker.head")
@@ -322,7 +324,10 @@ class Worker(Generic[S]):
         if (checkpoint.full or disused) and await self._bus.commit(owner.partition, checkpoint.at):
             reach("worker.committed")
             if checkpoint.full:
-                await self._send([record(key, None) for key in owner.superseded()])
+                old = owner.superseded()
+                await self._send([record(key, None) for key in old])
+                if self._ours(hold):  # else the table may be being read for the next owner
+                    self._bus.forget(old)
             if disused:
                 await self._until_reached(partial(self._catalog.withdraw, disused))
                 owner.state.withdrawn(disused)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from detectors.layouts import Layout
 from stream_monitor.config import MonitorSpec
 from stream_monitor.config import Reference as Wanted
@@ -11,6 +9,7 @@ from stream_monitor.fold.fold import State
 from stream_monitor.interfaces import Catalog
 from stream_monitor.outputs import Output
 from stream_monitor.worker.owners import Fold
+from stream_monitor.worker.segments import Records
 from tests.exactness.simulator import Partition, Steps, WorkerOf, World, WrongError, honest_worker
 from tests.exactness.test_simulator import Windows
 from tests.fold.makers import MODEL, SECOND, MemoryCatalog, steady
@@ -62,7 +61,7 @@ class Library(World):
         matter.fold = Fold(empty=State.empty, step=matter.fold.step, restore=self._restore)
         super().__init__(seed, worker=_dying(worker), matter=matter)
 
-    def _restore(self, head: bytes, records: Mapping[bytes, bytes], catalog: Catalog) -> State:
+    def _restore(self, head: bytes, records: Records, catalog: Catalog) -> State:
         try:
             return State.restore(head, records, catalog)
         except KeyError as error:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import zlib
 
 import hypothesis.strategies as st
+import msgspec
+import pytest
 from hypothesis import given, settings
 
 from stream_monitor.worker import checkpoints
-from stream_monitor.worker.checkpoints import Chain, by_partition, found, heads, join, pieces
+from stream_monitor.worker.checkpoints import MESSAGE_BYTES, Chain, by_partition, found, heads
 from stream_monitor.worker.owners import Owner, Span
+from stream_monitor.worker.segments import Table, Torn, changes_in, pieces
+from tests.held import held_bytes
 from tests.worker.process import NoCatalog
 from tests.worker.toy import FOLD, ToyState, entry
 
@@ -20,14 +25,72 @@ CHANGES = st.lists(st.dictionaries(KEYS, st.none() | st.binary(max_size=40), max
 
 @given(st.dictionaries(KEYS, st.none() | st.binary(max_size=200), max_size=10), st.integers(1, 50))
 def test_pieces_join(changes: dict[bytes, bytes | None], limit: int) -> None:
-    messages = pieces(changes, limit)
-    assert join(messages) == changes
+    messages = list(pieces(changes, limit))
+    assert dict(changes_in(messages)) == changes
     assert all(0 < len(m) <= limit for m in messages)
+
+
+@given(st.dictionaries(KEYS, st.none() | st.binary(max_size=200), max_size=10), st.data())
+def test_pieces_that_are_not_those_are_found_out(changes: dict[bytes, bytes | None], data: st.DataObject) -> None:
+    messages = list(pieces(changes, 16))
+    i = data.draw(st.integers(0, len(messages) - 1))
+    other = data.draw(st.sampled_from([messages[:i] + messages[i + 1 :], [*messages, b"x"], [b"x", *messages]]))
+    with pytest.raises(Torn):
+        dict(changes_in(other))
+
+
+def test_what_is_no_map_of_strings_is_found_out() -> None:
+    for data in (b"", b"\x81", b"\x81\xc0\xc0", b"\x81\xc4\x01a", b"\x81\xa1a\xc0", b"\x91\x01", b"\x80\x80"):
+        with pytest.raises(Torn):
+            dict(changes_in([zlib.compress(data)]))
+
+
+@given(st.dictionaries(KEYS, st.none() | st.binary(max_size=40), max_size=20))
+def test_segments_are_the_messagepack_they_were(changes: dict[bytes, bytes | None]) -> None:
+    """Of older and newer releases, which pack and unpack them as a whole."""
+    whole = msgspec.msgpack.encode(changes)
+    assert zlib.decompress(b"".join(pieces(changes, 16))) == whole
+    assert dict(changes_in([zlib.compress(whole, 9)])) == changes
+
+
+def test_what_gains_nothing_is_stored_and_the_rest_compressed() -> None:
+    """Whatever comes first, and however long: the stream is one that any zlib reads."""
+    noise, text = {b"n%d" % i: os.urandom(40_000) for i in range(60)}, {b"t%d" % i: b"text" * 5_000 for i in range(200)}
+    for changes in ({**noise, **text}, {**text, **noise}, noise, text):
+        whole = b"".join(pieces(changes, MESSAGE_BYTES))
+        assert zlib.decompress(whole) == msgspec.msgpack.encode(changes)
+        incompressible = sum(len(v) for k, v in changes.items() if k in noise)
+        assert len(whole) < 1.01 * incompressible + 1_200_000  # what is stored until it is tried again, and the rest
+
+
+@pytest.mark.parametrize("length", [15, 16, 65_535, 65_536])
+def test_maps_of_any_length(length: int) -> None:
+    changes = {i.to_bytes(3): bytes(i % 300) if i < 300 else b"" for i in range(length)}
+    messages = list(pieces(changes, 1000))
+    assert msgspec.msgpack.decode(zlib.decompress(b"".join(messages)), type=dict[bytes, bytes]) == changes
+    assert dict(changes_in(messages)) == changes
+
+
+def test_what_a_table_holds_takes_no_memory() -> None:
+    """And what was there when it was asked stays, whatever goes and comes after that."""
+    table = Table()
+    large = {b"%d" % i: os.urandom(20_000) for i in range(20)}
+    table.update(large)
+    table[b"gone"] = None
+    assert held_bytes(table) < 20_000
+    now = table.snapshot()
+    for key in large:
+        table.pop(key)
+        table[key] = bytes(20_000)
+    table.clear()
+    assert (len(table), b"1" in table, table.get(b"1")) == (0, False, None)
+    assert {key: now[key] for key in large} == large
+    assert {len(part) for part in by_partition(now).values()} <= {20}
 
 
 def test_a_message_fits_the_broker() -> None:
     """Even of a record that is larger than a message may be and does not compress."""
-    messages = pieces({b"key": os.urandom(3_000_000)})
+    messages = list(pieces({b"key": os.urandom(3_000_000)}, MESSAGE_BYTES))
     assert len(messages) == 4
     assert max(map(len, messages)) <= 900_000
 
@@ -54,8 +117,8 @@ def test_the_last_head_is_found(
             for old in chain.superseded():
                 del topic[old]
         best = next(found(topic, "id"))
-        assert (best.at, best.state, best.records) == (at, b"state", records)
-    assert set(by_partition(topic.items())) == {3}
+        assert (best.at, best.state, dict(best.records.items())) == (at, b"state", records)
+    assert set(by_partition(topic)) == {3}
 
 
 def test_torn_foreign_and_old_ones_are_passed_over() -> None:

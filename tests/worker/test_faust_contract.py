@@ -26,6 +26,8 @@ from mode.threads import WorkerThread
 
 from stream_monitor.worker.agents import FaustBus, credentials, settings
 from stream_monitor.worker.buses import Outgoing, checkpoints_topic
+from stream_monitor.worker.segments import Table
+from tests.held import held_bytes
 from tests.worker.process import config
 
 
@@ -72,6 +74,27 @@ async def test_a_table_of_bytes(app: Any) -> None:
     table.apply_changelog_batch(events[:2])
     table.apply_changelog_batch(events[2:])
     assert list(table.items()) == [(b"\xff1", b"\x002")]
+
+
+@in_loop
+async def test_what_a_table_has_read_lies_on_a_shelf(app: Any) -> None:
+    """The store's dict is ours; a few messages at a time are applied to it, and wait for that."""
+    table = app.Table("checkpoints", key_type=bytes, value_type=bytes, partitions=4, recovery_buffer_size=3)
+    assert (type(table.data.data), table.recovery_buffer_size) == (Table, 3)
+    values = {b"%d" % i: bytes([i]) * 100_000 for i in range(10)}
+    events = [SimpleNamespace(key=k, value=v, message=_message(0, value=v, key=k)) for k, v in values.items()]
+    table.apply_changelog_batch(events)
+    assert dict(table.data.data.snapshot()) == values
+    assert held_bytes(table.data.data) < 100_000
+    bus = FaustBus(app, "panes")
+    bus.forget([b"1", b"2", b"not there"])
+    assert set(table.data.data) == values.keys() - {b"1", b"2"}
+    await table.data.on_recovery_completed({TP("changelog", 0)}, set())
+    assert len(table.data.data) == 8
+    await table.data.on_recovery_completed({TP("changelog", 1)}, set())
+    assert len(table.data.data) == 0
+    app.tables._changelog_queue = queue = app.FlowControlQueue(maxsize=3, clear_on_resume=True)
+    assert Recovery(app, app.tables).tables.changelog_queue is queue
 
 
 @in_loop

@@ -35,7 +35,7 @@ class Member:
         self._worker, self._bus = worker, bus
 
     async def start(self) -> None:
-        await self._worker.assigned(1, "id", 1, [], {0: Span(begin=0, end=0, committed=None)})
+        await self._worker.assigned(1, "id", 1, {}, {0: Span(begin=0, end=0, committed=None)})
         self.ready = True
 
     async def stop(self) -> bool:

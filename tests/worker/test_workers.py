@@ -12,7 +12,7 @@ from connectors.memory import MemoryStatusStore
 from stream_monitor.entries import pack
 from stream_monitor.errors import Unreachable
 from stream_monitor.interfaces import Document
-from stream_monitor.worker import workers
+from stream_monitor.worker import checkpoints, workers
 from stream_monitor.worker.buses import Arrival, Outgoing, Pace
 from stream_monitor.worker.owners import Span
 from stream_monitor.worker.workers import Worker
@@ -31,6 +31,7 @@ class Bus:
         self.topics: dict[str, list[Outgoing]] = {}
         self.confirms = True
         self.failures = 0
+        self.forgotten: list[bytes] = []
         self.before_send: Callable[[], None] = lambda: None
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
@@ -48,6 +49,9 @@ class Bus:
     async def commit(self, partition: int, offset: int) -> bool:
         self.happened.append(f"commit {offset}")
         return self.confirms
+
+    def forget(self, keys: Sequence[bytes]) -> None:
+        self.forgotten += keys
 
     async def seek(self, partition: int, offset: int) -> None:
         self.happened.append(f"seek {offset}")
@@ -87,7 +91,7 @@ def _worker(
 
 async def _assigned(worker: Worker[ToyState], bus: Bus, committed: int | None = None) -> None:
     span = Span(begin=0, end=len(LOG), committed=committed)
-    await worker.assigned(bus.generation, "id", 1, bus.checkpoints().items(), {0: span})
+    await worker.assigned(bus.generation, "id", 1, bus.checkpoints(), {0: span})
 
 
 def _arrivals(start: int, stop: int, generation: int = 1) -> list[Arrival]:
@@ -110,6 +114,52 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
 
     runs.__name__, runs.__doc__ = test.__name__, test.__doc__
     return runs
+
+
+@run
+async def test_what_is_tombstoned_is_forgotten_of_the_table_too() -> None:
+    """By the owner of this generation alone: another one may be reading the table."""
+    for later in (False, True):
+        before, bus = Bus(), Bus()
+        worker = _worker(before)
+        await _assigned(worker, before)
+        await worker.take(_arrivals(0, 10))
+        found = before.checkpoints()
+        bus.topics = {"checkpoints": [Outgoing(topic="checkpoints", key=k, value=v) for k, v in found.items()]}
+        worker = _worker(bus)
+        await _assigned(worker, bus, 10)
+
+        def rebalance(bus: Bus = bus, later: bool = later) -> None:
+            bus.generation += later and bus.happened[-1:] == ["commit 20"]
+
+        bus.before_send = rebalance
+        await worker.take(_arrivals(10, 20))
+        assert found.keys() - bus.checkpoints().keys() == found.keys()
+        assert set(bus.forgotten) == (set() if later else found.keys())
+
+
+def test_segments_are_sent_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of one before its head, which names them all."""
+    monkeypatch.setattr(checkpoints, "MESSAGE_BYTES", 10)
+    monkeypatch.setattr(workers, "AT_ONCE", 2)
+    bus, sizes = Bus(), []
+    honest = bus.send
+
+    async def send(messages: Sequence[Outgoing]) -> None:
+        sizes.append(len([m for m in messages if m.topic == "checkpoints"]))
+        await honest(messages)
+
+    async def work() -> None:
+        worker, other = _worker(bus), _worker(bus)
+        await _assigned(worker, bus)
+        await worker.take(_arrivals(0, 10))
+        await _assigned(other, bus, 10)
+        assert _totals(other) == _expected(10)
+
+    monkeypatch.setattr(bus, "send", send)
+    asyncio.run(work())
+    assert len(bus.topics["checkpoints"]) > 4
+    assert max(sizes) == 2
 
 
 @run

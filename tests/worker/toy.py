@@ -15,6 +15,7 @@ from stream_monitor.entries import Command, Entry
 from stream_monitor.interfaces import Catalog
 from stream_monitor.outputs import Output
 from stream_monitor.worker.owners import Fold
+from stream_monitor.worker.segments import Records
 
 
 class Head(msgspec.Struct):
@@ -42,6 +43,9 @@ class ToyState:
     def head(self) -> bytes:
         return msgspec.msgpack.encode(self.head_state)
 
+    def all_records(self) -> dict[bytes, bytes]:
+        return self.records()
+
     def records(self) -> dict[bytes, bytes]:
         return {key.encode(): msgspec.msgpack.encode(total) for key, total in self.totals.items()}
 
@@ -57,7 +61,7 @@ class ToyState:
         self.disused = tuple(id for id in self.disused if id not in ids)
 
     @classmethod
-    def restore(cls, head: bytes, records: Mapping[bytes, bytes], catalog: Catalog) -> ToyState:
+    def restore(cls, head: bytes, records: Records, catalog: Catalog) -> ToyState:
         totals = {key.decode(): msgspec.msgpack.decode(data, type=int) for key, data in records.items()}
         return cls(msgspec.msgpack.decode(head, type=Head), totals)
 
