@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 SMALL: Final = 4096  # bytes that are not worth a read
 BLOCK: Final = 16_384  # bytes; a reference is tens to hundreds of these
 
+FILE: Final = "the file in TMPDIR that holds what is seldom read"
+
 _NUMBERS: Final = np.dtype("<u4")  # of a place: the length, and the blocks
 
 
@@ -90,10 +92,13 @@ class Shelf:
 
     def _read(self, place: bytes) -> bytes:
         length, *blocks = np.frombuffer(place, _NUMBERS).tolist()
-        parts = [os.pread(self._file, n * self._block, first * self._block) for first, n in _runs(blocks)]
+        try:
+            parts = [os.pread(self._file, n * self._block, first * self._block) for first, n in _runs(blocks)]
+        except OSError as error:
+            raise OSError(error.errno, f"{FILE} cannot be read: {error.strerror}; a restart makes it anew") from error
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         if len(data) < length:
-            raise OSError("the file in TMPDIR that holds what is seldom read has been cut; a restart makes it anew")
+            raise OSError(f"{FILE} has been cut; a restart makes it anew")
         return data[:length]
 
     def _take(self, count: int) -> list[int]:

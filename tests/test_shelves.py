@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import tempfile
@@ -48,12 +49,19 @@ def test_without_a_place_for_a_file_it_stays_in_memory(
     assert len(caplog.records) == 1
 
 
-def test_a_file_that_was_cut_is_an_error() -> None:
+def test_a_file_that_does_not_give_it_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf()
     kept = shelf.keep(bytes(2 * BLOCK))
     os.ftruncate(shelf._file, BLOCK)
     with pytest.raises(OSError, match=r"the file in TMPDIR .* has been cut"):
         kept.read()
+    monkeypatch.setattr(os, "pread", _broken)
+    with pytest.raises(OSError, match=r"the file in TMPDIR .* cannot be read: .*; a restart makes it anew"):
+        kept.read()
+
+
+def _broken(*_: int) -> bytes:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_a_blob_is_kept_once() -> None:

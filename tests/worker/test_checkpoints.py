@@ -194,6 +194,18 @@ def test_an_unreadable_state_is_rebuilt() -> None:
     assert "cannot be read" in owner.alarm
 
 
+def test_a_file_that_does_not_give_it_back_is_no_reason_to_rebuild() -> None:
+    """The checkpoint may well be whole: whoever starts again reads it anew."""
+    _, topic = _after(10)
+
+    class Broken(dict[bytes, bytes]):
+        def __getitem__(self, key: bytes) -> bytes:
+            raise OSError("cut")
+
+    with pytest.raises(OSError, match="cut"):
+        _owner(Broken(topic), Span(begin=0, end=10, committed=8))
+
+
 def test_what_is_no_entry_is_counted_and_passed() -> None:
     owner = _owner({}, Span(begin=0, end=2, committed=None))
     assert owner.step(0, owner.read(b"junk")) == ()
