@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_monitor.formats.machine import address
+
 # What is wanted of a value.
 NUMBERS: Final = 1  # its double
 CODES: Final = 2  # the number of its bytes among the words
@@ -22,12 +24,15 @@ ITEMS: Final = 128  # of a list, how many values it has, among the numbers
 ABSENT: Final = 0
 OBJECT: Final = 7
 
+PLACE: Final = 4
+
 
 class Found(NamedTuple):
     """What was found, a row a slot, a column a record. `rows` are where numbers, codes, spans, vectors of slots are."""
 
     want: NDArray[np.uint8]
     rows: NDArray[np.int32]  # (slots, 4), -1: not wanted
+    places: NDArray[np.int64]  # (slots, PLACE): what is wanted, and the addresses of the rows of kinds, numbers, codes
     kinds: NDArray[np.uint8]  # kind + 1
     numbers: NDArray[np.float64]
     codes: NDArray[np.int32]  # number of the word + 1
@@ -46,12 +51,20 @@ def nothing_yet(wants: Sequence[int], n: int) -> Found:
         wanted = [slot for slot, want in enumerate(wants) if want & of]
         rows[wanted, place] = range(len(wanted))
     counts = rows.max(axis=0, initial=-1) + 1
+    kinds, numbers = np.zeros((len(wants), n), np.uint8), np.zeros((counts[0], n))
+    codes = np.zeros((counts[1], n), np.int32)
+    places = np.zeros((len(wants), PLACE), np.int64)
+    places[:, 0] = wants
+    places[:, 1] = address(kinds) + n * np.arange(len(wants))
+    places[:, 2] = address(numbers) + 8 * n * rows[:, 0].astype(np.int64)
+    places[:, 3] = address(codes) + 4 * n * rows[:, 1].astype(np.int64)
     return Found(
         want=np.array(wants, np.uint8),
         rows=rows,
-        kinds=np.zeros((len(wants), n), np.uint8),
-        numbers=np.zeros((counts[0], n)),
-        codes=np.zeros((counts[1], n), np.int32),
+        places=places,
+        kinds=kinds,
+        numbers=numbers,
+        codes=codes,
         spans=np.zeros((counts[2], n, 2), np.int64),
         vectors=np.zeros((counts[3], n, 2), np.int64),
         pool=np.zeros(0),

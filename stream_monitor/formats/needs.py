@@ -12,7 +12,7 @@ from stream_monitor.counting.batches import Mode
 from stream_monitor.counting.plans import Path, Plan
 from stream_monitor.formats.found import CODES, ITEMS, LENGTHS, NUMBERS, SPANS, TEXTS, TIMES, VECTORS
 from stream_monitor.formats.interning import add, string, strings
-from stream_monitor.formats.walking import LITERAL, Keys
+from stream_monitor.formats.walking import CHILD, FACTS, NEXT, SLOT, Keys
 
 LEARNT: Final = 1024  # keys that no plan needs, but that are remembered to be passed quickly
 SPARE: Final = 64  # slots for features that no layout knows yet
@@ -129,21 +129,17 @@ class Needs:
         names = strings(size, 64 * size + sum(len(p[-1].encode()) for p in paths))
         keys = Keys(
             names=names,
-            slot=np.full(size, -1, np.int32),
-            child=np.full(size, -1, np.int32),
-            next=np.full(size, -1, np.int32),
-            literal=np.zeros((size, LITERAL), np.uint64),
-            length=np.zeros(size, np.int64),
-            seen=np.zeros(size, np.int64),
+            facts=np.zeros((size, FACTS), np.int64),
             open=np.array([self.open and path == self.at for path in self._nodes], np.bool_),
             serial=np.array([0, len(self.wants)], np.int64),
         )
+        keys.facts[:, [SLOT, CHILD, NEXT]] = -1
         for number in range(2 * nodes):
             add(names, -2 - number, b"")
         for path in paths:
             key = add(names, self._nodes[path[:-1]], path[-1].encode())
-            keys.slot[key] = self.slots.get(path, -1)
-            keys.child[key] = self._nodes.get(path, -1)
+            keys.facts[key, SLOT] = self.slots.get(path, -1)
+            keys.facts[key, CHILD] = self._nodes.get(path, -1)
         return keys
 
     def learn(self, keys: Keys) -> None:
@@ -152,6 +148,6 @@ class Needs:
             return
         assert self.at is not None
         for key in range(int(keys.names.sizes[0])):
-            if (slot := int(keys.slot[key])) >= len(self.wants):
+            if (slot := int(keys.facts[key, SLOT])) >= len(self.wants):
                 self.slots[(*self.at, string(keys.names, key).decode())] = slot
         self.wants += [WANTS["raw"]] * (int(keys.serial[1]) - len(self.wants))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.formats.machine import byte, compiled
-from stream_monitor.formats.scanning import number, skip, space
+from stream_monitor.formats.scanning import decimal, number, skip, space
 
 _VAST: Final = 2.0**1023  # of integers; see embeddings.py
 
@@ -29,9 +29,12 @@ def vector(p: int, pool: NDArray[np.float64], at: int) -> tuple[int, int]:
     if byte(p) == 93:
         return p + 1, at
     while True:
-        p, value, whole = number(p)
-        if p < 0 or (whole and abs(value) >= _VAST):
-            return -1, at
+        end, value = decimal(p)
+        if end < 0:
+            end, value, whole = number(p)
+            if end < 0 or (whole and abs(value) >= _VAST):
+                return -1, at
+        p = end
         pool[at] = value
         at += 1
         if byte(p) <= 32:

@@ -22,6 +22,7 @@ from stream_monitor.formats.found import (
     LENGTHS,
     NUMBERS,
     OBJECT,
+    PLACE,
     SPANS,
     TEXTS,
     TIMES,
@@ -30,11 +31,31 @@ from stream_monitor.formats.found import (
 )
 from stream_monitor.formats.instants import epoch_ms, rfc3339_ms
 from stream_monitor.formats.interning import FULL, NONE, Strings, digest, find, intern, tail_mask
-from stream_monitor.formats.machine import byte, compiled, inlined, int64, load64, own64
-from stream_monitor.formats.scanning import PLAIN, characters, constant, number, skip, space, text
+from stream_monitor.formats.machine import (
+    CHECKED,
+    byte,
+    compiled,
+    inlined,
+    int64,
+    load64,
+    own64,
+    put8,
+    put32,
+    put64,
+    put_double,
+)
+from stream_monitor.formats.scanning import PLAIN, characters, constant, decimal, number, plain_text, skip, space, text
 from stream_monitor.formats.vectors import items, vector
 
-LITERAL: Final = 8  # words of eight bytes between two values that are remembered; longer ones are not
+# What is known of a key, in words of eight bytes, all of it in two lines of the processor's cache.
+SLOT: Final = 0  # where its values go, -1: nowhere
+CHILD: Final = 1  # the object that a value may be, -1: not looked into
+SEEN: Final = 2  # the last record that had it, by `serial`
+NEXT: Final = 3  # the key that followed, -1: not known
+LENGTH: Final = 4  # in bytes, of what stood between its value and the next one's
+BETWEEN: Final = 8  # those bytes, in so many words; longer ones are not remembered
+WORDS: Final = 8
+FACTS: Final = BETWEEN + WORDS
 
 # Why the walk stopped.
 DONE: Final = 0
@@ -42,18 +63,15 @@ NEEDS_WORDS: Final = 1
 NEEDS_SLOTS: Final = 2
 
 _0: Final = np.uint64(0)
+_1: Final = np.uint64(1)
+_NUMERIC: Final = np.uint64(sum(1 << c for c in b"-0123456789"))  # what a number begins with
 
 
 class Keys(NamedTuple):
     """The keys of a plan's objects. The first are none: for each object its beginning, then its unknown keys."""
 
     names: Strings  # tagged with their object
-    slot: NDArray[np.int32]  # where values go, -1: nowhere
-    child: NDArray[np.int32]  # the object that a value may be, -1: not looked into
-    next: NDArray[np.int32]  # the key that followed, -1: not known
-    literal: NDArray[np.uint64]  # (keys, LITERAL): the bytes from this key's value to the next one's
-    length: NDArray[np.int64]  # of the literal, in bytes
-    seen: NDArray[np.int64]  # the last record that had it, by `serial`
+    facts: NDArray[np.int64]  # (keys, FACTS): what is known of each, in the columns named above
     open: NDArray[np.bool_]  # objects all of whose keys are slots
     serial: NDArray[np.int64]  # records so far, slots so far
 
@@ -70,20 +88,17 @@ def _guessed(literal: int, length: int, p: int) -> bool:
 
 
 @compiled
-def _learn(
-    literals: NDArray[np.uint64], lengths: NDArray[np.int64], followers: NDArray[np.int32],
-    before: int, key: int, p: int, end: int,
-) -> None:  # fmt: skip
+def _learn(facts: NDArray[np.int64], before: int, key: int, p: int, end: int) -> None:
     """The bytes from `p` to `end` were found between the values of two keys."""
     length = end - p
-    if length > 8 * LITERAL:
+    if length > 8 * WORDS:
         return
     for i in range(length >> 3):
-        literals[before, i] = load64(p + 8 * i)
+        facts[before, BETWEEN + i] = int64(load64(p + 8 * i))
     if length & 7:
-        literals[before, length >> 3] = load64(p + (length & ~7)) & tail_mask(length & 7)
-    lengths[before] = length
-    followers[before] = key
+        facts[before, BETWEEN + (length >> 3)] = int64(load64(p + (length & ~7)) & tail_mask(length & 7))
+    facts[before, LENGTH] = length
+    facts[before, NEXT] = key
 
 
 @compiled
@@ -99,14 +114,14 @@ def _key(keys: Keys, slots: int, node: int, start: int, end: int) -> Any:
         key = intern(keys.names, node, start, end, True)
         if key < 0:
             return FULL
-        keys.slot[key] = keys.serial[1]
+        slot = keys.serial[1]
         keys.serial[1] += 1
     else:
         key = intern(keys.names, node, start, end, True)
         if key < 0:
             return nodes + node
-        keys.slot[key] = -1
-    keys.child[key], keys.next[key] = -1, -1
+        slot = -1
+    keys.facts[key, SLOT], keys.facts[key, CHILD], keys.facts[key, NEXT] = slot, -1, -1
     return key
 
 
@@ -120,12 +135,11 @@ def walk(
     written to column `offset + i` of `found`.
     """
     # Why so many names: an array taken out of a tuple inside the loop has its references counted each time.
-    slots, children, followers = keys.slot, keys.child, keys.next
-    literals, lengths, seen, numbers_of = keys.literal, keys.length, keys.seen, keys.serial
-    wants, rows, kinds, numbers, codes = found.want, found.rows, found.kinds, found.numbers, found.codes
+    facts, numbers_of = keys.facts, keys.serial
+    wants, rows, kinds, numbers = found.want, found.rows, found.kinds, found.numbers
     spans, times, good = found.spans, found.times, found.good
     vectors, pool, used = found.vectors, found.pool, found.used
-    literals_at = literals.ctypes.data
+    facts_at, slots_at = facts.ctypes.data, found.places.ctypes.data
     places_at, places_mask, tags_at = words.places.ctypes.data, len(words.places) - 1, words.tags.ctypes.data
     hashes_at, starts_at, lengths_at = words.hashes.ctypes.data, words.starts.ctypes.data, words.lengths.ctypes.data
     arena_at = words.arena.ctypes.data
@@ -143,9 +157,10 @@ def walk(
         p += 1
         node, before, depth = 0, 0, 0  # `before`: the key before; at its beginning an object's own number
         while True:
-            key = int64(followers[before])
-            if key >= 0 and _guessed(literals_at + 8 * LITERAL * before, lengths[before], p):
-                p += int64(lengths[before])
+            at = facts_at + 8 * FACTS * before
+            key, length = int64(own64(at + 8 * NEXT)), int64(own64(at + 8 * LENGTH))
+            if key >= 0 and _guessed(at + 8 * BETWEEN, length, p):
+                p += length
             else:
                 q = space(p)
                 if byte(q) == 125:
@@ -176,16 +191,19 @@ def walk(
                     break
                 end = space(end + 1)
                 if key >= 2 * nodes:
-                    _learn(literals, lengths, followers, before, key, p, end)
+                    _learn(facts, before, key, p, end)
                 p = end
             if byte(p) <= 32:
                 p = space(p)
+            if CHECKED and (key < 0 or key >= len(facts)):
+                raise IndexError("a key that is none")
+            at = facts_at + 8 * FACTS * key
             if key >= 2 * nodes:
-                if seen[key] == serial:
+                if int64(own64(at + 8 * SEEN)) == serial:
                     p = -1
                     break
-                seen[key] = serial
-            slot, child = int64(slots[key]), int64(children[key])
+                put64(at + 8 * SEEN, serial)
+            slot, child = int64(own64(at + 8 * SLOT)), int64(own64(at + 8 * CHILD))
             before = key
             c = byte(p)
             if child >= 0 and c == 123:
@@ -204,11 +222,16 @@ def walk(
                 if p < 0:
                     break
                 continue
-            want = int64(wants[slot])
+            if CHECKED and (slot >= len(wants) or r >= len(good)):
+                raise IndexError("a write outside of the rows")
+            place = slots_at + 8 * PLACE * slot
+            want = int64(own64(place))
             end, kind, plain = -1, NESTED, False
             if c == 34:
                 kind = TEXT
-                end, made = text(p + 1)
+                end, made = plain_text(p + 1), PLAIN
+                if end < 0:
+                    end, made = text(p + 1)
                 if end < 0:
                     p = -1
                     break
@@ -222,16 +245,19 @@ def walk(
                 if want & LENGTHS:
                     numbers[rows[slot, 0], r] = end - p - 1 if plain else characters(p + 1, end)
                 end += 1
-            elif c == 45 or (c >= 48 and c <= 57):
-                if c == 45 and byte(p + 1) == 73:
+            elif c < 64 and (_NUMERIC >> np.uint64(c)) & _1 != _0:
+                kind = NUMBER
+                end, value = decimal(p)
+                whole = False
+                if end < 0:
+                    end, value, whole = number(p)
+                if end < 0 and byte(p + 1) == 73:
                     end = constant(p + 1)
                     kind = NONFINITE
                 else:
-                    kind = NUMBER
-                    end, value, whole = number(p)
                     plain = whole and (c != 45 or byte(p + 1) != 48)
                     if want & NUMBERS:
-                        numbers[rows[slot, 0], r] = value
+                        put_double(int64(own64(place + 16)) + 8 * r, value)
                     if want & TIMES:
                         ms, ok = epoch_ms(value)
                         if not ok:
@@ -270,12 +296,12 @@ def walk(
                     code = intern(words, slot, p, end, True)
                 if code < 0:
                     return i, NEEDS_WORDS
-                codes[rows[slot, 1], r] = code + 1
+                put32(int64(own64(place + 24)) + 4 * r, code + 1)
             if want & SPANS:
                 quote = 1 if kind == TEXT and plain else 0
                 spans[rows[slot, 2], r, 0] = p - base + quote
                 spans[rows[slot, 2], r, 1] = end - base - quote if plain else base - end
-            kinds[slot, r] = kind + 1
+            put8(int64(own64(place + 8)) + r, kind + 1)
             p = end
         if p >= 0 and space(p) == base + starts[i + 1] - 1:
             good[r] = True
