@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from detectors.layouts import Layout
 from stream_monitor.config import Model, Time
 from stream_monitor.counting.batches import Batch, LabelBatch, labels_of, predictions_of
-from stream_monitor.counting.panes import count_joined, late_bounds, segments_of
+from stream_monitor.counting.panes import count_joined, late_bounds, reached, segments_of
 from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.errors import Unreachable
 from stream_monitor.interfaces import Joined, LabelStore
@@ -64,7 +64,7 @@ def join(
     if not len(batch):
         return LabelCounts(panes=[], max_time_ms=max_time_ms, late=0, answers={})
     greatest = int(batch.times_ms.max())
-    late = batch.times_ms < late_bounds(batch.times_ms, max_time_ms, time, others)
+    late = batch.times_ms < late_bounds(reached(batch.times_ms, max_time_ms, others), time)
     kept = _take(batch, ~late)
     with _reaching():
         answers = store.labels(name, labels_of(kept, source), model.labels.ttl)

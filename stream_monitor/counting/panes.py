@@ -77,13 +77,13 @@ def reached(times_ms: Integers, max_time_ms: int | None, others: Integers | None
     return before if others is None else np.maximum(before, others)
 
 
-def late_bounds(times_ms: Integers, max_time_ms: int | None, time: Time, others: Integers | None = None) -> Integers:
-    """Per event, in offset order, the time below which it is late; the arguments are those of `reached`.
+def late_bounds(before: Integers, time: Time) -> Integers:
+    """Per event the time below which it is late, by what was `reached` before it.
 
-    >>> late_bounds(np.array([0, 900_000, 0]), None, Time()).tolist()[1:]
+    >>> late_bounds(reached(np.array([0, 900_000, 0]), None), Time()).tolist()[1:]
     [-605000, 295000]
     """
-    return reached(times_ms, max_time_ms, others) - (time.out_of_orderness + time.allowed_lateness)
+    return before - (time.out_of_orderness + time.allowed_lateness)
 
 
 def segment_rank(value: str) -> bytes:
@@ -208,27 +208,28 @@ def count_block(
     if not len(batch):
         return BlockCounts(panes=[], max_time_ms=max_time_ms, rows=0, late=0)
     before = reached(batch.times_ms, max_time_ms, others)
-    is_late = batch.times_ms < late_bounds(batch.times_ms, max_time_ms, time, others)
+    is_late = batch.times_ms < late_bounds(before, time)
+    tardy = int(np.count_nonzero(is_late))
     pane_ms, layout_id = pane_ms_of(layout, model), RAW_ID if layout is None else layout.id
     starts_ms = batch.times_ms // pane_ms * pane_ms
     panes: list[PaneRecord] = []
     on_time = take(batch, ~is_late)
     if len(on_time):
-        found = grouping(on_time, starts_ms[~is_late], layout, model)
+        found = grouping(on_time, starts_ms[~is_late] if tardy else starts_ms, layout, model)
         counts = tally(on_time, layout, model, found.groups)
         if model.features is not None:
             counts = [of_one_stream(c, layout, feature_stream=feature_stream) for c in counts]
-        if not feature_stream:
+        if not feature_stream and (wanted := counted_for(model)):
             some, whole = (came or Arrivals()).take(~is_late), found.groups.parts[0].group
             disordered = (batch.times_ms < before)[~is_late]
-            add_arrivals(counts, whole, on_time, some, disordered, counted_for(model))
+            add_arrivals(counts, whole, on_time, some, disordered, wanted)
         spans = found.spans(on_time.offsets)
         for i in sorted(range(len(found.keys)), key=found.keys.__getitem__):
             version, segment, start = found.keys[i]
             packed = pack_counts(counts[i])
             panes.append(PaneRecord(name, version, segment, start, layout_id, spans[i], 0, packed))
-    late = take(batch, is_late)
-    if len(late) and not feature_stream:
+    if tardy and not feature_stream:
+        late = take(batch, is_late)
         found = grouping(late, starts_ms[is_late], layout, model)
         spans, sizes = found.spans(late.offsets), found.sizes()
         for i in sorted(range(len(found.keys)), key=found.keys.__getitem__):
@@ -239,7 +240,7 @@ def count_block(
         panes=panes,
         max_time_ms=greatest if max_time_ms is None else max(greatest, max_time_ms),
         rows=len(on_time),
-        late=len(late),
+        late=tardy,
     )
 
 

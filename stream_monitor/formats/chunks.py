@@ -27,8 +27,8 @@ class Chunk:
         return len(self.starts) - 1
 
 
-def chunks(values: Sequence[bytes | None], limit: int) -> Iterator[Chunk]:
-    """All values in order; those of more than `limit` bytes are too large.
+def chunks(values: Sequence[bytes | None], limit: int, most: int = CHUNK) -> Iterator[Chunk]:
+    """All values in order, at most so many at once; those of more than `limit` bytes are too large.
 
     >>> [(c.first, len(c), c.too_large.tolist()) for c in chunks([b"ab", None, b"c"], 1)]
     [(0, 3, [0])]
@@ -36,8 +36,8 @@ def chunks(values: Sequence[bytes | None], limit: int) -> Iterator[Chunk]:
     parts = values.parts if isinstance(values, Values) else _joined(values)
     number = 0
     for part in parts:
-        for first in range(0, len(part), CHUNK):
-            bounds = part.starts[first : first + CHUNK + 1]
+        for first in range(0, len(part), most):
+            bounds = part.starts[first : first + most + 1]
             starts = bounds - bounds[0]
             yield Chunk(
                 first=number + first,

@@ -6,7 +6,7 @@ values, this does with kinds, numbers and codes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from functools import cache
 from itertools import compress
 from typing import Any, Final
 
@@ -46,21 +46,30 @@ from stream_monitor.formats.words import Words
 _AS_TEXT: Final = np.array([NUMBER if k == TEXT else k if k == MISSING else NESTED for k in range(6)], np.uint8)
 
 
-def _mask(kinds: Collection[int]) -> Mask:
+@cache
+def _mask(kinds: frozenset[int]) -> Mask:
     """Which kinds, as a walk writes them, are among `kinds`."""
     return np.isin(np.arange(OBJECT + 1), [*(k + 1 for k in kinds), *([ABSENT] if MISSING in kinds else [])])
 
 
-_NOTHING: Final = _mask({MISSING})
+_NOTHING: Final = _mask(frozenset({MISSING}))
 
 
 def _kinds(walked: Kinds) -> Kinds:
-    """Kinds as the walk writes them -> as columns have them."""
+    """Kinds of slots as the walk writes them -> as columns have them."""
     kinds = walked - np.uint8(1)
-    if len(kinds) and kinds.max() > NONFINITE:
-        kinds[walked == ABSENT] = MISSING
-        kinds[walked == OBJECT] = NESTED
+    for slot in np.flatnonzero(kinds.max(axis=1, initial=0) > NONFINITE).tolist():
+        np.copyto(kinds[slot], np.uint8(MISSING), where=walked[slot] == ABSENT)
+        np.copyto(kinds[slot], np.uint8(NESTED), where=walked[slot] == OBJECT)
     return kinds
+
+
+def _narrow(rows: Mask, kinds: Kinds, mask: Mask) -> None:
+    """Leave of the rows those whose kind is in the mask. Most often all are of one kind."""
+    if kinds.min(initial=OBJECT) != (most := kinds.max(initial=0)):
+        rows &= mask[kinds]
+    elif not mask[most]:
+        rows[:] = False
 
 
 class Findings:
@@ -77,6 +86,7 @@ class Findings:
         self._roles = {
             role: needs.slots[tuple(path.split("."))] for role in ROLES if (path := getattr(plan.model.fields, role))
         }
+        self._kinds = _kinds(found.kinds)
         self._rows: Mask = found.good
         self._all = False
 
@@ -90,7 +100,7 @@ class Findings:
             if role == "score" and task == "multiclass":
                 rows &= self._fit_scores(roles[role])
             else:
-                rows &= _mask(allowed(role, task))[kinds[roles[role]]]
+                _narrow(rows, kinds[roles[role]], _mask(allowed(role, task)))
         if self._needs.at is not None:
             rows &= kinds[self._needs.slots[self._needs.at]] == OBJECT
         times_ms = self._found.times if "time" in roles else self._records.timestamps_ms
@@ -195,8 +205,7 @@ class Findings:
     def _column(self, name: str, slot: int, mode: Mode) -> Column:
         found = self._found
         numbers_at, codes_at, *_ = found.rows[slot].tolist()
-        walked = self._take(found.kinds[slot])
-        kinds = _kinds(walked)
+        kinds = self._take(self._kinds[slot])
         if mode not in WANTS:
             return column(name, self._some(self._values[slot]), mode)
         if mode == "categorical":
@@ -246,11 +255,10 @@ class Findings:
         if needs.at is None:
             return self._column(dimension, slot, "categorical")
         inside = needs.slots[(*needs.at, dimension)]
-        first, second = found.kinds[inside], found.kinds[slot]
-        outside = _NOTHING[first]
+        outside = _NOTHING[found.kinds[inside]]
         if not self._take(outside).any():
             return self._column(dimension, inside, "categorical")
-        kinds = self._take(np.where(outside, second, first))
+        kinds = self._take(np.where(outside, self._kinds[slot], self._kinds[inside]))
         codes = np.where(outside, found.codes[found.rows[slot, 1]], found.codes[found.rows[inside, 1]])
         codes, words = self._words.codes(self._take(codes))
-        return Column(name=dimension, kinds=_kinds(kinds), numbers=NO_NUMBERS, codes=codes, words=words)
+        return Column(name=dimension, kinds=kinds, numbers=NO_NUMBERS, codes=codes, words=words)

@@ -14,7 +14,7 @@ from stream_monitor.config import Config, Fields, Model
 from stream_monitor.counting.batches import TEXT, Integers, Kinds, Records
 from stream_monitor.counting.columns import json_text
 from stream_monitor.counting.plans import Mask, Plan, event_plan
-from stream_monitor.formats.chunks import chunks
+from stream_monitor.formats.chunks import CHUNK, chunks
 from stream_monitor.formats.findings import Findings
 from stream_monitor.formats.found import NUMBERS, OBJECT, SPANS, TEXTS, nothing_yet, with_pool, with_room
 from stream_monitor.formats.interning import larger, strings
@@ -60,7 +60,8 @@ class JsonQuick(Quick):
         found = nothing_yet(self._wants(len(needs.wants) + (SPARE if needs.open else 0)), n)
         cut: dict[int, list[Any]] = {slot: [] for slot, want in enumerate(needs.wants) if want & SPANS}
         lists = Lists(needs, n)
-        for chunk in chunks(records.values, limit):
+        # Lists are read into one array, which is to stay in the processor's cache.
+        for chunk in chunks(records.values, limit, CHUNK if len(found.vectors) else max(n, 1)):
             base = address(chunk.buffer)
             if len(found.vectors):
                 found = with_pool(found, len(chunk.buffer) // 2)

@@ -35,7 +35,15 @@ from detectors.layouts import (
     NumericLayout,
 )  # fmt: skip
 from stream_monitor.config import Model, Time, WindowSpec
-from stream_monitor.counting.panes import admitted, choose_pane, count_block, late_bounds, raw_pane_ms, segments_of
+from stream_monitor.counting.panes import (
+    admitted,
+    choose_pane,
+    count_block,
+    late_bounds,
+    raw_pane_ms,
+    reached,
+    segments_of,
+)
 from stream_monitor.entries import PaneRecord
 from stream_monitor.packing import unpack_counts
 from tests.counting.blocks import LAYOUT, NOW, TIME, merged, model_of, read, total
@@ -230,9 +238,9 @@ def test_raw_cells() -> None:
 
 def test_late_is_judged_in_offset_order() -> None:
     times = np.array([10_000, 4_999, 5_000, 20_000, 14_999, 15_000])
-    assert (times < late_bounds(times, None, TIME)).tolist() == [False, True, False, False, True, False]
-    assert (times[:1] < late_bounds(times[:1], 15_001, TIME)).tolist() == [True]
-    assert not len(late_bounds(times[:0], None, TIME))
+    assert (times < late_bounds(reached(times, None), TIME)).tolist() == [False, True, False, False, True, False]
+    assert (times[:1] < late_bounds(reached(times[:1], 15_001), TIME)).tolist() == [True]
+    assert not len(late_bounds(reached(times[:0], None), TIME))
 
 
 def test_late_events_are_apart() -> None:
