@@ -143,7 +143,7 @@ def _odd(p: int) -> Any:
 
 @inlined
 def plain_text(p: int) -> int:
-    """The place of the closing quote of a text of plain ASCII, up to fifteen bytes; -1: `text` decides."""
+    """The place of the closing quote of a text of plain ASCII, up to sixteen bytes; -1: `text` decides."""
     odd = _odd(p)
     if odd == _0:
         p += 8

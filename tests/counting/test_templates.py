@@ -76,6 +76,23 @@ def test_numbers(text: str) -> None:
         assert len(text) > 19 or 0 < abs(wanted) < 2.3e-308 or "e" in text.lower()
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.from_regex(r"-?[0-9]{1,2}\.?[0-9]{0,21}([eE][0-9])?[],} \n]?", fullmatch=True))
+@example("-0.0")
+@example("0.9007199254740993")  # beyond 2^53, beside a double
+@example("9.999999999999999999")  # the longest there is
+def test_short_decimals(text: str) -> None:
+    """A digit, a point and one to eighteen digits, to the last bit; all else is left to `number`."""
+    end, value = scanning.decimal((of := _Text(text.encode())).at)
+    digits = text.rstrip("],} \n")
+    sign, _, fraction = digits.partition(".")
+    if len(sign.lstrip("-")) == 1 and 1 <= len(fraction) <= 18 and fraction.isdigit():
+        assert end == of.at + len(digits)
+        assert struct.pack("<d", value) == struct.pack("<d", float(digits))
+    else:
+        assert end == -1
+
+
 @pytest.mark.parametrize("q", [-342, -325, -300, -65, -28, -27, -23, -22, -1, 0, 1, 22, 23, 27, 28, 55, 56, 200, 308])
 def test_every_power_of_ten(q: int) -> None:
     """Random digits at each exponent where something changes: nothing but subnormal and infinite results is left."""
@@ -149,7 +166,8 @@ def test_epochs(value: float) -> None:
 def test_lengths(text: str, ascii_only: bool) -> None:
     data = json.dumps(text, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     of = _Text(data)
-    end, _ = scanning.text(of.at + 1)
+    end, made = scanning.text(of.at + 1)
+    assert scanning.plain_text(of.at + 1) == (end if end < 0 or (made == 0 and end - of.at - 1 <= 16) else -1)
     try:
         wanted = len(json.loads(data.decode()))
     except UnicodeDecodeError:
