@@ -1,16 +1,18 @@
 """`make profile`: where the CPU time of a tap at full speed goes, by thread and stage.
 
-    python -m tests.benchmarks.profile [--events N]
+    python -m tests.benchmarks.profile [--events N] [--sampler perf|py-spy]
 
-JSON lines on stdout. The system counts each thread's CPU time from when the tap is under load; py-spy
-(installed into `.bench/` when first needed) samples the stacks of the threads that run Python, which tells how theirs
-divides into stages. Under py-spy the tap is slower; only the shares mean something.
+JSON lines on stdout, of the time from when the tap is under load. Linux's perf, where it is there, tells kinds of code
+and does not slow the tap down. py-spy (installed into `.bench/` when first needed) tells stages: the system counts each
+thread's CPU time, and samples of the stacks of those that run Python tell how theirs divides. Under it the tap is
+slower; only the shares mean something.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.kafka.node import Node, fetch
+from tests.benchmarks.native import CLIENT, Samples
 from tests.benchmarks.peers import Peer, environment
 from tests.benchmarks.streams import publish
 from tests.benchmarks.taps import end_to_end
@@ -37,7 +40,6 @@ STAGES: Final = (  # part of a frame -> the stage that it is the inside of
     ("settle (kafka.py", "publish"),
     ("send (kafka.py", "publish"),
 )
-CLIENT: Final = "Kafka client: fetch, unpack"  # librdkafka's threads
 STARTED: Final = 0.1  # CPU seconds of one of the client's threads that say that the tap is under load
 
 
@@ -80,58 +82,88 @@ def threads(pid: int) -> dict[int, tuple[str, float]]:
     return found
 
 
-class Watch:
+def under_load(found: Mapping[int, tuple[str, float]]) -> bool:
+    """Whether the threads of a tap say that it reads."""
+    return any(seconds > STARTED and name.startswith("rdk:") for name, seconds in found.values())
+
+
+class ByPerf:
+    """Has perf sample the tap from when it is under load."""
+
+    def __init__(self, perf: str, folder: Path) -> None:
+        self._perf, self._folder = perf, folder
+        self._samples: Samples | None = None
+
+    def __call__(self, pid: int) -> None:
+        if self._samples is None and under_load(threads(pid)):
+            self._samples = Samples(self._perf, pid, self._folder / "samples")
+
+    def found(self) -> dict[str, float]:
+        """The share of each kind of code."""
+        assert self._samples is not None, "the tap was never under load"
+        return self._samples.shares()
+
+
+class BySpy:
     """Looks at the tap's threads, and has py-spy sample them from when it is under load."""
 
-    def __init__(self, spy: Path, samples: Path) -> None:
-        self._spy, self._samples = spy, samples
+    def __init__(self, spy: Path, folder: Path) -> None:
+        self._spy, self._samples = spy, folder / "samples"
         self._begin: dict[int, tuple[str, float]] = {}
         self._end: dict[int, tuple[str, float]] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, pid: int) -> None:
         self._end = threads(pid)
-        if self._process is None and any(s > STARTED and name.startswith("rdk:") for name, s in self._end.values()):
+        if self._process is None and under_load(self._end):
             self._begin = self._end
             command = [str(self._spy), "record", "--pid", str(pid), "--rate", "200", "--threads", "--format", "raw"]
             self._process = subprocess.Popen([*command, "--output", str(self._samples)], stdout=subprocess.DEVNULL)
             time.sleep(0.1)
 
-    def seconds(self) -> dict[str, float]:
-        """CPU seconds of each stage."""
+    def found(self) -> dict[str, float]:
+        """The share of each stage."""
         assert self._process is not None, "the tap was never under load"
         self._process.wait(60)
         taken = {t: used - self._begin.get(t, ("", 0.0))[1] for t, (_, used) in self._end.items()}
         out = divided(self._samples.read_text().splitlines(), taken)
         out[CLIENT] = sum(s for t, s in taken.items() if self._end[t][0].startswith("rdk:"))
-        return out
+        return {of: seconds / sum(out.values()) for of, seconds in out.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.profile", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
-    n = parser.parse_args().events
+    perf = shutil.which("perf")
+    parser.add_argument("--sampler", choices=("perf", "py-spy"), default="perf" if perf else "py-spy")
+    arguments = parser.parse_args()
+    n, sampler = arguments.events, arguments.sampler
+    if sampler == "perf" and not perf:
+        parser.error("--sampler perf: there is no perf here; it comes with the package linux-perf, or take py-spy")
     fetch()
-    spy = environment("py-spy", SPY).with_name("py-spy")
     with tempfile.TemporaryDirectory(prefix="profile-") as name:
         folder = Path(name)
         node = Node(folder / "kafka", heap="1g", short_lived=False)
         node.start()
         redis = redis_server(folder)
         redis.start(redis_ready(redis))
-        watch = Watch(spy, folder / "samples")
+        watch: ByPerf | BySpy
+        if perf and sampler == "perf":
+            watch = ByPerf(perf, folder)
+        else:
+            watch = BySpy(environment("py-spy", SPY).with_name("py-spy"), folder)
         try:
             publish(node.bootstrap, n)
             url = f"redis://127.0.0.1:{redis.port}/0"
             pace = end_to_end(node.bootstrap, url, folder / "tap", n, "profile", watch=watch)
-            found = watch.seconds()
+            found = watch.found()
         finally:
             redis.stop()
             node.stop()
-    print(f"{pace.per_core:.0f} events/s per core under py-spy", file=sys.stderr)
-    for of, seconds in sorted(found.items(), key=lambda item: -item[1]):
-        share = round(seconds / sum(found.values()), 3)
-        print(json.dumps({"figure": f"profile: {of}", "value": share, "unit": "of the tap's CPU time"}), flush=True)
+    print(f"{pace.per_core:.0f} events/s per core under {sampler}", file=sys.stderr)
+    for of, share in sorted(found.items(), key=lambda item: -item[1]):
+        line = {"figure": f"profile: {of}", "value": round(share, 3), "unit": "of the tap's CPU time"}
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from detectors import joints, kernels, numerics, partitions, projections
+from stream_monitor.blobs import Blobs, Values
 from stream_monitor.config import Config, Fields, Model, Reference, Time, WindowSpec
 from stream_monitor.counting.batches import Records
 from stream_monitor.counting.panes import count_block
@@ -22,6 +23,7 @@ from stream_monitor.judging.references import prepare
 from tests.benchmarks.streams import EVENT_RATE, events
 
 EVENTS = 60_000
+PART = 3_000  # events of a partition in one read, about
 
 
 def _seconds(what: Callable[[], Any], times: int = 5) -> float:
@@ -49,9 +51,9 @@ def stages(folder: Path) -> dict[str, float]:
         reference=Reference(file="reference.jsonl"),
     )  # fmt: skip
     layout = prepare("bench", model, folder).layout
-    records = Records(
-        values=list(events(EVENTS, 1, start)), timestamps_ms=np.full(EVENTS, -1), offsets=np.arange(EVENTS)
-    )
+    values = list(events(EVENTS, 1, start))
+    parts = [Blobs.of(values[i : i + PART]) for i in range(0, EVENTS, PART)]  # as a tap has them
+    records = Records(values=Values(parts), timestamps_ms=np.full(EVENTS, -1), offsets=np.arange(EVENTS))
     at_ms = int(time.time() * 1000) + 60_000
     out: dict[str, float] = {}
     for figure, segments in (("counting", ()), ("counting_segments", ("country",))):
