@@ -3,6 +3,9 @@
 METRICS (metrics.py) measure a window, DETECTORS judge the series of a metric's values, DEFAULT_SUITE is what is watched
 when nobody says what. To add a metric or a detector: one file, one entry in its table, one test;
 `tests/detectors/test_every_*.py` go over the tables.
+
+Why scipy's functions have their whole names in these files: scipy then imports them when one is called, and who only
+reads the tables, as `stream-monitor list` and `check` do, need not wait for that.
 """
 
 from __future__ import annotations

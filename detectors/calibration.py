@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -117,15 +117,15 @@ def _quantile(y: Floats, p: float) -> float:
             return seen
     spread = max(float(np.std(y, ddof=1)), _upper_slope(y))
     if beyond < 1:  # beyond the greatest, by as much as a normal tail goes on from 1 / (n + 1) to p
-        seen = float(y[-1]) + spread * max(0.0, float(ndtri(1 / (n + 1)) - ndtri(p)))
-    t = -float(stdtrit(independent - 1, p))
+        seen = float(y[-1]) + spread * max(0.0, float(scipy.special.ndtri(1 / (n + 1)) - scipy.special.ndtri(p)))
+    t = -float(scipy.special.stdtrit(independent - 1, p))
     return max(float(np.mean(y)) + spread * math.sqrt(1 + 1 / independent) * t, seen)
 
 
 def _upper_slope(y: Floats) -> float:
     """Spread of the upper half of sorted values around the median, by regression on normal quantiles."""
     n, half = len(y), (len(y) + 1) // 2
-    z = ndtri((np.arange(n - half, n) + 0.625) / (n + 0.25))  # Blom's plotting positions
+    z = scipy.special.ndtri((np.arange(n - half, n) + 0.625) / (n + 0.25))  # Blom's plotting positions
     return float(np.sum(z * (y[n - half :] - np.median(y))) / np.sum(z * z))
 
 

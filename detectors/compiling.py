@@ -20,23 +20,25 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import Any, Final, TypeVar
 
-ENGINE: str  # "numba" or "numpy"
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 _IMPORTS: Final = re.compile(r"^(?:from +(?P<of>[\w.]+) +)?import +(?P<names>\([^)]*\)|[^\n(]*)", re.MULTILINE)
 _NAME: Final = re.compile(r"[\w.]+")
 _UNUSED_SECONDS: Final = 86_400  # after which the code of other sources is deleted
 _choosing: Final = threading.Lock()  # numba takes its folder from a variable
+_parts: Final[list[Callable[..., Any]]] = []  # of what is compiled, not known to numba yet
 
-try:
+
+@cache
+def engine() -> str:
+    """What loops are run by, "numba" or "numpy". Asked only by what has loops: numba takes its time to import."""
     if os.environ.get("DETECTORS_KERNELS") == "numpy":
-        raise ImportError
-    import numba
-except ImportError:
-    ENGINE = "numpy"
-else:
-    ENGINE = "numba"
+        return "numpy"
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return "numpy"
+    return "numba"
 
 
 def compiled(*, fastmath: Collection[str] = (), inline: bool = False, kept: bool = True) -> Callable[[F], F]:
@@ -46,11 +48,15 @@ def compiled(*, fastmath: Collection[str] = (), inline: bool = False, kept: bool
     """
 
     def decorate(function: F) -> F:
-        if ENGINE != "numba":
+        if engine() != "numba":
             return function
+        import numba
+
         options = {"nogil": True, "fastmath": set(fastmath)} | ({"forceinline": True} if inline else {})
         folder = _folder(function.__module__) if kept else None
         with _choosing:
+            while _parts:
+                numba.extending.register_jitable(_parts.pop())
             before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
             try:
                 loop: F = numba.njit(cache=folder is not None, **options)(function)
@@ -63,10 +69,8 @@ def compiled(*, fastmath: Collection[str] = (), inline: bool = False, kept: bool
 
 def within(function: F) -> F:
     """A part of what is compiled, that stays as it stands for who calls it from Python."""
-    if ENGINE != "numba":
-        return function
-    part: F = numba.extending.register_jitable(function)
-    return part
+    _parts.append(function)
+    return function
 
 
 def sources(module: str) -> dict[str, str]:
@@ -120,6 +124,8 @@ def _folder(module: str) -> str | None:
 
 def _places(module: str) -> Iterator[str]:
     """Where the code of a module may be kept, the best place first."""
+    import numba
+
     if numba.config.CACHE_DIR:
         yield os.path.join(numba.config.CACHE_DIR, module)
         return

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiling import ENGINE, compiled
+from detectors.compiling import compiled, engine
 from detectors.kernels import Cells, Integers, Ranks
 from detectors.layouts import JOINT_WIDTH, RESIDUAL_HEAD, RESIDUAL_SQUARES, RESIDUAL_SUM, RESIDUALS, combinations
 
@@ -104,13 +104,13 @@ def add_pairs(cells: Cells, at: int, bounds: Integers, ranks: Ranks) -> None:
     [[3, 10, 5], [-3, 21, -7]]
     """
     if len(ranks) > 1:
-        kernel = _pairs_loop if ENGINE == "numba" and _narrow(ranks) else _pairs_numpy
+        kernel = _pairs_loop if engine() == "numba" and _narrow(ranks) else _pairs_numpy
         kernel(cells, at, bounds, ranks)
 
 
 def add_combinations(cells: Cells, at: int, bounds: Integers, ranks: Ranks) -> None:
     """Add the square of every combination of rows of `ranks`, to the cells that begin at `at`."""
-    kernel = _combinations_loop if ENGINE == "numba" and _narrow(ranks) else _combinations_numpy
+    kernel = _combinations_loop if engine() == "numba" and _narrow(ranks) else _combinations_numpy
     kernel(cells, at, bounds, ranks, *_drawn(len(ranks)))
 
 
@@ -170,8 +170,8 @@ def _weighted_numpy(
         np.add.at(cells[g], of[rows], weights[rows])
 
 
-_residuals = _residuals_loop if ENGINE == "numba" else _residuals_numpy
-_weighted = _weighted_loop if ENGINE == "numba" else _weighted_numpy
+_residuals = _residuals_loop if engine() == "numba" else _residuals_numpy
+_weighted = _weighted_loop if engine() == "numba" else _weighted_numpy
 
 
 def add_residuals(

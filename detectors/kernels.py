@@ -12,7 +12,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiling import ENGINE, compiled
+from detectors.compiling import compiled, engine
 from detectors.layouts import BUCKETS, LIMBS, RAW_BUCKETS, RAW_HASHES
 
 Cells = NDArray[np.int64]
@@ -86,8 +86,8 @@ def _cells_numpy(cells: Cells, groups: Groups, cell: NDArray[np.int32]) -> None:
         _add_at(cells, np.where(cell >= 0, group, np.int32(-1)), cell.astype(np.int64))
 
 
-_sums = _sums_loop if ENGINE == "numba" else add_sums_numpy
-_cells = _cells_loop if ENGINE == "numba" else _cells_numpy
+_sums = _sums_loop if engine() == "numba" else add_sums_numpy
+_cells = _cells_loop if engine() == "numba" else _cells_numpy
 
 
 def add_sums(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from scipy.special import chdtrc, fdtri
+import scipy
 
 from detectors.calibration import finite
 
@@ -50,10 +50,16 @@ def by_law(values: Sequence[float], quantile: Quantile, p: float) -> float | Non
         return None
     df = 2 * mean * mean / spread  # of the chi-square that the squares are like
     scale = float(np.mean(series**2)) / mean
-    if chdtrc(n * df, n * df * scale) < DOUBT or float(np.max(series)) > quantile(DOUBT / n) or _alike(series):
+    if (
+        scipy.special.chdtrc(n * df, n * df * scale) < DOUBT
+        or float(np.max(series)) > quantile(DOUBT / n)
+        or _alike(series)
+    ):
         return None
     moderated = max(1.0, (TRUST + n * scale) / (TRUST + n))
-    wider = float(fdtri(df, (TRUST + n) * df, 1 - p) / fdtri(df, 1e9, 1 - p))  # for the scale's own error
+    wider = float(
+        scipy.special.fdtri(df, (TRUST + n) * df, 1 - p) / scipy.special.fdtri(df, 1e9, 1 - p)
+    )  # for the scale's own error
     return quantile(p) * math.sqrt(moderated * wider)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.bins import ENTRIES, SIGN, Bins, How, bins_of
-from detectors.compiling import ENGINE, compiled
+from detectors.compiling import compiled, engine
 from detectors.kernels import Cells, Floats, Integers, Kinds, Positions, Ranks, add_sums_numpy, digits
 from detectors.layouts import HEAD, LIMBS
 from detectors.partitions import Partition
@@ -94,7 +94,7 @@ def _count_numpy(
         high[g] = max(high[g], some.max(initial=-np.inf))
 
 
-_count = _count_loop if ENGINE == "numba" else _count_numpy
+_count = _count_loop if engine() == "numba" else _count_numpy
 
 
 def add_numeric(
@@ -141,7 +141,7 @@ def _words_numpy(
         cells[g] += np.bincount(found[bounds[g] : bounds[g + 1]], minlength=cells.shape[1])
 
 
-_words = _words_loop if ENGINE == "numba" else _words_numpy
+_words = _words_loop if engine() == "numba" else _words_numpy
 
 
 def add_words(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiling import ENGINE, compiled
+from detectors.compiling import compiled, engine
 from detectors.kernels import Integers, Positions
 
 
@@ -50,7 +50,7 @@ def _sort_numpy(codes: Integers, starts: Integers, order: Positions) -> None:
     order[:] = np.argsort(codes, kind="stable")
 
 
-_sort = _sort_loop if ENGINE == "numba" else _sort_numpy
+_sort = _sort_loop if engine() == "numba" else _sort_numpy
 
 
 def partition(codes: Integers, limit: int) -> tuple[list[int], Partition]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiling import ENGINE, compiled
+from detectors.compiling import compiled, engine
 from detectors.kernels import Floats, Integers
 
 
@@ -62,7 +62,7 @@ def _numpy(
         sums[:, first + rows] = (total / np.sqrt(float(len(signs)))).T
 
 
-_run = _loop if ENGINE == "numba" else _numpy
+_run = _loop if engine() == "numba" else _numpy
 
 
 def project(

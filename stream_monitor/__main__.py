@@ -174,15 +174,24 @@ def _status(args: argparse.Namespace, formatter: logs.Formatter) -> None:
 
 
 def _list(args: argparse.Namespace, formatter: logs.Formatter) -> None:
-    from stream_monitor import app
     from stream_monitor.shell import listing
+
+    def sinks() -> list[listing.Row]:
+        from stream_monitor import app  # here: it brings all that is outside, which the other tables are not
+
+        return listing.targets("sink", app.SINKS)
+
+    def triggers() -> list[listing.Row]:
+        from stream_monitor import app
+
+        return listing.targets("trigger", app.TRIGGERS)
 
     tables: dict[str, Callable[[], list[listing.Row]]] = {
         "metrics": listing.metrics,
         "detectors": listing.detectors,
         "formats": listing.formats,
-        "sinks": lambda: listing.targets("sink", app.SINKS),
-        "triggers": lambda: listing.targets("trigger", app.TRIGGERS),
+        "sinks": sinks,
+        "triggers": triggers,
     }
     listing.show(tables[args.what](), _console())
 

@@ -14,18 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from connectors import memory
+from connectors import kafka_samples, memory
 from connectors.embedded import PARTITIONS, EmbeddedBroker
-from connectors.kafka import KafkaGroup, KafkaPublisher
-from connectors.kafka_catalog import KafkaCatalog, KafkaCommandLog
 from connectors.kafka_clients import Connection
-from connectors.kafka_samples import sample, topics
-from connectors.kafka_samples import span as kafka_span
 from connectors.kafka_topics import Topics, TopicSpec, checkpoint_topic, service_topics
-from connectors.redis import RedisOutbox, RedisStatusStore
-from connectors.redis_labels import RedisLabelStore
 from connectors.sinks import SINKS
 from connectors.triggers import TRIGGERS
 from stream_monitor.catalogs import MemoryCatalog
@@ -42,11 +34,14 @@ from stream_monitor.names import choices
 from stream_monitor.shell import logs
 from stream_monitor.shell.check import Outside, check_outside, check_references, summary
 from stream_monitor.shell.processes import main, now_ms
-from stream_monitor.shell.services import Process
 from stream_monitor.shell.starts import read_references
 from stream_monitor.shell.tables import known_tables
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what these bring along, who checks a configuration need not wait for
+    from connectors.kafka import KafkaGroup, KafkaPublisher
+    from connectors.kafka_catalog import KafkaCatalog, KafkaCommandLog
+    from connectors.redis import RedisOutbox, RedisStatusStore
+    from connectors.redis_labels import RedisLabelStore
     from connectors.schema_registry import RegistrySchemas
 
 __all__ = ["SINKS", "TRIGGERS", "check", "init", "read", "replay", "serve"]
@@ -76,14 +71,20 @@ def targets(config: Config) -> dict[str, Sink | Trigger]:
 
 def status_store(config: Config) -> memory.MemoryStatusStore | RedisStatusStore:
     """Where documents are kept."""
-    in_memory = config.store == "memory"
-    return memory.MemoryStatusStore() if in_memory else RedisStatusStore(config.store, config.kafka.prefix)
+    if config.store == "memory":
+        return memory.MemoryStatusStore()
+    from connectors.redis import RedisStatusStore
+
+    return RedisStatusStore(config.store, config.kafka.prefix)
 
 
 def label_store(config: Config) -> memory.MemoryLabelStore | RedisLabelStore:
     """Where predictions wait for their labels."""
-    in_memory = config.store == "memory"
-    return memory.MemoryLabelStore() if in_memory else RedisLabelStore(config.store, config.kafka.prefix)
+    if config.store == "memory":
+        return memory.MemoryLabelStore()
+    from connectors.redis_labels import RedisLabelStore
+
+    return RedisLabelStore(config.store, config.kafka.prefix)
 
 
 def schemas_of(registry: SchemaRegistry) -> RegistrySchemas | None:
@@ -100,7 +101,11 @@ def schema_registry(url: str, options: Mapping[str, Any]) -> RegistrySchemas:
 
 def outbox_of(config: Config) -> memory.MemoryOutbox | RedisOutbox:
     """Where alerts wait for their delivery."""
-    return memory.MemoryOutbox() if config.store == "memory" else RedisOutbox(config.store, config.kafka.prefix)
+    if config.store == "memory":
+        return memory.MemoryOutbox()
+    from connectors.redis import RedisOutbox
+
+    return RedisOutbox(config.store, config.kafka.prefix)
 
 
 # -- init, check, replay
@@ -119,7 +124,7 @@ def init(
 
     written, filled = named_options("--kafka-option", options)
     connection = Connection.of(Kafka(brokers=brokers, options=filled))
-    known = topics(connection)
+    known = kafka_samples.topics(connection)
     if topic not in known:
         raise ConfigError([_wrong("--topic", f"the broker has no topic {topic!r}{choices(topic, sorted(known)[:50])}")])
     near = label_topic(topic, sorted(known))
@@ -129,8 +134,8 @@ def init(
         seen = look(
             topic,
             brokers,
-            sample(connection, topic),
-            labels=(near, sample(connection, near, records=200)) if near else None,
+            kafka_samples.sample(connection, topic),
+            labels=(near, kafka_samples.sample(connection, near, records=200)) if near else None,
             reference=(relative_to(reference, output), first_rows(reference)) if reference else None,
             options=written,
             registry=Registry(url=url, schemas=schemas, options=of_registry[0]) if schemas is not None else None,
@@ -191,7 +196,7 @@ def _outside(config: Config) -> Outside:
     def all_topics() -> Mapping[str, int]:
         if config.kafka.brokers == "embedded":  # brings up whatever it is asked for
             return dict.fromkeys(roles(config), PARTITIONS)
-        return topics(Connection.of(config.kafka))
+        return kafka_samples.topics(Connection.of(config.kafka))
 
     def registry() -> None:
         schemas = schemas_of(config.kafka.schema_registry)
@@ -215,6 +220,8 @@ def replay(
     features: str | None = None,
 ) -> None:
     """Run the pipeline over files and write what it gives into the folder `output`."""
+    from rich.console import Console
+
     from stream_monitor.shell import replay as replaying
     from stream_monitor.shell.progress import progress
     from stream_monitor.shell.replay_files import Files
@@ -278,7 +285,7 @@ def learn_layout(
                 raise found.error("kafka.brokers", "embedded: that broker finds no records by time; use --reference")
             connection = Connection.of(found.config.kafka)
             wanted = stated_topics(replace(found.config.models[model], labels=None))
-            records = kafka_span(connection, wanted, begin, end, events)
+            records = kafka_samples.span(connection, wanted, begin, end, events)
             if not any(records.values()):
                 raise ConfigError([_wrong("--from, --to", f"no record of {', '.join(wanted)} is of that time")])
             schemas = schemas_of(found.config.kafka.schema_registry)
@@ -297,6 +304,8 @@ def learn_layout(
 
 def serve(file: str, role: str, formatter: logs.Formatter, *, embedded: bool, http: int | None) -> None:
     """Be a process of the service until told to stop. ConfigError, or StateError when it cannot go on."""
+
+    from stream_monitor.shell.services import Process
 
     def read_now() -> ConfigFile:
         found = read(file, formatter)
@@ -353,15 +362,23 @@ class Wires:
         return self.topics.names()
 
     def catalog(self) -> KafkaCatalog:
+        from connectors.kafka_catalog import KafkaCatalog
+
         return KafkaCatalog(self._connection, self.config.kafka.prefix)
 
     def commands(self, partitions: int) -> KafkaCommandLog:
+        from connectors.kafka_catalog import KafkaCommandLog
+
         return KafkaCommandLog(self._connection, self.config.kafka.prefix, partitions)
 
     def group(self) -> KafkaGroup:
+        from connectors.kafka import KafkaGroup
+
         return KafkaGroup(self._connection, self.config.kafka.group)
 
     def publisher(self) -> KafkaPublisher:
+        from connectors.kafka import KafkaPublisher
+
         return KafkaPublisher(self._connection)
 
     def labels(self) -> memory.MemoryLabelStore | RedisLabelStore:

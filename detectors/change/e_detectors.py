@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from detectors.calibration import Floats, effective, finite
 from detectors.change.levels import MODE_OF, MODES, Mode, check_mode, number
@@ -121,14 +121,14 @@ class _EDetector(Machine):
             low, high = least - (most - least), most + (most - least)
         series = np.clip(series, low, high)  # as the detector itself will take them
         count, mean = effective(series), float(series.mean())
-        error = -float(stdtrit(count - 1, CONFIDENCE)) * float(series.std(ddof=1)) / math.sqrt(count)
+        error = -float(scipy.special.stdtrit(count - 1, CONFIDENCE)) * float(series.std(ddof=1)) / math.sqrt(count)
         error += (high - low) / count**2  # values that hardly vary still have not shown all they can be
         own = {"low": low, "high": high, "mean_least": mean - error, "mean_most": mean + error, "mode": MODE_OF[worse]}
         return cls(**{**own, "updates_between_false_alarms": windows_between_false_alarms / share, **parameters})
 
     def parameters(self) -> list[float]:
         own = [self.updates_between_false_alarms, MODES[self.mode], number(self.mean_least), number(self.mean_most)]
-        quantile = -float(stdtrit(self.min_instances - 1, CONFIDENCE))
+        quantile = -float(scipy.special.stdtrit(self.min_instances - 1, CONFIDENCE))
         return [self.low, self.high, *own, float(self.min_instances), float(self.sums), quantile]
 
     def size(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from scipy.special import ndtri
+import scipy
 
 from detectors.calibration import Floats
 from detectors.change.levels import MODES, Mode, chart, check, number
@@ -84,7 +84,7 @@ class EWMA(Machine):
     ) -> EWMA:
         """Target and deviation of the reference's windows; the threshold bounds the false alarms of each value."""
         own, p = chart(values, worse, windows_between_false_alarms, share)  # no sum of crossings has a greater rate
-        return cls(**{**own, "threshold": -float(ndtri(min(p, 0.4))), **parameters})
+        return cls(**{**own, "threshold": -float(scipy.special.ndtri(min(p, 0.4))), **parameters})
 
     def parameters(self) -> list[float]:
         own = [self.smoothing, self.threshold, float(self.min_instances), MODES[self.mode], self.reference_values]

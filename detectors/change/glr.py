@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from scipy.special import ndtri
+import scipy
 
 from detectors.calibration import Floats
 from detectors.change.levels import MODES, Mode, chart, check, number
@@ -90,7 +90,7 @@ class GLR(Machine):
         """Target and deviation of the reference's windows; the threshold for all places of the window together."""
         own, p = chart(values, worse, windows_between_false_alarms, share)
         p /= int(parameters.get("window", 100))
-        return cls(**{**own, "threshold": float(ndtri(min(p, 0.4))) ** 2 / 2, **parameters})
+        return cls(**{**own, "threshold": float(scipy.special.ndtri(min(p, 0.4))) ** 2 / 2, **parameters})
 
     def parameters(self) -> list[float]:
         own = [float(self.window), self.threshold, float(self.min_instances), MODES[self.mode], self.reference_values]

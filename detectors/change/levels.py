@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.special import chdtri
+import scipy
 
 from detectors.calibration import Floats, effective, finite
 from detectors.change.machines import at_least
@@ -35,7 +35,9 @@ def usual(values: Sequence[float] | Floats) -> Usual:
         raise ValueError(f"{len(series)} values without spread: nothing to learn a threshold from")
     count = effective(series)
     deviation = float(np.std(series, ddof=1)) * math.sqrt(len(series) / count)
-    return Usual(float(np.mean(series)), deviation * math.sqrt((count - 1) / chdtri(count - 1, 0.9)), count)
+    return Usual(
+        float(np.mean(series)), deviation * math.sqrt((count - 1) / scipy.special.chdtri(count - 1, 0.9)), count
+    )
 
 
 class Chart(NamedTuple):

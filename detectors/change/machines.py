@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Judgement, Level
-from detectors.compiling import ENGINE, compiled
+from detectors.compiling import compiled, engine
 
 Floats = NDArray[np.float64]
 Memory = MutableSequence[float] | Floats
@@ -114,7 +114,7 @@ def _trimmed(memory: list[float]) -> list[float]:
 @lru_cache(maxsize=64)
 def _loop(step: Step, many: Loop | None) -> Loop:
     """Many values, compiled: the detector's own way, or the step over a whole array."""
-    if ENGINE != "numba":
+    if engine() != "numba":
         return many or _plain_loop(step)
     return compiled()(many) if many is not None else compiled(kept=False)(_plain_loop(compiled()(step)))
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scipy.special import ndtri
+import scipy
 
 from detectors.change.machines import Machine, Step, at_least, between
 
@@ -69,7 +69,9 @@ class STEPD(Machine):
         at_least("hold", self.hold, 0)
 
     def parameters(self) -> list[float]:
-        return [-float(ndtri(a / 2)) for a in (self.alpha_drift, self.alpha_warning)] + [float(self.window_size)]
+        return [-float(scipy.special.ndtri(a / 2)) for a in (self.alpha_drift, self.alpha_warning)] + [
+            float(self.window_size)
+        ]
 
     def size(self) -> int:
         """The newest values."""

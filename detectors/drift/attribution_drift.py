@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from detectors.drift.moments import mean, spread
 from detectors.families import FamilyCounts
@@ -62,7 +62,7 @@ def attribution_drift_p_value(window: FamilyCounts, reference: FamilyCounts) -> 
     change = np.abs(after - before)[turned]
     if (error == 0).any():
         return 0.0
-    return min(1.0, 2 * float(ndtr(-float(np.max(change / error)))) * len(first))
+    return min(1.0, 2 * float(scipy.special.ndtr(-float(np.max(change / error)))) * len(first))
 
 
 def attribution_drift_noise(reference: FamilyCounts, rows: float, p: float) -> tuple[float, float]:
@@ -74,7 +74,7 @@ def attribution_drift_noise(reference: FamilyCounts, rows: float, p: float) -> t
     usual = _means(reference)
     if usual is None or rows <= 0 or math.isnan(ndcg(usual, usual)):
         return 0.0, 1.0
-    stretch = max(1.0, float(ndtri(p)) / float(ndtri(FEW)))
+    stretch = max(1.0, float(scipy.special.ndtri(p)) / float(scipy.special.ndtri(FEW)))
     error = _deviations(reference) * np.sqrt(1 / rows + 1 / _valid(reference))
     order = np.argsort(-(usual + stretch * error * _draws(len(usual))), axis=1, kind="stable")
     gains = usual[order] @ _discounts(len(usual))
@@ -86,7 +86,7 @@ def _draws(features: int) -> Floats:
     """Standard normal numbers, the same in every process: of a hash."""
     drawn = hashlib.shake_256(f"attributions {features}".encode()).digest(8 * DRAWS * features)
     uniform = (np.frombuffer(drawn, "<u8") / 2.0**64).reshape(DRAWS, features)
-    found: Floats = ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
+    found: Floats = scipy.special.ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
     return found
 
 

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 import numpy as np
-from scipy.special import chdtrc
+import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.drift.groups import Floats, chi_square_noise, grouped
@@ -40,7 +40,7 @@ def chi_square_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     statistic, df, rows = _test(window, reference)
     if not rows:
         return float("nan")
-    return float(chdtrc(df, statistic)) if df else 1.0
+    return float(scipy.special.chdtrc(df, statistic)) if df else 1.0
 
 
 def chi_square_value_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:

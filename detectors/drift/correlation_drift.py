@@ -6,8 +6,8 @@ import math
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from detectors.joint_counts import JointCounts, correlations
 
@@ -38,7 +38,7 @@ def correlation_drift_p_value(window: JointCounts, reference: JointCounts) -> fl
     if change is None:
         return math.nan
     z = np.abs(_z(change[0]) - _z(change[1])) / _error(window.rows, reference.rows)
-    p = 2 * float(ndtr(-float(np.max(z))))
+    p = 2 * float(scipy.special.ndtr(-float(np.max(z))))
     return -math.expm1(len(z) * math.log1p(-p)) if p < 1 else 1.0
 
 
@@ -48,7 +48,7 @@ def correlation_drift_noise(reference: JointCounts, rows: float, p: float) -> tu
     if change is None or rows <= 3:
         return -math.inf, 2.0
     each = -math.expm1(math.log1p(-p) / len(change[0]))
-    reach = -float(ndtri(each / 2)) * _error(rows, reference.rows)
+    reach = -float(scipy.special.ndtri(each / 2)) * _error(rows, reference.rows)
     z = np.abs(_z(change[0]))
     return -math.inf, float(np.max(np.abs(np.tanh(z) - np.tanh(z - reach))))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import chdtrc, xlogy
+import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.drift.chi_square import pooled
@@ -37,7 +37,7 @@ def g_test_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     statistic, df, rows = _test(window, reference)
     if not rows:
         return math.nan
-    return float(chdtrc(df, statistic)) if df else 1.0
+    return float(scipy.special.chdtrc(df, statistic)) if df else 1.0
 
 
 def g_test_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
@@ -52,5 +52,5 @@ def _test(window: ColumnCounts, reference: ColumnCounts) -> tuple[float, int, fl
     w, r, n, m = pooled(window, reference)
     if n == 0 or m == 0:
         return 0.0, 0, 0.0
-    terms = [t for x, of in ((w, n), (r, m)) for t in xlogy(x, x * (n + m) / (of * (w + r))).tolist()]
+    terms = [t for x, of in ((w, n), (r, m)) for t in scipy.special.xlogy(x, x * (n + m) / (of * (w + r))).tolist()]
     return max(0.0, 2 * math.fsum(terms)), len(w) - 1, n + m

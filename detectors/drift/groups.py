@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import chdtri
 
 from detectors.counts import ColumnCounts
 
@@ -76,4 +76,4 @@ def chi_square_noise(reference: ColumnCounts, rows: float, p: float, sparse: flo
 
 @lru_cache(maxsize=4096)
 def _quantile(df: int, p: float) -> float:
-    return float(chdtri(df, p))
+    return float(scipy.special.chdtri(df, p))

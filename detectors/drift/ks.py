@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import kolmogi, kolmogorov
+import scipy
 
 from detectors.counts import ColumnCounts
 
@@ -35,7 +35,7 @@ def ks_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     n, m = int(window.counts.sum()), int(reference.counts.sum())
     if n == 0 or m == 0:
         return float("nan")
-    return float(kolmogorov(math.sqrt(n * m / (n + m)) * ks(window, reference)))
+    return float(scipy.special.kolmogorov(math.sqrt(n * m / (n + m)) * ks(window, reference)))
 
 
 def ks_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
@@ -43,4 +43,4 @@ def ks_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, flo
     m = reference.valid
     if rows <= 0 or m == 0:
         return -math.inf, math.inf
-    return -math.inf, min(1.0, float(kolmogi(p)) * math.sqrt(1 / rows + 1 / m))
+    return -math.inf, min(1.0, float(scipy.special.kolmogi(p)) * math.sqrt(1 / rows + 1 / m))

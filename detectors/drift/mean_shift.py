@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri, stdtr
+import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.drift.moments import mean, spread
@@ -38,7 +38,7 @@ def mean_shift_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     if shift == 0 or not 0 < a + b < math.inf:
         return 1.0 if shift == 0 else math.nan
     df = (a + b) ** 2 / (a * a / (n - 1) + b * b / (m - 1)) if a * a + b * b > 0 else float(n + m - 2)
-    return min(1.0, 2 * float(stdtr(df, -abs(shift) / math.sqrt(a + b))))
+    return min(1.0, 2 * float(scipy.special.stdtr(df, -abs(shift) / math.sqrt(a + b))))
 
 
 def mean_shift_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
@@ -46,5 +46,5 @@ def mean_shift_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[fl
     m, deviation = int(reference.counts.sum()), spread(reference).deviation
     if rows <= 0 or m == 0:
         return -math.inf, math.inf
-    reach = -float(ndtri(p)) * deviation * math.sqrt(1 / rows + 1 / m)
+    reach = -float(scipy.special.ndtri(p)) * deviation * math.sqrt(1 / rows + 1 / m)
     return -reach, reach

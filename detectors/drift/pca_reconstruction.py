@@ -6,8 +6,8 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from detectors.joint_counts import JointCounts, kurtosis, moments
 
@@ -42,7 +42,7 @@ def pca_reconstruction_p_value(window: JointCounts, reference: JointCounts) -> f
     if value == 0.0:
         return 0.0
     z = abs(math.log(value)) / math.sqrt(of.variance * (1 / window.rows + 1 / reference.rows))
-    return min(1.0, 2 * float(ndtr(-z))) if z > 1e-9 else 1.0
+    return min(1.0, 2 * float(scipy.special.ndtr(-z))) if z > 1e-9 else 1.0
 
 
 def pca_reconstruction_noise(reference: JointCounts, rows: float, p: float) -> tuple[float, float]:
@@ -50,7 +50,7 @@ def pca_reconstruction_noise(reference: JointCounts, rows: float, p: float) -> t
     of = _left(reference)
     if of is None or rows <= 0:
         return 0.0, math.inf
-    reach = -float(ndtri(p)) * math.sqrt(of.variance * (1 / rows + 1 / reference.rows))
+    reach = -float(scipy.special.ndtri(p)) * math.sqrt(of.variance * (1 / rows + 1 / reference.rows))
     return math.exp(-reach), math.exp(min(reach, 700.0))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from scipy.special import chdtrc, chdtri
+import scipy
 
 
 class Sums(NamedTuple):
@@ -35,7 +35,7 @@ def tail(sums: Sums, x: float) -> float:
     """
     scale, df = _match(sums)
     at = (x - sums.first) / scale + df
-    return float(chdtrc(df, at)) if at > 0 else 1.0
+    return float(scipy.special.chdtrc(df, at)) if at > 0 else 1.0
 
 
 def quantile(sums: Sums, p: float) -> float:
@@ -45,7 +45,7 @@ def quantile(sums: Sums, p: float) -> float:
     7.8147
     """
     scale, df = _match(sums)
-    return sums.first + scale * (float(chdtri(df, p)) - df)
+    return sums.first + scale * (float(scipy.special.chdtri(df, p)) - df)
 
 
 def _match(sums: Sums) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
+import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.drift.moments import spread
@@ -43,5 +43,5 @@ def std_ratio_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[flo
         return 0.0, math.inf
     kurtosis = max(1.0, spread(reference).kurtosis)
     variance = ((kurtosis - 1) / 4 + 0.5 / rows) * (1 / rows + 1 / m)
-    reach = -float(ndtri(p)) * math.sqrt(variance)
+    reach = -float(scipy.special.ndtri(p)) * math.sqrt(variance)
     return math.exp(-reach), math.exp(reach) if reach < 700 else math.inf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from scipy.special import chdtri, gammainccinv
+import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.drift.groups import grouped
@@ -50,7 +50,7 @@ def total_variation_noise(reference: ColumnCounts, rows: float, p: float) -> tup
 def _standard(shares: tuple[float, ...], p: float) -> float:
     """The quantile at 1/n + 1/m = 1."""
     if len(shares) == 1:
-        return math.sqrt(float(chdtri(1, p))) / 2  # one group: what lies outside it is all there is
+        return math.sqrt(float(scipy.special.chdtri(1, p))) / 2  # one group: what lies outside it is all there is
     sd = [math.sqrt(q * (1 - q)) for q in shares]
     mean = math.fsum(sd) * math.sqrt(2 / math.pi) / 2
     variance = 0.0
@@ -60,4 +60,7 @@ def _standard(shares: tuple[float, ...], p: float) -> float:
             c = max(-1.0, c)  # the covariance of two |normal| of correlation c
             variance += sd[i] * sd[j] * 2 / math.pi * (math.sqrt(1 - c * c) + c * math.asin(c) - 1) / 4
     shape = mean * mean / variance
-    return min(math.sqrt(float(chdtri(len(shares) - 1, p))) / 2, variance / mean * float(gammainccinv(shape, p)))
+    return min(
+        math.sqrt(float(scipy.special.chdtri(len(shares) - 1, p))) / 2,
+        variance / mean * float(scipy.special.gammainccinv(shape, p)),
+    )

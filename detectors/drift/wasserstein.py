@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from detectors.counts import ColumnCounts
 from detectors.layouts import NumericLayout
@@ -64,7 +64,7 @@ def wasserstein_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[f
     below = np.concatenate([[0.0], np.cumsum(reference.counts) / m])
     spread = np.sqrt(below * (1 - below))
     area = math.fsum(((spread[:-1] + spread[1:]) / 2 * np.diff(at)).tolist())
-    return -math.inf, float(-ndtri(p / 2)) * area * math.sqrt(1 / rows + 1 / m)
+    return -math.inf, float(-scipy.special.ndtri(p / 2)) * area * math.sqrt(1 / rows + 1 / m)
 
 
 def points(layout: object, low: float, high: float) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import gamma
+import scipy
 
 from detectors.counts import OutcomeCounts
 from detectors.layouts import ABSOLUTE_ERROR, LABELS, SQUARED_ERROR
@@ -38,7 +38,7 @@ def squared_error_variance(outcome: OutcomeCounts) -> float:
     low, high = 0.35, 20.0  # powers: from tails far heavier than Laplace's (1) to nearly uniform errors
     for _ in range(50):
         power = (low + high) / 2
-        g = [float(gamma(i / power)) for i in (1, 2, 3)]
+        g = [float(scipy.special.gamma(i / power)) for i in (1, 2, 3)]
         low, high = (power, high) if g[1] / math.sqrt(g[0] * g[2]) < ratio else (low, power)
-    g = [float(gamma(i / low)) for i in (1, 3, 5)]
+    g = [float(scipy.special.gamma(i / low)) for i in (1, 3, 5)]
     return square * square * max(0.8, g[2] * g[0] / g[1] ** 2 - 1)

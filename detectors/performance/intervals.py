@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from scipy.special import expit, gammainccinv, gammaincinv, logit, ndtri
+import scipy
 
 from detectors.counts import OutcomeCounts
 from detectors.layouts import LABELS
@@ -25,7 +25,7 @@ def normal_ends(mean: float, variance: float, p: float) -> Ends:
     >>> round(low, 3), round(high, 3)
     (-2.92, 4.92)
     """
-    reach = -float(ndtri(p)) * math.sqrt(max(variance, 0.0))
+    reach = -float(scipy.special.ndtri(p)) * math.sqrt(max(variance, 0.0))
     return mean - reach, mean + reach
 
 
@@ -41,7 +41,9 @@ def gamma_ends(mean: float, variance: float, p: float) -> Ends:
     shape = mean * mean / variance
     if shape > 1e8:
         return normal_ends(mean, variance, p)
-    return float(gammaincinv(shape, p)) * variance / mean, float(gammainccinv(shape, p)) * variance / mean
+    return float(scipy.special.gammaincinv(shape, p)) * variance / mean, float(
+        scipy.special.gammainccinv(shape, p)
+    ) * variance / mean
 
 
 def logit_ends(share: float, variance: float, p: float, events: float) -> Ends:
@@ -51,9 +53,11 @@ def logit_ends(share: float, variance: float, p: float, events: float) -> Ends:
     edge = min(0.5, 0.5 / events)
     held = min(max(share, edge), 1 - edge)
     variance = max(variance, edge * edge)
-    reach = -float(ndtri(p)) * math.sqrt(variance) / (held * (1 - held))
-    middle = float(logit(held))
-    return min(share, float(expit(middle - reach))), max(share, float(expit(middle + reach)))
+    reach = -float(scipy.special.ndtri(p)) * math.sqrt(variance) / (held * (1 - held))
+    middle = float(scipy.special.logit(held))
+    return min(share, float(scipy.special.expit(middle - reach))), max(
+        share, float(scipy.special.expit(middle + reach))
+    )
 
 
 def wilson(events: float, of: float, p: float) -> Ends:
@@ -65,7 +69,7 @@ def wilson(events: float, of: float, p: float) -> Ends:
     """
     if of <= 0:
         return math.nan, math.nan
-    z2 = float(ndtri(p)) ** 2
+    z2 = float(scipy.special.ndtri(p)) ** 2
     middle = (events + z2 / 2) / (of + z2)
     reach = math.sqrt(z2 * (events * (of - events) / of + z2 / 4)) / (of + z2)
     return max(0.0, middle - reach), min(1.0, middle + reach)

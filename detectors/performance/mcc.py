@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
+import scipy
 
 from detectors.counts import OutcomeCounts
 from detectors.layouts import FN, FP, TN, TP
@@ -53,6 +53,6 @@ def _ends(outcome: OutcomeCounts, per: float, p: float) -> Ends:
     variance = 1 - phi * phi + phi * (1 + phi * phi / 2) * lean * tilt / math.sqrt(spread)
     variance -= 0.75 * phi * phi * (lean * lean / (a * (1 - a)) + tilt * tilt / (b * (1 - b)))
     held = math.copysign(min(abs(phi), 1 - min(0.5, per)), phi)
-    reach = -float(ndtri(p)) * math.sqrt(max(variance, per) * per) / (1 - held * held)
+    reach = -float(scipy.special.ndtri(p)) * math.sqrt(max(variance, per) * per) / (1 - held * held)
     middle = math.atanh(held)
     return min(phi, math.tanh(middle - reach)), max(phi, math.tanh(middle + reach))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import bdtrik
+import scipy
 
 
 def rate_noise(events: float, of: float, rows: float, p: float) -> tuple[float, float]:
@@ -27,6 +27,6 @@ def _upper(rate: float, effective: float, p: float) -> float:
     """Binomial quantile as a share, one row added for the steps of a count."""
     if rate >= 1:
         return 1.0
-    quantile = float(bdtrik(1 - p, effective, rate))
+    quantile = float(scipy.special.bdtrik(1 - p, effective, rate))
     count = quantile if math.isfinite(quantile) and quantile > 0 else 0.0
     return min(1.0, (count + 1) / effective)

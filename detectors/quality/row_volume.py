@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
+import scipy
 
 
 def row_volume(rows: float, reference_rows: float) -> float:
@@ -25,5 +25,5 @@ def row_volume_noise(reference_rows: float, rows: float, p: float) -> tuple[floa
     """
     if reference_rows <= 0:
         return 0.0, math.inf
-    reach = -float(ndtri(p)) / math.sqrt(reference_rows)
+    reach = -float(scipy.special.ndtri(p)) / math.sqrt(reference_rows)
     return max(0.0, 1 - reach), 1 + reach

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from detectors.compiling import ENGINE, compiled
+from detectors.compiling import compiled, engine
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -107,7 +107,7 @@ def times(values: Floats, cells: NDArray[Any], starts: NDArray[Any], a: Matrix, 
            [15.]])
     """
     rows = len(starts) - 1
-    if ENGINE == "numpy":
+    if engine() == "numpy":
         counts = csr_array((values, cells.astype(np.int32), starts), shape=(rows, a.rows))
         found: Floats = (csr_array(counts @ a.csr) @ b.csr).toarray()
         return found

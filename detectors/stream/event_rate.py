@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
+import scipy
 
 from detectors.arrivals import StreamCounts
 
@@ -25,5 +25,5 @@ def event_rate_noise(reference: StreamCounts, rows: float, p: float) -> tuple[fl
     if not reference.seconds > 0 or not reference.rows or rows <= 0:
         return 0.0, math.inf
     usual = reference.rows / reference.seconds
-    reach = -float(ndtri(p)) * math.sqrt(1 / rows + 1 / reference.rows)
+    reach = -float(scipy.special.ndtri(p)) * math.sqrt(1 / rows + 1 / reference.rows)
     return max(0.0, usual * (1 - reach)), usual * (1 + reach)

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from detectors.projections import project
 from stream_monitor.config.kinds import PROJECTIONS
 from stream_monitor.counting.batches import MISSING, NESTED, NUMBER, Floats, Integers, Kinds
 from stream_monitor.counting.plans import Mask
@@ -61,6 +60,8 @@ def embedded(values: Sequence[Any]) -> Embedded:
     counts = np.fromiter(map(len, vectors), np.int64, len(vectors))
     numbers = np.fromiter(chain.from_iterable(vectors), np.float64, int(counts.sum()))
     norms, projections = room(len(vectors))
+    from detectors.projections import project  # here: it is compiled, which who only names a format need not wait for
+
     project(numbers, counts.cumsum() - counts, counts, norms, projections)
     return Embedded(kinds=kinds, lengths=counts.astype(np.float64), norms=norms, projections=projections)
 

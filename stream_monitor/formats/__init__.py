@@ -10,7 +10,7 @@ from detectors.layouts import Layout
 from stream_monitor.config import Config, Fields, Format
 from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.counting.plans import LabelPlan, Plan
-from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, presets, protobuf, templates
+from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, presets, protobuf
 from stream_monitor.formats.packed import unpacked
 from stream_monitor.formats.parsed import Parse, batch_of, labels_of
 
@@ -51,11 +51,11 @@ def preset(read: presets.Read, fields: Fields) -> Reader:
 
 
 FORMATS: Final[Mapping[str, Reader]] = {
-    "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json, warm=templates.warm),
+    "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json, warm=json.warm),
     "msgpack": reader(msgpack.parse, msgpack),
     "arrow": reader(arrow.parse, arrow),
     "csv": reader(csv.parse, csv, ("header", "delimiter")),
-    "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode, warm=templates.warm),
+    "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode, warm=json.warm),
     "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro, headers=True, warm=avro.warm),
     "protobuf": Reader(
         decode=protobuf.decode,
@@ -69,7 +69,7 @@ FORMATS: Final[Mapping[str, Reader]] = {
         decode_labels=json_schema.decode_labels,
         meaning=json_schema,
         headers=True,
-        warm=templates.warm,
+        warm=json.warm,
     ),
     **{name: preset(read, fields) for name, (read, fields) in presets.PRESETS.items()},
 }

@@ -14,12 +14,9 @@ from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Recor
 from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.avro_plain import compile_plain, is_safe
-from stream_monitor.formats.avro_programs import AvroPrograms
 from stream_monitor.formats.avro_schemas import parse
 from stream_monitor.formats.avro_values import CONVERSIONS
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Read, labels
-from stream_monitor.formats.programs import decode as decode_framed
-from stream_monitor.formats.programs import warm as warm_framed
 from stream_monitor.interfaces import Schema
 
 _WARMING: Final = """{"type": "record", "name": "E", "fields": [{"name": "f", "type": {
@@ -63,7 +60,10 @@ def _with_schemas(convert: Any) -> Any:
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
     """Avro records behind the id of their schema."""
-    return decode_framed(records, plan, layout, at_ms, "avro", compile_schema, AvroPrograms)
+    from stream_monitor.formats import programs  # here: who only names a format waits for no compiler
+    from stream_monitor.formats.avro_programs import AvroPrograms
+
+    return programs.decode(records, plan, layout, at_ms, "avro", compile_schema, AvroPrograms)
 
 
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
@@ -73,4 +73,7 @@ def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelB
 
 def warm() -> None:
     """Make the quick way ready before the first block."""
-    warm_framed(Schema(kind="avro", text=_WARMING), bytes(8) + b"\x02c", compile_schema, AvroPrograms)
+    from stream_monitor.formats import programs
+    from stream_monitor.formats.avro_programs import AvroPrograms
+
+    programs.warm(Schema(kind="avro", text=_WARMING), bytes(8) + b"\x02c", compile_schema, AvroPrograms)

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -23,9 +23,10 @@ from stream_monitor.counting.columns import column, safe
 from stream_monitor.counting.fields import assemble, assemble_labels
 from stream_monitor.counting.plans import LabelPlan, Mask, Plan
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.formats.machine import COMPILED
 from stream_monitor.formats.rows import DictRows, named, walk
-from stream_monitor.formats.templates import JsonQuick
+
+if TYPE_CHECKING:
+    from stream_monitor.formats.templates import JsonQuick
 
 # Why a limit of our own: the parsers' depends on how deep the stack is, and a block made again must be cut the same.
 MAX_DEPTH: Final = 500
@@ -294,16 +295,24 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
 
 def _quick(plan: Plan, layout: Layout | None) -> JsonQuick | None:
     """The quick way of a plan. None where nothing is compiled, or a field's name cannot stand in a message."""
-    if not COMPILED:
-        return None
     key = ("quick", layout.id if layout is not None else "")
     if key not in plan.cache:
+        from stream_monitor.formats.machine import COMPILED  # here: who only names a format waits for no compiler
+        from stream_monitor.formats.templates import JsonQuick
+
         try:
-            plan.cache[key] = JsonQuick(plan, layout)
+            plan.cache[key] = JsonQuick(plan, layout) if COMPILED else None
         except UnicodeEncodeError:
             plan.cache[key] = None
     quick: JsonQuick | None = plan.cache[key]
     return quick
+
+
+def warm() -> None:
+    """Make the quick way ready before the first block."""
+    from stream_monitor.formats import templates
+
+    templates.warm()
 
 
 def plainly(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:

@@ -17,13 +17,13 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiling import ENGINE
 from detectors.compiling import compiled as made
+from detectors.compiling import engine
 
 int64: Any = np.int64  # for the loops; they know what it is
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMPILED: Final = ENGINE == "numba" and sys.byteorder == "little"
+COMPILED: Final = engine() == "numba" and sys.byteorder == "little"
 CHECKED: Final = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
 
 _LIMITS: Final = (ctypes.c_int64 * 2)(0, (1 << 63) - 1)

@@ -17,9 +17,6 @@ from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Recor
 from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.formats.avro_values import bytes_text
 from stream_monitor.formats.framing import Read, labels
-from stream_monitor.formats.programs import decode as decode_framed
-from stream_monitor.formats.programs import warm as warm_framed
-from stream_monitor.formats.protobuf_programs import ProtobufPrograms
 from stream_monitor.formats.protobuf_schemas import file_of, message_type
 from stream_monitor.formats.protobuf_values import VALUES, Convert, indexes
 from stream_monitor.interfaces import Schema
@@ -109,7 +106,10 @@ def _key(value: int | bool) -> str:
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:
     """Protobuf messages behind the id of their schema and their place in it."""
-    return decode_framed(records, plan, layout, at_ms, "protobuf", compile_schema, ProtobufPrograms)
+    from stream_monitor.formats import programs  # here: who only names a format waits for no compiler
+    from stream_monitor.formats.protobuf_programs import ProtobufPrograms
+
+    return programs.decode(records, plan, layout, at_ms, "protobuf", compile_schema, ProtobufPrograms)
 
 
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
@@ -121,10 +121,13 @@ def warm() -> None:
     """Make the quick way ready before the first block."""
     from google.protobuf import descriptor_pb2
 
+    from stream_monitor.formats import programs
+    from stream_monitor.formats.protobuf_programs import ProtobufPrograms
+
     file = descriptor_pb2.FileDescriptorProto(name="event.proto", syntax="proto3")
     event, features = file.message_type.add(name="E"), file.message_type.add(name="F")
     event.field.add(name="f", number=1, label=1, type=11, type_name=".F")
     features.field.add(name="a", number=1, label=1, type=1)  # a double
     features.field.add(name="b", number=2, label=1, type=9)  # a string
     schema = Schema(kind="protobuf", text=base64.b64encode(file.SerializeToString()).decode())
-    warm_framed(schema, b"\0\x0a\x0c\x09" + bytes(8) + b"\x12\x01c", compile_schema, ProtobufPrograms)
+    programs.warm(schema, b"\0\x0a\x0c\x09" + bytes(8) + b"\x12\x01c", compile_schema, ProtobufPrograms)

@@ -11,7 +11,6 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config.files import ConfigFile
 from stream_monitor.config.roles import is_pattern, resolved
 from stream_monitor.errors import ConfigError, Mistake, Unreachable
-from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.names import choices
 from stream_monitor.shell.starts import read_references
 
@@ -36,6 +35,8 @@ def check_references(read: ConfigFile) -> list[str]:
         raise read.located(error) from None
     said = []
     for name, id in start.references.items():
+        from stream_monitor.judging.packed_references import unpack_reference  # here: only what counts needs it
+
         reference = unpack_reference(catalog.blob(id))
         panes = len(reference.series.get("all", ()))
         skipped = f", {reference.skipped:,} rows skipped" if reference.skipped else ""

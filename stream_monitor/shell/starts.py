@@ -19,8 +19,6 @@ from stream_monitor.config.plain import config_id, plain_config
 from stream_monitor.entries import Command
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.interfaces import Catalog
-from stream_monitor.judging.packed_references import pack_reference
-from stream_monitor.judging.references import prepare
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +69,13 @@ def read_references(config: Config, catalog: Catalog) -> Start:
     layouts, references = {}, {}
     mistakes: list[Mistake] = []
     for name, model in config.models.items():
+        if not model.reference.file:
+            continue
+        from stream_monitor.judging.packed_references import (
+            pack_reference,  # here: only what counts needs compiled code
+        )
+        from stream_monitor.judging.references import prepare
+
         try:
             prepared = prepare(name, model, Path())
         except ConfigError as error:

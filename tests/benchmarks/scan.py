@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from detectors import joints
-from detectors.compiling import ENGINE
+from detectors.compiling import engine
 from detectors.counts import Counts
 from detectors.layouts import HEAD, CategoricalLayout, Layout, NumericLayout
 from detectors.scan import Scan, look, needed
@@ -74,7 +74,7 @@ def main() -> None:
 
     unit = learn().units["all"]
     setup: dict[str, Any] = {"columns": NUMERIC + CATEGORICAL, "components": len(unit.components.of), "panes": PANES}
-    setup |= {"events_per_pane": EVENTS, "engine": ENGINE}
+    setup |= {"events_per_pane": EVENTS, "engine": engine()}
     later = [c for _, c in panes(of, needed(unit) - 1 + WINDOW, 2)]
     vectors = unit.components.vectors(later)
     last = PANES + len(later)

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors import kernels
-from detectors.compiling import ENGINE
+from detectors.compiling import engine
 from detectors.counts import float_to_limbs, limbs_to_float
 from detectors.layouts import BUCKETS, LIMBS, RAW_BINS, RAW_BUCKETS, RAW_HASHES
 
@@ -21,7 +21,7 @@ CELLS = [kernels._cells_numpy, kernels._cells_loop]
 
 
 def test_numba_is_what_is_tested() -> None:
-    assert ENGINE == "numba"
+    assert engine() == "numba"
     kernels.warm()
 
 

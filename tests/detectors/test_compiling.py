@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from detectors.compiling import ENGINE, sources
+from detectors.compiling import engine, sources
 
-pytestmark = pytest.mark.skipif(ENGINE != "numba", reason="nothing is compiled")
+pytestmark = pytest.mark.skipif(engine() != "numba", reason="nothing is compiled")
 
 INNER = """
 from detectors.compiling import compiled

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -54,6 +56,20 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.C
     out, err = capsys.readouterr()
     assert not out
     assert err
+
+
+def test_check_and_list_are_there_at_once(tmp_path: Path) -> None:
+    """They import no compiler, no special functions and no client: who is called at night should not wait for them."""
+    file = tmp_path / "monitor.yaml"
+    file.write_text("kafka: {brokers: 'localhost:9092'}\nstore: redis://localhost\nmodels: {m: {topic: t}}\n")
+    program = """
+import sys
+from stream_monitor.__main__ import main
+codes = [main(["list", what]) for what in ("metrics", "detectors", "formats")] + [main(["check", sys.argv[1]])]
+sys.exit(f"{codes} {sorted({'numba', 'llvmlite', 'scipy.special', 'scipy.sparse', 'redis', 'faust'} & {*sys.modules})}")
+"""
+    ended = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1] == "[0, 0, 0, 0] []"
 
 
 def test_check_accepts_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
