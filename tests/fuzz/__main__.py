@@ -51,7 +51,7 @@ def main() -> int:
         atheris.instrument_imports(include=["stream_monitor"], exclude=exclude) if atheris else contextlib.nullcontext()
     ):
         try_one, said = _json() if arguments.format == "json" else _framed(arguments.format)
-    try_one(b"")  # compiles
+        try_one(b"")  # compiles, and imports what only a first event brings
     if atheris is not None:
         _led(atheris, try_one, said, arguments)
         return 0
