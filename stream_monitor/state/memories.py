@@ -283,6 +283,9 @@ class Pane:
 
     def counts_under(self, layout: str) -> Counts | None:
         """Counts under one layout; None: there are none."""
+        if isinstance(self._parts, Kept):
+            data = _STORED.decode(self._parts.read()).layouts.get(layout)
+            return None if data is None else unpack_counts(data)
         part = self._under(layout)
         return None if part is None else _merged(part)
 

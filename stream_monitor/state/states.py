@@ -141,7 +141,8 @@ class State:
         if kind in _PANES:
             of: dict[Key, dict[int, Pane]] = getattr(self, _PANES[kind])
             pane = of.get((parts[0], parts[1], parts[2]), {}).get(parts[3])
-            if pane is not None and kind == "l" and self._is_learnt(parts[0]):
+            # What changed last is added to a little longer, and comes back for that; the others are read once a window.
+            if pane is not None and (kind == "f" or (kind == "l" and self._is_learnt(parts[0]))):
                 pane.put_away(self.shelf)
             return None if pane is None else pane.stored()
         if kind == "b":
@@ -178,7 +179,7 @@ class State:
                 state.keys[parts[0], parts[1], parts[2]] = decode(data, type=KeyState)
             elif kind in _PANES:
                 of: dict[Key, dict[int, Pane]] = getattr(state, _PANES[kind])
-                pane = Pane.restored(data, None if kind == "f" else state.shelf)
+                pane = Pane.restored(data, state.shelf)
                 of.setdefault((parts[0], parts[1], parts[2]), {})[parts[3]] = pane
             elif kind == "e":
                 state.early[parts[0]] = decode(data, type=Early)

@@ -2,8 +2,8 @@
 and a worker that has just been started on their checkpoints, as Faust's table holds them.
 
 One model is folded; the others are it under other names, with layouts and references of their own. What follows is what
-a worker does: the states are restored from the table, windows close (which calibrates every scan anew), and the first
-checkpoint of every partition, which holds everything, is written and makes the table's obsolete.
+a worker does: the states are restored from the table, windows close (which calibrates every scan anew), and after every
+block there is a checkpoint: the first and the last one hold everything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stream_monitor.worker.segments import Table
 
 FOLD: Final[Fold[State]] = Fold(empty=State.empty, step=step, restore=State.restore)
 LOG: Final = Span(begin=0, end=1 << 40, committed=1)
-ROUNDS: Final = 11  # bundles of every model after the start: two windows close, and the scans of both are kept
+ROUNDS: Final = 11  # bundles of every model, and checkpoints, after the start: two windows close
 
 Names = dict[str, tuple[str, str]]  # model -> ids of its layout and its reference
 Next = Callable[[str, str, int], Bundle]  # of a model and a layout, the n-th
@@ -102,7 +102,16 @@ def measure(
     begin = time.process_time()
     apart = by_partition(table.snapshot())
     owners = [
-        Owner(FOLD, catalog, partition=p, partitions=partitions, topic_id="id", messages=apart[p], span=LOG)
+        Owner(
+            FOLD,
+            catalog,
+            partition=p,
+            partitions=partitions,
+            topic_id="id",
+            messages=apart[p],
+            span=LOG,
+            every=ROUNDS - 1,
+        )
         for p in range(partitions)
     ]
     del apart
@@ -114,16 +123,16 @@ def measure(
         for name, (layout, _) in named.items():
             owner = owners[partition_of(name, partitions)]
             owner.step(owner.at, bundle(name, layout, n))
-    memory("full_judging")
-    begin, written = time.process_time(), 0
-    for owner in owners:
-        checkpoint = owner.checkpoint()
-        written += checkpoint.size_bytes
-        owner.written(checkpoint)
-        del checkpoint
-        for key in owner.superseded():
-            table.pop(key)
-    assert not table
+        begin, written = time.process_time(), 0
+        for owner in owners:  # all of it in the first round and in the last one
+            checkpoint = owner.checkpoint()
+            written += checkpoint.size_bytes
+            owner.written(checkpoint)
+            assert checkpoint.full == (n in (done + 1, done + ROUNDS))
+            del checkpoint
+            for key in owner.superseded():
+                table.pop(key, None)
+        assert not table
     line("full_checkpoint", written / models / 2**20, "MiB a model, all records")
     line("full_checkpoint_pace", (time.process_time() - begin) / models, "s a model")
     line("full_on_disk", sum(o.state.shelf.size_bytes for o in owners) / models / 2**20, "MiB a model")

@@ -76,6 +76,23 @@ def test_panes_of_a_trailing_reference_are_put_away_when_a_checkpoint_has_them()
         assert other.records() == run.state.records()
 
 
+def test_panes_that_the_scan_looks_at_are_put_away_when_a_checkpoint_has_them() -> None:
+    run, rng = Run(), np.random.default_rng(3)
+    run.state.mark()
+    panes = run.state.traces[KEY] = {t: pane_of_kilobytes(rng, t) for t in range(100)}
+    counts = [pane.counts_under(LAYOUT.id) for pane in panes.values()]
+    for t in panes:
+        run.state.touch("f", *KEY, t)
+    kept = run.state.changed()
+    assert held_bytes(panes) < 100 * EACH
+    assert run.state.changed() == kept
+    assert [pane.counts_under(LAYOUT.id) for pane in panes.values()] == counts
+    assert panes[0].counts_under("another") is None
+    other = State.restore(run.state.head(), run.state.records(), run.catalog)
+    assert held_bytes(other.traces) < 100 * EACH
+    assert other.records() == run.state.records()
+
+
 def test_the_file_holds_no_more_than_is_kept() -> None:
     """Lengths come and go; those that go make room for those that come."""
     run, tap, large = full()
