@@ -6,16 +6,14 @@ field that was renamed is another column. What Avro has and JSON has not: avro_v
 
 from __future__ import annotations
 
-import io
-from typing import Any, Final
+from typing import Final
 
 from detectors.layouts import Layout
 from stream_monitor.counting.batches import Batch, DeadLetter, LabelBatch, Records
 from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.formats.avro_plain import compile_plain, is_safe
+from stream_monitor.formats.avro_plain import compile_plain
 from stream_monitor.formats.avro_schemas import parse
-from stream_monitor.formats.avro_values import CONVERSIONS
 from stream_monitor.formats.framing import BEGINS, MALFORMED, Read, labels
 from stream_monitor.interfaces import Schema
 
@@ -25,37 +23,15 @@ _WARMING: Final = """{"type": "record", "name": "E", "fields": [{"name": "f", "t
 
 def compile_schema(schema: Schema) -> Read:
     """What reads the events of a schema. InvalidRecord if there can be none."""
-    import fastavro  # here: it comes with an extra
-    from fastavro.read import LOGICAL_READERS
-
-    LOGICAL_READERS.update({name: _with_schemas(convert) for name, convert in CONVERSIONS.items()})
     parsed, named = parse(schema)
     try:
-        safe = is_safe(parsed, named)
+        plain = compile_plain(parsed, named)
     except (*MALFORMED, RecursionError) as error:
         raise InvalidRecord("unknown_schema", f"is no Avro schema that can be read: {error}") from None
     if not isinstance(parsed, dict) or parsed["type"] not in ("record", "error", "map"):
         kind = parsed["type"] if isinstance(parsed, dict) else "a union" if isinstance(parsed, list) else parsed
         raise InvalidRecord("not_an_object", f"its events are {kind}, not records")
-    if not safe:
-        plain = compile_plain(parsed, named)
-        return lambda value: plain(value, BEGINS)
-    read: Any = fastavro.schemaless_reader  # a record is a dict
-    open_ = io.BytesIO
-
-    def whole(value: bytes) -> dict[str, Any]:
-        file = open_(value)
-        file.seek(BEGINS)
-        message: dict[str, Any] = read(file, parsed, None)
-        if file.tell() != len(value):
-            raise ValueError(f"{len(value) - file.tell()} bytes are left over")
-        return message
-
-    return whole
-
-
-def _with_schemas(convert: Any) -> Any:
-    return lambda data, schema=None, _=None: convert(data, schema)
+    return lambda value: plain(value, BEGINS)
 
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:

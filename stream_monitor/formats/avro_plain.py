@@ -1,8 +1,8 @@
 """Avro read the plain way: closures over a schema, strict about every byte, safe on whatever it is given.
 
-It is what a quicker reader must agree with, and what reads schemas that are not safe with one: those that hold
-themselves, where a small message can be as deep as the stack, and lists of things that take no bytes, where a small
-message can be as long as memory.
+It is what the compiled walk must agree with, and what reads all that the walk leaves. Why not fastavro, which is half
+as fast again: it counts choices from the end where their number is negative, and a schema that holds itself, or a list
+of things that take no bytes, lets a small message be as deep as the stack or as long as memory.
 """
 
 from __future__ import annotations
