@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 200
 WITHIN_SECONDS: Final = 0.1
-RECOVERED_AT_ONCE: Final = 16  # messages of the checkpoints topic in memory
+RECOVERED_AT_ONCE: Final = 16  # messages of the checkpoints topic that Faust holds before they are on the table's shelf
 
 
 def settings(config: Config, brokers: str, *, embedded: bool) -> dict[str, Any]:
@@ -261,8 +261,6 @@ class FaustMember(Generic[S]):
             on_recover=self._on_recovered,
             recovery_buffer_size=RECOVERED_AT_ONCE,
         )
-        # Why: Faust would read a thousand of these messages ahead, of 900 kB each, and as many into its buffer.
-        self._app.tables._changelog_queue = self._app.FlowControlQueue(maxsize=RECOVERED_AT_ONCE, clear_on_resume=True)
         self._app.on_partitions_assigned.connect(self._on_assigned)
         raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
         self._app.agent(self._app.topic(self._panes, **raw), name="fold", concurrency=1)(self._fold_stream)

@@ -69,9 +69,15 @@ def closed(service: Service, seconds: float) -> None:
 
 
 def assert_exact(service: Service) -> None:
-    """Windows, labels, dead letters, outputs and counters against the oracle; and no process has crashed."""
+    """Windows, labels, dead letters, outputs and counters against the oracle.
+
+    And no process has crashed, and no worker has missed a checkpoint that there was: what is rebuilt is the same, as
+    long as the log is there.
+    """
     crashed = {r.name: r.crashes for r in service.roles if r.crashes}
     assert not crashed, f"{crashed}\n{service.logs()}"
+    rebuilt = [line for r in service.workers for line in r.log().splitlines() if "is rebuilt from offset" in line]
+    assert not rebuilt, f"{rebuilt}\n{service.logs()}"
     raws = records(service.brokers, "fraud.predictions")
     truth = oracle.fraud_truth(raws, now=time.time())
     wrong = oracle.differences(service.everything("/v1/models/fraud/windows"), truth, END)
