@@ -39,6 +39,7 @@ from stream_monitor.worker import departures
 from stream_monitor.worker.buses import TABLE, Arrival, Bus, Describe, Outgoing, checkpoints_topic, group
 from stream_monitor.worker.handovers import Deliver, Handover
 from stream_monitor.worker.owners import S, Span
+from stream_monitor.worker.recoveries import Recovered
 from stream_monitor.worker.segments import Table
 from stream_monitor.worker.workers import Worker
 
@@ -261,6 +262,7 @@ class FaustMember(Generic[S]):
             on_recover=self._on_recovered,
             recovery_buffer_size=RECOVERED_AT_ONCE,
         )
+        self._app.tables._changelog_queue = Recovered(self._app, maxsize=self._app.conf.stream_buffer_maxsize)
         self._app.on_partitions_assigned.connect(self._on_assigned)
         raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
         self._app.agent(self._app.topic(self._panes, **raw), name="fold", concurrency=1)(self._fold_stream)

@@ -26,6 +26,7 @@ from mode.threads import WorkerThread
 
 from stream_monitor.worker.agents import FaustBus, credentials, settings
 from stream_monitor.worker.buses import Outgoing, checkpoints_topic
+from stream_monitor.worker.recoveries import Recovered
 from stream_monitor.worker.segments import Table
 from tests.held import held_bytes
 from tests.worker.process import config
@@ -93,8 +94,32 @@ async def test_what_a_table_has_read_lies_on_a_shelf(app: Any) -> None:
     assert len(table.data.data) == 8
     await table.data.on_recovery_completed({TP("changelog", 1)}, set())
     assert len(table.data.data) == 0
-    app.tables._changelog_queue = queue = app.FlowControlQueue(maxsize=3, clear_on_resume=True)
+
+
+@in_loop
+async def test_a_table_is_read_of_the_present_generation_alone(app: Any) -> None:
+    """A full queue is emptied by a rebalance: who waits for room in it goes on, and what he brings is dropped."""
+    queue = Recovered(app, maxsize=2)
+    app.tables._changelog_queue = queue
     assert Recovery(app, app.tables).tables.changelog_queue is queue
+    app.consumer_generation_id = 1
+    app.flow_control.resume()
+    old = [SimpleNamespace(message=_message(i, generation=1)) for i in range(4)]
+    queue.put_nowait(old[0])
+    queue.put_nowait(old[1])
+    assert await queue.get() is old[0]
+    queue.put_nowait(old[2])
+    last = asyncio.ensure_future(queue.put(old[3]))
+    await asyncio.sleep(0)
+    assert queue.full()
+    app.flow_control.suspend()
+    app.consumer_generation_id = 2
+    app.flow_control.resume()
+    await asyncio.wait_for(last, 5)
+    new = SimpleNamespace(message=_message(0, generation=2))
+    await queue.put(new)
+    assert await asyncio.wait_for(queue.get(), 5) is new
+    assert queue.empty()
 
 
 @in_loop
