@@ -57,9 +57,8 @@ def by_law(values: Sequence[float], quantile: Quantile, p: float) -> float | Non
     ):
         return None
     moderated = max(1.0, (TRUST + n * scale) / (TRUST + n))
-    wider = float(
-        scipy.special.fdtri(df, (TRUST + n) * df, 1 - p) / scipy.special.fdtri(df, 1e9, 1 - p)
-    )  # for the scale's own error
+    # For the scale's own error.
+    wider = float(scipy.special.fdtri(df, (TRUST + n) * df, 1 - p) / scipy.special.fdtri(df, 1e9, 1 - p))
     return quantile(p) * math.sqrt(moderated * wider)
 
 

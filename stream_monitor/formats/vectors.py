@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_monitor.formats.machine import byte, compiled
-from stream_monitor.formats.scanning import decimal, number, skip, space
+from stream_monitor.formats.numerals import decimal, number
+from stream_monitor.formats.scanning import skip, space
 
 _VAST: Final = 2.0**1023  # of integers; see embeddings.py
 

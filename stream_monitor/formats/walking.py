@@ -44,7 +44,8 @@ from stream_monitor.formats.machine import (
     put64,
     put_double,
 )
-from stream_monitor.formats.scanning import PLAIN, characters, constant, decimal, number, plain_text, skip, space, text
+from stream_monitor.formats.numerals import decimal, number
+from stream_monitor.formats.scanning import PLAIN, characters, constant, plain_text, skip, space, text
 from stream_monitor.formats.vectors import items, vector
 
 # What is known of a key, in words of eight bytes, all of it in two lines of the processor's cache.

@@ -71,9 +71,8 @@ def read_references(config: Config, catalog: Catalog) -> Start:
     for name, model in config.models.items():
         if not model.reference.file:
             continue
-        from stream_monitor.judging.packed_references import (
-            pack_reference,  # here: only what counts needs compiled code
-        )
+        # Here: only what counts needs compiled code.
+        from stream_monitor.judging.packed_references import pack_reference
         from stream_monitor.judging.references import prepare
 
         try:

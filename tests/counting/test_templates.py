@@ -16,7 +16,7 @@ from detectors.layouts import Layout
 from stream_monitor.blobs import PADDING
 from stream_monitor.counting.plans import Plan
 from stream_monitor.counting.times import parse_times
-from stream_monitor.formats import floats, instants, scanning, templates, vectors
+from stream_monitor.formats import floats, instants, numerals, scanning, templates, vectors
 from stream_monitor.formats.machine import COMPILED, address
 from tests.fuzz.events import CASES, Choices, block, plans
 from tests.fuzz.plain import differences, records
@@ -59,7 +59,7 @@ def test_any_block(case: int, data: bytes) -> None:
 )  # fmt: skip
 def test_numbers(text: str) -> None:
     of = _Text(text.encode())
-    end, value, whole = scanning.number(of.at)
+    end, value, whole = numerals.number(of.at)
     end = end if end < 0 else end - of.at
     try:
         wanted = json.loads(text)
@@ -83,7 +83,7 @@ def test_numbers(text: str) -> None:
 @example("9.999999999999999999")  # the longest there is
 def test_short_decimals(text: str) -> None:
     """A digit, a point and one to eighteen digits, to the last bit; all else is left to `number`."""
-    end, value = scanning.decimal((of := _Text(text.encode())).at)
+    end, value = numerals.decimal((of := _Text(text.encode())).at)
     digits = text.rstrip("],} \n")
     sign, _, fraction = digits.partition(".")
     if len(sign.lstrip("-")) == 1 and 1 <= len(fraction) <= 18 and fraction.isdigit():

@@ -23,7 +23,7 @@ from typing import Any, Final
 FORMATS: Final = ("json", "avro", "protobuf")
 LINE_SECONDS: Final = 10.0
 LOOPS: Final = (
-    "machine", "floats", "scanning", "instants", "interning", "vectors", "walking", "wires", "avro_walking",
+    "machine", "floats", "numerals", "scanning", "instants", "interning", "vectors", "walking", "wires", "avro_walking",
     "protobuf_walking",
 )  # fmt: skip
 
