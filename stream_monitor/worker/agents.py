@@ -1,6 +1,6 @@
 """The worker's shell: Faust's app, with one agent over the panes topic and one over alerts and retrain requests.
 
-The only file that knows Faust. Every detail of it that this relies on is held by tests/worker/test_faust_contract.py.
+Every detail of Faust that this room relies on is held by tests/worker/test_faust_contract.py.
 Why so little of Faust is used: it may deliver an entry again, skip one after a seek, go on with half a table, or stand
 still without a word. So the worker takes only the entry that is due, what is missing is read again or rebuilt, and
 whatever stands still ends the process, which expects to be started again.
@@ -11,34 +11,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic
 
 import faust
 import mode
 from aiokafka.abc import AbstractTokenProvider
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    CommitFailedError,
-    GroupAuthorizationFailedError,
-    IllegalStateError,
-    KafkaError,
-    TopicAuthorizationFailedError,
-)
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.auth import OAuthCredentials
-from faust.exceptions import ProducerSendError
 from faust.types import TP
 from mode.threads import WorkerThread
 
 from stream_monitor.access import security
 from stream_monitor.access.tokens import Tokens
 from stream_monitor.config import Config
-from stream_monitor.errors import StateError, Unreachable
+from stream_monitor.errors import StateError
 from stream_monitor.worker import departures
-from stream_monitor.worker.buses import TABLE, Arrival, Bus, Describe, Outgoing, checkpoints_topic, group
+from stream_monitor.worker.buses import TABLE, Arrival, Bus, Describe, checkpoints_topic, group
+from stream_monitor.worker.clients import FaustBus, named
 from stream_monitor.worker.handovers import Deliver, Handover
-from stream_monitor.worker.owners import S, Span
+from stream_monitor.worker.owners import S
 from stream_monitor.worker.recoveries import Recovered
 from stream_monitor.worker.segments import Table
 from stream_monitor.worker.workers import Worker
@@ -136,99 +128,6 @@ class _Table(faust.Table):  # type: ignore[misc]
         return store
 
 
-class FaustBus:
-    """The broker through a Faust app; see `workers.Bus`."""
-
-    def __init__(self, app: Any, panes_topic: str) -> None:
-        self._app = app
-        self._panes = panes_topic
-
-    @property
-    def generation(self) -> int:
-        return int(self._app.consumer_generation_id)
-
-    async def send(self, messages: Sequence[Outgoing]) -> None:
-        try:
-            futures = [
-                await self._app.producer.send(m.topic, m.key, m.value, m.partition, None, list(m.headers))
-                for m in messages
-            ]
-            done = await asyncio.gather(*futures, return_exceptions=True)
-            for error in done:
-                if isinstance(error, BaseException):
-                    raise error
-        except ProducerSendError as error:
-            raise _named(error.__cause__ or error) from error
-        except (KafkaError, TimeoutError) as error:
-            raise _named(error) from error
-
-    def ack(self, arrival: Arrival) -> None:
-        arrival.event.ack()
-
-    async def commit(self, partition: int, offset: int) -> bool:
-        # Why not Faust's own commit: it takes an offset for committed whatever became of it.
-        thread = self._app.consumer._thread
-        what = {TopicPartition(self._panes, partition): OffsetAndMetadata(offset, "")}
-        try:
-            await thread.call_thread(thread._ensure_consumer().commit, what)
-        except (CommitFailedError, IllegalStateError) as error:
-            log.warning("partition %d: the commit of %d is not confirmed: %s", partition, offset, error)
-            return False
-        return True
-
-    def forget(self, keys: Sequence[bytes]) -> None:
-        table = self._app.tables[TABLE].data.data
-        for key in keys:
-            table.pop(key, None)
-
-    async def seek(self, partition: int, offset: int) -> None:
-        await self._app.consumer.seek(TP(self._panes, partition), offset)
-
-    def pause(self, topic: str, partition: int) -> None:
-        self._app.consumer.pause_partitions({TP(topic, partition)})
-
-    def resume(self, topic: str, partition: int) -> None:
-        self._app.consumer.resume_partitions({TP(topic, partition)})
-
-    def partitions(self, topic: str) -> set[int]:
-        """Partitions of a topic that are assigned to us."""
-        return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == topic}
-
-    async def ends(self, topic: str) -> dict[int, int]:
-        """The ends of the logs of our partitions of a topic, asked of the broker."""
-        tps = {TP(topic, p) for p in self.partitions(topic)}
-        found = await self._app.consumer.highwaters(*tps) if tps else {}
-        return {tp.partition: int(end or 0) for tp, end in found.items()}
-
-    async def spans(self) -> dict[int, Span]:
-        """Where the logs of our partitions of the panes topic begin and end, and what is committed."""
-        consumer = self._app.consumer
-        thread = consumer._thread
-        tps = {TP(self._panes, p) for p in self.partitions(self._panes)}
-        begins = await consumer.earliest_offsets(*tps) if tps else {}
-        ends = await self.ends(self._panes)
-        spans = {}
-        for tp, begin in begins.items():
-            asked = TopicPartition(tp.topic, tp.partition)
-            committed = await thread.call_thread(thread._ensure_consumer().committed, asked)
-            spans[tp.partition] = Span(begin=int(begin or 0), end=ends[tp.partition], committed=committed)
-        return spans
-
-
-def _named(error: BaseException) -> Exception:
-    """An error of aiokafka's by what is to be done: Unreachable try again, StateError do not."""
-    hopeless = isinstance(error, KafkaError) and not error.retriable and type(error).__name__ not in _PASSING
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, _FORBIDDEN):
-        text += "; a right (ACL) is missing, `stream-monitor acls monitor.yaml` lists them all"
-    return StateError(f"the broker refuses: {text}") if hopeless else Unreachable(text)
-
-
-_FORBIDDEN: Final = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
-# Not marked as retriable by aiokafka, yet gone when the broker is back.
-_PASSING: Final = frozenset({"KafkaTimeoutError", "KafkaConnectionError", "RequestTimedOutError", "NodeNotReadyError"})
-
-
 class FaustMember(Generic[S]):
     """A member of the workers' group: the app, its agents, and the states derived anew in every generation."""
 
@@ -277,7 +176,7 @@ class FaustMember(Generic[S]):
         try:
             await self._app.start()
         except KafkaError as error:
-            raise _named(error) from error
+            raise named(error) from error
 
     async def stop(self) -> bool:
         """Whether nothing of it is left. Faust can say that it has stopped while its thread lives on."""
@@ -296,7 +195,7 @@ class FaustMember(Generic[S]):
         """Why it can go no further, if it cannot."""
         if self._failure is None and self._app.crashed:
             reason = self._app.crash_reason or RuntimeError("Faust crashed")
-            return _named(reason) if isinstance(reason, KafkaError) else reason
+            return named(reason) if isinstance(reason, KafkaError) else reason
         return self._failure
 
     @property
@@ -339,9 +238,11 @@ class FaustMember(Generic[S]):
         if not self._is_whole(generation):
             log.info("generation %d: the table is not whole yet", generation)
             return  # of an older generation: Faust reads on for this one and calls again
+        # Why now: the next generation may come while the broker is asked, and Faust drops what is not its own then.
+        messages = self._table.data.data.snapshot()
         while generation == self._bus.generation and self._failure is None:
             try:
-                await self._derive(generation)
+                await self._derive(generation, messages)
                 return
             except StateError as error:
                 self._failure = error
@@ -349,14 +250,17 @@ class FaustMember(Generic[S]):
                 log.warning("generation %d: the states could not be derived: %r", generation, error)
                 await asyncio.sleep(1)
 
-    async def _derive(self, generation: int) -> None:
+    async def _derive(self, generation: int, messages: Mapping[bytes, bytes]) -> None:
         info = await self._describe(self._panes)
         self._topic_id = self._topic_id or (info.id if info else None)
         if info is None or info.id != self._topic_id:
             raise StateError(f"topic {self._panes} is not the one it was")
         spans = await self._bus.spans()
-        await self.worker.assigned(generation, info.id, info.partitions, self._table.data.data.snapshot(), spans)
-        self._ready_for = generation
+        wanted, ends = self._wanted
+        if wanted != generation or spans.keys() != ends.keys():
+            return  # they are of the next generation, which is on its way: Faust calls again
+        if await self.worker.assigned(generation, info.id, info.partitions, messages, spans):
+            self._ready_for = generation
 
     def _is_whole(self, generation: int) -> bool:
         """Whether the table holds, of all our partitions, what was written before they became ours.

@@ -1,7 +1,7 @@
 """An owner: one worker's hold on one partition of the panes topic, from its assignment to the next one.
 
 It restores the state, feeds the fold strictly consecutive entries, and says what to write for a checkpoint. Nothing
-here waits or talks to anything: agents.py moves the bytes, and the simulator in the tests moves them through crashes.
+here waits or talks to anything: workers.py moves the bytes, and the simulator in the tests moves them through crashes.
 """
 
 from __future__ import annotations

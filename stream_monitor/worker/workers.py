@@ -5,7 +5,7 @@ then a segment written, then its head, then the entries acknowledged, in offset 
 group has confirmed the commit of a full checkpoint are older ones tombstoned, and of any one the references that it
 names no more: whoever has the partition after us begins at that checkpoint or at a later one.
 
-The broker is behind `Bus` (agents.py has Faust's), and it is not trusted with more than bytes: an owner takes only the
+The broker is behind `Bus` (clients.py has Faust's), and it is not trusted with more than bytes: an owner takes only the
 entry that is due; one that comes again is passed over, and a hole makes it read again from where it was.
 """
 
@@ -103,8 +103,11 @@ class Worker(Generic[S]):
         partitions: int,
         messages: Mapping[bytes, bytes],
         spans: Mapping[int, Span],
-    ) -> None:
-        """These partitions are ours now (and no others): derive their states from the checkpoints topic's messages."""
+    ) -> bool:
+        """These partitions are ours now (and no others): derive their states from the checkpoints topic's messages.
+
+        False, and nothing is changed, if another generation has come meanwhile.
+        """
         await self._until_reached(self._catalog.catch_up)
         apart = checkpoints.by_partition(messages)
         holds: dict[int, Hold[S]] = {}
@@ -119,15 +122,20 @@ class Worker(Generic[S]):
                 span=span,
                 every=self._pace.full_every,
             )
-            if owner.alarm:
-                self.totals["rebuilds"] += 1
-                self.alarms.append(owner.alarm)
-                log.error("%s", owner.alarm)
             holds[partition] = Hold(owner=owner, generation=generation, end=span.end)
             await asyncio.sleep(0)
+            if generation != self._bus.generation:
+                break
+        if generation != self._bus.generation:
+            return False
+        for alarm in [h.owner.alarm for h in holds.values() if h.owner.alarm]:
+            self.totals["rebuilds"] += 1
+            self.alarms.append(alarm)
+            log.error("%s", alarm)
         self.holds = holds
         self.progress = time.monotonic()
         log.info("generation %d: partitions %s", generation, {p: h.owner.at for p, h in holds.items()})
+        return True
 
     # -- entries
 

@@ -1,4 +1,4 @@
-"""What agents.py relies on in Faust, said once and checked here: an upgrade that changes it fails.
+"""What this room relies on in Faust, said once and checked here: an upgrade that changes it fails.
 
 Nothing runs against a broker here; test_on_kafka.py shows that the whole holds together.
 """
@@ -24,8 +24,9 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.threads import WorkerThread
 
-from stream_monitor.worker.agents import FaustBus, credentials, settings
+from stream_monitor.worker.agents import credentials, settings
 from stream_monitor.worker.buses import Outgoing, checkpoints_topic
+from stream_monitor.worker.clients import FaustBus
 from stream_monitor.worker.recoveries import Recovered
 from stream_monitor.worker.segments import Table
 from tests.held import held_bytes

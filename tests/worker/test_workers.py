@@ -276,6 +276,25 @@ async def test_entries_of_an_old_generation_are_dropped() -> None:
 
 
 @run
+async def test_a_generation_that_is_overtaken_while_it_is_derived_changes_nothing() -> None:
+    """Its partitions may be another's by now, so that it says of none that it is rebuilt."""
+    bus = Bus()
+    worker = _worker(bus)
+    await _assigned(worker, bus)
+    await worker.take(_arrivals(0, 10))
+    of = Span(begin=0, end=len(LOG), committed=10)
+    bus.generation = 2
+    older = asyncio.ensure_future(worker.assigned(2, "id", 2, {}, {1: of, 2: of}))
+    await asyncio.sleep(0)
+    bus.generation = 3
+    assert await worker.assigned(3, "id", 2, bus.checkpoints(), {0: of})
+    assert not await older
+    assert {p: h.generation for p, h in worker.holds.items()} == {0: 3}
+    assert worker.holds[0].owner.at == 10
+    assert not worker.alarms
+
+
+@run
 async def test_an_owner_that_wakes_late_writes_keys_and_acknowledges_nothing() -> None:
     """The generation changes between its segment and its head."""
     bus = Bus()
