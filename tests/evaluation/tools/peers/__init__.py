@@ -59,18 +59,18 @@ def _powers(first: float, factor: float, count: int) -> tuple[float, ...]:
 P_VALUES: Final = tuple(
     10.0**-k for k in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300)
 )
-SIGMAS: Final = (3.0, *_powers(3.5, 1.12, 40))
+SIGMAS: Final = (2.0, 2.5, 3.0, *_powers(3.5, 1.12, 40))
 PEERS: Final[Mapping[str, Peer]] = {
     "river": Peer(
         ("river==0.26.1",),
         {
             "adwin": Rule(0.002, (1e-4, 1e-9, 1e-20, 1e-50, 1e-100, 1e-200, 1e-300)),
-            "page_hinkley": Rule(50.0, _powers(200.0, 2.5, 8)),
-            "kswin": Rule(0.005, (1e-6, 1e-12)),
-            "ddm": Rule(3.0, (3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0)),
-            "eddm": Rule(0.9, (0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5)),
-            "hddm_a": Rule(0.001, _powers(1e-3, 1e-2, 10)),
-            "hddm_w": Rule(0.001, _powers(1e-3, 1e-2, 10)),
+            "page_hinkley": Rule(50.0, _powers(50.0, 1.5, 20)),
+            "kswin": Rule(0.005, (1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12)),
+            "ddm": Rule(3.0, (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0)),
+            "eddm": Rule(0.9, (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5)),
+            "hddm_a": Rule(0.001, _powers(1e-2, 0.1, 20)),
+            "hddm_w": Rule(0.001, _powers(1e-2, 0.1, 20)),
         },
     ),
     "frouros": Peer(
@@ -88,7 +88,7 @@ PEERS: Final[Mapping[str, Peer]] = {
     ),
     "evidently": Peer(
         ("evidently==0.7.23", "pandas<3"),
-        {"column": Rule(0.1, _powers(0.02, 1.12, 50)), "dataset": Rule(0.5, (0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05))},
+        {"column": Rule(0.1, _powers(0.02, 1.12, 50)), "dataset": Rule(0.5, tuple(k / 20 for k in range(1, 21)))},
     ),
     "nannyml": Peer(
         ("nannyml==0.13.1", "statsmodels"),
