@@ -232,7 +232,9 @@ def create_topics(brokers: str, topics: dict[str, int]) -> None:
 
 def publish(brokers: str, raws: Sequence[Raw], *, seconds: float, go_on: threading.Event) -> None:
     """Publish in order: nine tenths at a steady rate over `seconds`, the rest once `go_on` is set."""
-    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 20, "enable.idempotence": True, **LARGE})
+    producer = Producer(
+        {"bootstrap.servers": brokers, "linger.ms": 20, "enable.idempotence": True, "log_level": 0, **LARGE}
+    )
     begin, n = time.monotonic(), 0
     per_second = 0.9 * len(raws) / seconds
     for n, raw in enumerate(raws, 1):
