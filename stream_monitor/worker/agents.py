@@ -257,10 +257,11 @@ class FaustMember(Generic[S]):
             raise StateError(f"topic {self._panes} is not the one it was")
         spans = await self._bus.spans()
         wanted, ends = self._wanted
-        if wanted != generation or spans.keys() != ends.keys():
-            return  # they are of the next generation, which is on its way: Faust calls again
-        if await self.worker.assigned(generation, info.id, info.partitions, messages, spans):
-            self._ready_for = generation
+        own = wanted == generation and spans.keys() == ends.keys()  # else of the next one, which is on its way
+        if not own or not await self.worker.assigned(generation, info.id, info.partitions, messages, spans):
+            log.info("generation %d: overtaken by the next one while its states were derived", generation)
+            return  # Faust calls again
+        self._ready_for = generation
 
     def _is_whole(self, generation: int) -> bool:
         """Whether the table holds, of all our partitions, what was written before they became ours.

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class FaustBus:
-    """The broker through a Faust app; see `workers.Bus`."""
+    """The broker through a Faust app; see `buses.Bus`."""
 
     def __init__(self, app: Any, panes_topic: str) -> None:
         self._app = app

@@ -15,7 +15,7 @@ from stream_monitor.worker.buses import TopicInfo
 from stream_monitor.worker.owners import Span
 from tests.worker.process import config
 
-PANES, CHANGELOG = "t.panes", "t-worker-checkpoints-changelog"
+CHANGELOG = "t-worker-checkpoints-changelog"
 FOUND = {b"head of 0": b"0", b"head of 1": b"1"}
 
 
