@@ -86,7 +86,7 @@ class Reading:
             ],
             np.int64,
         )
-        self._room = np.zeros(0, np.int64)
+        self._room, self._facts = np.zeros(0, np.int64), np.zeros((HEADER_BYTES + 1, 0), np.int64)
         self._scratch = np.zeros(4, np.int64)
         self._lock = threading.Lock()  # held while the queue is in use
         self._closed = False
@@ -102,7 +102,7 @@ class Reading:
     def read(self, records: int, seconds: float) -> Read:
         """At most so many records, after at most so many seconds."""
         if len(self._room) < records:
-            self._room = np.zeros(records, np.int64)
+            self._room, self._facts = np.zeros(records, np.int64), np.zeros((HEADER_BYTES + 1, records), np.int64)
         with self._lock:
             if self._closed:
                 return Read({}, [])
@@ -112,10 +112,9 @@ class Reading:
         if n == 0:
             return Read({}, [])
         messages = self._room[:n]
-        facts = np.zeros((HEADER_BYTES + 1, n), np.int64)
         try:
-            _look(messages, facts, self._functions, self._scratch)
-            return self._made(facts)
+            _look(messages, self._facts, self._functions, self._scratch)
+            return self._made(self._facts[:, :n])
         finally:
             _give_back(messages, self._functions)
 
@@ -195,6 +194,7 @@ def _look(messages: Integers, facts: Integers, functions: Integers, scratch: Int
             facts[VALUE_BYTES, i] = 0
         if facts[KEY, i] == 0:
             facts[KEY_BYTES, i] = 0
+        facts[TIME, i] = facts[HEADERS, i] = facts[HEADER_BYTES, i] = 0  # what was there is of another batch
         if facts[ERROR, i] != 0:
             continue
         time = called2(functions[0], m, first)

@@ -8,6 +8,7 @@ in, -1 for none. Columns are counted in numerics.py, sums across columns in join
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +24,23 @@ Kinds = NDArray[np.uint8]
 Positions = NDArray[np.int32]
 Ranks = NDArray[np.int16]
 
+_LOW: Final = np.uint64(0xFFFFFFFF)
 
-@compiled()
-def digits(bits: np.uint64) -> tuple[np.int64, np.int64, np.int64, np.int64]:
-    """Of the bits of |x|: the first of its three 32-bit digits in units of 2**-1074, and the digits."""
-    exponent = np.int64(bits >> np.uint64(52)) & 2047
-    mantissa = np.int64(bits & np.uint64(0x000FFFFFFFFFFFFF))
-    if exponent > 0:
-        mantissa |= 1 << 52
-        exponent -= 1
-    first, shift = exponent >> 5, exponent & 31
-    low, high = (mantissa & 0xFFFFFFFF) << shift, (mantissa >> 32) << shift
-    high += low >> 32
-    return first, low & 0xFFFFFFFF, high & 0xFFFFFFFF, high >> 32
+
+@compiled(inline=True)
+def digits(bits: np.uint64) -> tuple[np.uint64, np.int64, np.int64, np.int64]:
+    """Of the bits of |x|: the first of its three 32-bit digits in units of 2**-1074, and the digits.
+
+    Why unsigned, here and in other loops: an index that could be negative is looked at before it is used.
+    """
+    exponent, mantissa = bits >> np.uint64(52), bits & np.uint64(0x000FFFFFFFFFFFFF)
+    normal = np.uint64(1) if exponent != np.uint64(0) else np.uint64(0)
+    mantissa |= normal << np.uint64(52)
+    exponent -= normal
+    first, shift = exponent >> np.uint64(5), exponent & np.uint64(31)
+    low, high = (mantissa & _LOW) << shift, (mantissa >> np.uint64(32)) << shift
+    high += low >> np.uint64(32)
+    return first, np.int64(low & _LOW), np.int64(high & _LOW), np.int64(high >> np.uint64(32))
 
 
 def _add_at(cells: Cells, group: NDArray[np.int32], cell: NDArray[np.int64]) -> None:
@@ -51,9 +56,10 @@ def _sums_loop(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats)
         if g >= 0:
             first, d0, d1, d2 = digits(bits[i] & np.uint64(0x7FFFFFFFFFFFFFFF))
             sign = -1 if numbers[i] < 0 else 1
-            cells[g, at + first] += sign * d0
-            cells[g, at + first + 1] += sign * d1
-            cells[g, at + first + 2] += sign * d2
+            row = cells[g, at:]
+            row[first] += sign * d0
+            row[first + np.uint64(1)] += sign * d1
+            row[first + np.uint64(2)] += sign * d2
 
 
 def add_sums_numpy(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -> None:

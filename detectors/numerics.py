@@ -14,6 +14,10 @@ from detectors.layouts import HEAD, LIMBS
 from detectors.partitions import Partition
 
 VALID: Final = -1  # in `heads`: the value counts in its bin
+_LAST_ENTRY: Final = ENTRIES - 1.0
+_0: Final = np.uint64(0)
+_1: Final = np.uint64(1)
+_2: Final = np.uint64(2)
 
 Heads = NDArray[np.int64]  # per kind of value, the head it counts in (MISSING, NONFINITE, UNPARSEABLE), or VALID
 
@@ -30,47 +34,49 @@ def _count_loop(
     limbs = body + last + 1
     sums = np.zeros(2 * LIMBS, np.int64)  # two, taken in turn: an addition need not wait for the one before it
     for g in range(len(bounds) - 1):
+        heads_of, bins_of_row = cells[g, at:], cells[g, body:]
         least, greatest = np.inf, -np.inf
-        for t in range(bounds[g], bounds[g + 1]):
-            i = order[t]
+        for t in range(np.uint64(bounds[g]), np.uint64(bounds[g + 1])):
+            i = np.uint64(order[t])
             head = heads[kinds[i]]
             if head != VALID:
                 ranks[t] = 0
-                cells[g, at + head] += 1
+                heads_of[head] += 1
                 continue
             x = numbers[i] + 0.0
             b = bits[i] if x != 0.0 else 0
             if scale > 0.0:
                 y = (x - start) * scale
-                # Why compared first: the greatest doubles must not overflow an integer.
-                j = ENTRIES - 1 if y >= ENTRIES - 1 else 0 if y <= 0.0 else int(y)
+                # Why within bounds first: the greatest doubles must not overflow an integer.
+                y = y if y > 0.0 else 0.0
+                j = np.uint64(int(y if y < _LAST_ENTRY else _LAST_ENTRY))
             else:
-                j = min(max(((b ^ ((b >> 63) & SIGN)) >> shift) - base, 0), ENTRIES - 1)
+                j = np.uint64(min(max(((b ^ ((b >> 63) & SIGN)) >> shift) - base, 0), ENTRIES - 1))
             # Most entries have an edge or none, so this is mostly all; it has no branch that could be guessed wrong.
-            a = np.int64(table[j])
-            a += 1 if x >= edges[a] else 0
-            a += 1 if x >= edges[a] else 0
+            a = np.uint64(table[j])
+            a += _1 if x >= edges[a] else _0
+            a += _1 if x >= edges[a] else _0
             if x >= edges[a]:
-                stop = np.int64(table[j + 1])
+                stop = np.uint64(table[j + _1])
                 while a < stop:
-                    middle = (a + stop) >> 1
+                    middle = (a + stop) >> _1
                     if x < edges[middle]:
                         stop = middle
                     else:
-                        a = middle + 1
-            ranks[t] = 2 * a - last
-            cells[g, body + a] += 1
-            first, d0, d1, d2 = digits(np.uint64(b) & np.uint64(0x7FFFFFFFFFFFFFFF))
+                        a = middle + _1
+            ranks[t] = 2 * np.int64(a) - last
+            bins_of_row[a] += 1
+            first, d0, d1, d2 = digits(np.uint64(b) & np.uint64(SIGN))
             sign = b >> 63  # 0 or -1; (d ^ sign) - sign is the signed digit, without a branch
-            first += (t & 1) * LIMBS
+            first += (t & _1) * np.uint64(LIMBS)
             sums[first] += (d0 ^ sign) - sign
-            sums[first + 1] += (d1 ^ sign) - sign
-            sums[first + 2] += (d2 ^ sign) - sign
+            sums[first + _1] += (d1 ^ sign) - sign
+            sums[first + _2] += (d2 ^ sign) - sign
             least = x if x < least else least
             greatest = x if x > greatest else greatest
-        for j in range(LIMBS):
-            cells[g, limbs + j] += sums[j] + sums[LIMBS + j]
-            sums[j] = sums[LIMBS + j] = 0
+        for k in range(LIMBS):
+            cells[g, limbs + k] += sums[k] + sums[LIMBS + k]
+            sums[k] = sums[LIMBS + k] = 0
         low[g] = min(low[g], least)
         high[g] = max(high[g], greatest)
 
@@ -124,12 +130,13 @@ def _words_loop(
 ) -> None:  # fmt: skip
     nested = len(cell_of) - 1
     for g in range(len(bounds) - 1):
-        for t in range(bounds[g], bounds[g + 1]):
-            i = order[t]
+        row = cells[g]
+        for t in range(np.uint64(bounds[g]), np.uint64(bounds[g + 1])):
+            i = np.uint64(order[t])
             code = codes[i]
-            cell = missing_cell if kinds[i] == missing else cell_of[code if code >= 0 else nested]
+            cell = missing_cell if kinds[i] == missing else cell_of[np.uint64(code if code >= 0 else nested)]
             found[t] = cell
-            cells[g, cell] += 1
+            row[np.uint64(cell)] += 1
 
 
 def _words_numpy(

@@ -62,10 +62,10 @@ def end_to_end(
     segments: str = "",
     watch: Callable[[int], None] | None = None,
 ) -> Pace:
-    """A tap from the last first bundle of a source partition to the last bundle of all, as stamped in their topic.
+    """A tap from the last first bundle of a source partition to the last one but the partitions' last, by their stamps.
 
-    What stands in the first bundles was read and decoded before, so those events do not count. `watch` is called with
-    the tap's process again and again.
+    What stands in the first bundles was read and decoded before, and the last ones hold what was too little for a
+    round and waited for the clock; neither counts. `watch` is called with the tap's process again and again.
     """
     folder.mkdir()
     config = folder / "monitor.yaml"
@@ -96,10 +96,10 @@ def end_to_end(
         reader.close()
         process.terminate()
         process.wait(20)
-    first, last, before = _between(brokers, f"{name}.panes")
+    first, last, counted = _between(brokers, f"{name}.panes")
     at, cpu = np.array(samples).T
     begin, end = np.interp([first, last], at, cpu)
-    return Pace(n - before, last - first, float(end - begin), rss)
+    return Pace(counted, last - first, float(end - begin), rss)
 
 
 def _committed(reader: Consumer, partitions: list[TopicPartition]) -> int:
@@ -113,7 +113,10 @@ def _committed(reader: Consumer, partitions: list[TopicPartition]) -> int:
 
 
 def _between(brokers: str, topic: str) -> tuple[float, float, int]:
-    """When the last source's first bundle with events was written, when the last one was, and the events before."""
+    """When the last first bundle of a source was written, when the last one that is no source's last, what lay between.
+
+    Bundles without events are none here.
+    """
     reader = Consumer({"bootstrap.servers": brokers, "group.id": "between", "enable.auto.commit": False})
     count = len(reader.list_topics(topic, 10).topics[topic].partitions)
     bundles: dict[tuple[int, int], tuple[float, int]] = {}  # (source partition, n) -> when it was whole, events
@@ -132,10 +135,9 @@ def _between(brokers: str, topic: str) -> tuple[float, float, int]:
                 key, when = (entry.source.partition, entry.n), message.timestamp()[1] / 1000
                 bundles[key] = (max(when, bundles.get(key, (0.0, 0))[0]), entry.to - entry.from_)
     reader.close()
-    firsts = [bundles[p, min(n for q, n in bundles if q == p)] for p in {p for p, _ in bundles}]
-    first = max(when for when, _ in firsts)
-    return (
-        first,
-        max(when for when, _ in bundles.values()),
-        sum(size for when, size in bundles.values() if when <= first),
-    )
+    ends: dict[int, list[int]] = {}  # source partition -> the numbers of its first and of its last bundle
+    for p, number in sorted(bundles):
+        ends.setdefault(p, [number, number])[1] = number
+    first = max(bundles[p, least][0] for p, (least, _) in ends.items())
+    last = max(when for (p, number), (when, _) in bundles.items() if number != ends[p][1])
+    return first, last, sum(size for when, size in bundles.values() if first < when <= last)
