@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from stream_monitor.counting.batches import DeadLetter, Records
 from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.formats import json as json_format
+from stream_monitor.formats.lines import Lines, Tapped
 from stream_monitor.formats.presets import PRESETS, preset
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.formats.tables import TableRows
@@ -174,16 +175,25 @@ def categorical_names(plan: Plan, layout: Layout | None) -> list[str]:
     return sorted({*names, *plan.model.segments})
 
 
-class Piece(NamedTuple):
+Read = DictRows | TableRows  # rows one by one, or columns
+R = TypeVar("R", bound=Read | Lines)
+
+
+class Piece(NamedTuple, Generic[R]):
     """Some rows of a file, in its order."""
 
-    rows: DictRows | TableRows
+    rows: R
     numbers: NDArray[np.int64]  # of the rows in the file, from 0
     dead: list[DeadLetter]  # lines that are no rows
 
 
-def pieces(file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int) -> Iterator[Piece]:
-    """The rows of a file, at most `rows` at a time, to be assembled by `plan`. ConfigError when it cannot be read."""
+def pieces(
+    file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int, tapped: Tapped | None = None
+) -> Iterator[Piece[Read | Lines]]:
+    """The rows of a file, at most `rows` at a time, to be assembled by `plan`. ConfigError when it cannot be read.
+
+    Lines that `tapped` reads are left to it.
+    """
     events = plan if isinstance(plan, Plan) else None
     if file.kind == "jsonl":
         first, nested = 0, False
@@ -193,6 +203,11 @@ def pieces(file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int)
             if plan.format.name in PRESETS:
                 piece, first = _payloads(records, plan, first)
                 yield piece
+                continue
+            if tapped is not None and (some := tapped.read(values, nested=nested)) is not None:
+                nested = True  # or the features are single paths, and nobody asks
+                yield Piece(some, first + np.arange(n), [])
+                first += n
                 continue
             messages, index, dead = json_format.parse(records, plan, None)
             dead = [DeadLetter(first + d.index, d.reason, d.detail) for d in dead]
@@ -208,7 +223,7 @@ def pieces(file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int)
         yield Piece(TableRows(table, plan, texts=file.kind == "csv", whole=whole), numbers, dead)
 
 
-def _payloads(records: Records, plan: Plan | LabelPlan, first: int) -> tuple[Piece, int]:
+def _payloads(records: Records, plan: Plan | LabelPlan, first: int) -> tuple[Piece[Read | Lines], int]:
     """Lines of an inference server's log, each of which may be several events or none; the number after the last."""
     parsed = preset(PRESETS[plan.format.name][0])(records, plan)
     events = np.bincount(parsed.records, minlength=len(records))
@@ -219,7 +234,7 @@ def _payloads(records: Records, plan: Plan | LabelPlan, first: int) -> tuple[Pie
     return Piece(rows, starts[parsed.records] + parsed.places, dead), int(starts[-1])
 
 
-def everything(path: Path, plan: Plan) -> Piece:
+def everything(path: Path, plan: Plan) -> Piece[Read]:
     """The whole file in one piece. Raises ConfigError when it cannot be read."""
     plan = replace(plan, flat=True, cache={})
     found = list(pieces(File(path), plan, None, 1 << 40))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ from stream_monitor.counting.batches import DeadLetter, Records
 from stream_monitor.counting.columns import encode_words, json_text, name_of, safe
 from stream_monitor.counting.plans import Plan, event_plan
 from stream_monitor.formats import decode
-from stream_monitor.formats.files import Piece
+from stream_monitor.formats.files import Piece, R
+from stream_monitor.formats.lines import Lines
 from stream_monitor.interfaces import Schemas
 
 Integers = NDArray[np.int64]
@@ -196,17 +197,18 @@ def _plan(config: Config, source: Read, path: str, schemas: Schemas | None) -> P
     return event_plan("", replace(config, models={"": alone}), schemas=schemas)
 
 
-def selected(piece: Piece, select: Select | None, name: str) -> tuple[Piece, int]:
+def selected(piece: Piece[R], select: Select | None, name: str) -> tuple[Piece[R], int]:
     """The rows of a file that model `name` selects, and how many others there are.
 
-    All rows of a file that lacks the field, as every file lacks headers.
+    All rows of a file that lacks the field, as every file lacks headers; lines are read so where all are the model's.
     """
-    if select is None or not select.field or not piece.rows.has(select.field):
+    if select is None or not select.field or isinstance(piece.rows, Lines) or not piece.rows.has(select.field):
         return piece, 0
     names = {name_of(v) for v in select.value or (name,)}
     values = piece.rows.values(select.field)
     mine = np.array([isinstance(v, str | int | float) and name_of(json_text(v)) in names for v in values], np.bool_)
-    return Piece(piece.rows.take(mine), piece.numbers[mine], piece.dead), int((~mine).sum())
+    rows: Any = piece.rows.take(mine)
+    return Piece(rows, piece.numbers[mine], piece.dead), int((~mine).sum())
 
 
 def _header(message: Message, name: str) -> str | None:

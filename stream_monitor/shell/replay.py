@@ -25,6 +25,7 @@ from detectors.layouts import Layout
 from stream_monitor.config import Config, Select
 from stream_monitor.config.plain import config_id
 from stream_monitor.config.roles import is_pattern
+from stream_monitor.counting.batches import Batch, DeadLetter
 from stream_monitor.counting.fields import assemble, assemble_labels
 from stream_monitor.counting.labels import join, remember
 from stream_monitor.counting.panes import count_block
@@ -33,7 +34,8 @@ from stream_monitor.counting.times import parse_times
 from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source
 from stream_monitor.errors import StateError
 from stream_monitor.fold.fold import State, finish, step
-from stream_monitor.formats.files import File, Piece, pieces, unreadable
+from stream_monitor.formats.files import File, Piece, Read, pieces, unreadable
+from stream_monitor.formats.lines import Lines, Tapped
 from stream_monitor.formats.selections import selected
 from stream_monitor.interfaces import Catalog, LabelStore
 from stream_monitor.outputs import Output
@@ -45,13 +47,14 @@ NEVER: Final = int(np.iinfo(np.int64).min)
 
 Integers = NDArray[np.int64]
 Put = Callable[[Sequence[Output]], None]
+Rows = Piece[Read | Lines]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """Rows of a file that are counted together: offsets [from_, to). `reached_ms`: the greatest time up to its end."""
 
-    piece: Piece
+    piece: Rows
     from_: int
     to: int
     reached_ms: int
@@ -65,7 +68,7 @@ class Block:
 class Feed:
     """A file as a source, its blocks in its order."""
 
-    def __init__(self, source: Source, parts: Iterator[Piece], time_path: str, now_ms: int) -> None:
+    def __init__(self, source: Source, parts: Iterator[Rows], time_path: str, now_ms: int) -> None:
         self.source = source
         self.n = 0
         self.at = 0
@@ -74,7 +77,7 @@ class Feed:
         self._time_path = time_path
         self._now_ms = now_ms
         self._reached = NEVER
-        self._piece: Piece | None = None
+        self._piece: Rows | None = None
         self._times: Integers = np.zeros(0, np.int64)  # running maximum, per row of the piece
         self._row = 0  # the first row of the piece that no block has
 
@@ -109,7 +112,8 @@ class Feed:
         piece = next(self._parts, None)
         if piece is None:
             return False
-        times, good = parse_times(piece.rows.values(self._time_path))
+        rows = piece.rows
+        times, good = rows.times() if isinstance(rows, Lines) else parse_times(rows.values(self._time_path))
         good &= times <= self._now_ms  # what is of the future must not move the clock
         self._times = np.maximum(np.maximum.accumulate(np.where(good, times, NEVER)), self._reached)
         self._reached = int(self._times[-1]) if len(self._times) else self._reached
@@ -153,36 +157,40 @@ class Run:
 
     def events(self, feed: Feed, block: Block) -> None:
         """Count a block of events and fold it."""
-        rows, numbers, dead = self._mine(block.piece, self._model.select)
-        batch, refused = assemble(
-            rows, self._plan, self._layout, self.at_ms,
-            index=numbers.tolist(), timestamps_ms=np.full(len(numbers), -1), offsets=numbers,
-        )  # fmt: skip
+        piece = self._mine(block.piece, self._model.select)
+        batch, refused = self._read(piece, self._plan)
         counts = count_block(
             batch, self._layout, self._name, self._model, self._config.time, feed.max_time_ms
         )  # fmt: skip
         panes = counts.panes + remember(self._store, batch, feed.source, self._layout, self._name, self._model)
         feed.max_time_ms = counts.max_time_ms
-        self.tally.events += len(numbers) + len(dead)
-        self._fold(feed, block, panes, Counter(d.reason for d in [*dead, *refused]), counts.late)
+        self.tally.events += len(piece.numbers) + len(piece.dead)
+        self._fold(feed, block, panes, Counter(d.reason for d in [*piece.dead, *refused]), counts.late)
 
     def features(self, feed: Feed, block: Block) -> None:
         """Count a block of the feature stream and fold it."""
         assert self._feature_plan is not None
         assert self._model.features is not None
-        rows, numbers, dead = self._mine(block.piece, self._model.features.select)
-        batch, refused = assemble(
-            rows, self._feature_plan, self._layout, self.at_ms,
-            index=numbers.tolist(), timestamps_ms=np.full(len(numbers), -1), offsets=numbers,
-        )  # fmt: skip
+        piece = self._mine(block.piece, self._model.features.select)
+        batch, refused = self._read(piece, self._feature_plan)
         counts = count_block(
             batch, self._layout, self._name, self._model, self._config.time, feed.max_time_ms, feature_stream=True
         )
         feed.max_time_ms = counts.max_time_ms
-        self.tally.features += len(numbers) + len(dead)
-        self._fold(feed, block, counts.panes, Counter(d.reason for d in [*dead, *refused]), counts.late)
+        self.tally.features += len(piece.numbers) + len(piece.dead)
+        self._fold(feed, block, counts.panes, Counter(d.reason for d in [*piece.dead, *refused]), counts.late)
 
-    def _mine(self, piece: Piece, by: Select | None) -> Piece:
+    def _read(self, piece: Rows, plan: Plan) -> tuple[Batch, list[DeadLetter]]:
+        """The events of a piece, and the others with reasons."""
+        rows, numbers = piece.rows, piece.numbers
+        if isinstance(rows, Lines):
+            return rows.batch(self._layout, self.at_ms, numbers)
+        return assemble(
+            rows, plan, self._layout, self.at_ms,
+            index=numbers.tolist(), timestamps_ms=np.full(len(numbers), -1), offsets=numbers,
+        )  # fmt: skip
+
+    def _mine(self, piece: Rows, by: Select | None) -> Rows:
         """The rows that the model selects."""
         mine, others = selected(piece, by, self._name)
         self.tally.others += others
@@ -193,6 +201,7 @@ class Run:
         assert self._label_plan is not None
         assert self._model.labels is not None
         rows, numbers, dead = self._mine(block.piece, self._model.labels.select)
+        assert not isinstance(rows, Lines)  # of events only
         batch, refused = assemble_labels(
             rows, self._label_plan, self.at_ms,
             index=numbers.tolist(), timestamps_ms=np.full(len(numbers), -1), offsets=numbers,
@@ -277,15 +286,19 @@ def feeds(config: Config, name: str, events: str, labels: str | None, features: 
     """The sources of a model's events and, if it has topics for them, of its features and labels."""
     model, now = config.models[name], time.time_ns() // 1_000_000
 
-    def feed(topic: str, file: str | None, plan: Plan | LabelPlan, path: str) -> Feed:
-        none: Iterator[Piece] = iter(())
-        parts = pieces(File(Path(file)), plan, None, BLOCK_ROWS) if file else none
+    def feed(topic: str, file: str | None, plan: Plan | LabelPlan, path: str, select: Select | None = None) -> Feed:
+        none: Iterator[Rows] = iter(())
+        whole = isinstance(plan, Plan) and path and (select is None or not select.field)
+        tapped = Tapped(plan) if isinstance(plan, Plan) and whole else None
+        parts = pieces(File(Path(file)), plan, None, BLOCK_ROWS, tapped) if file else none
         return Feed(Source(topic, TOPIC_ID, 0, 0), parts, path, now + config.time.max_future)
 
     apart, told = model.features, model.labels
     return Feeds(
-        feed(model.topic[0], events, event_plan(name, config, flat=True), model.fields.time),
-        feed(apart.topic, features, feature_plan(name, config, flat=True), apart.fields.time) if apart else None,
+        feed(model.topic[0], events, event_plan(name, config, flat=True), model.fields.time, model.select),
+        feed(apart.topic, features, feature_plan(name, config, flat=True), apart.fields.time, apart.select)
+        if apart
+        else None,
         feed(told.topic, labels, label_plan(name, config, flat=True), told.fields.time) if told else None,
     )
 

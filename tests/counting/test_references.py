@@ -299,6 +299,7 @@ def test_pieces_are_the_whole(tmp_path: Path, end: str) -> None:
     whole, dead = read(path, MODEL)
     assert dead == [(50, "missing_field")]
     found, letters = [], []
+    piece: Any
     for piece in pieces(File(path), plan, None, 7):
         batch, refused = _events(piece.rows, piece, plan, None)
         found.append(batch)
