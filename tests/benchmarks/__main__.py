@@ -45,7 +45,7 @@ def line(figure: str, value: float, unit: str, ratios: dict[str, float], setup: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--events", type=int, default=600_000)
+    parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=sorted(PEERS), default=sorted(PEERS), help="none: --peers")
     arguments = parser.parse_args()
