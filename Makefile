@@ -35,7 +35,7 @@ test: services  ## install what is missing and run every test (PYTEST_ARGS="test
 test-alibi:  ## the adapters of alibi-detect, in an environment of their own (numpy < 2)
 	test -x .alibi/bin/python || $(PYTHON) -m venv .alibi
 	.alibi/bin/python -m pip install --quiet 'alibi-detect>=0.13' scipy numba pytest pytest-timeout
-	.alibi/bin/python -m pytest tests/detectors/test_adapters.py --noconftest -W default
+	.alibi/bin/python -m pytest tests/detectors/alibi_detect_adapters.py --noconftest -W default
 
 check: install  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
