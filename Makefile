@@ -63,6 +63,7 @@ kafka: install  ## one Apache Kafka node (KRaft) on a free port, until interrupt
 	@$(BIN)/python -m deploy.kafka run
 
 lock:  ## resolve the lock files anew
+	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header --extra registry pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --generate-hashes --no-header --extra dev pyproject.toml -o requirements-dev.lock
 
