@@ -175,8 +175,8 @@ def categorical_names(plan: Plan, layout: Layout | None) -> list[str]:
     return sorted({*names, *plan.model.segments})
 
 
-Read = DictRows | TableRows  # rows one by one, or columns
-R = TypeVar("R", bound=Read | Lines)
+Flat = DictRows | TableRows  # rows one by one, or columns
+R = TypeVar("R", bound=Flat | Lines)
 
 
 class Piece(NamedTuple, Generic[R]):
@@ -187,9 +187,12 @@ class Piece(NamedTuple, Generic[R]):
     dead: list[DeadLetter]  # lines that are no rows
 
 
+AnyPiece = Piece[Flat | Lines]
+
+
 def pieces(
     file: File, plan: Plan | LabelPlan, layout: Layout | None, rows: int, tapped: Tapped | None = None
-) -> Iterator[Piece[Read | Lines]]:
+) -> Iterator[AnyPiece]:
     """The rows of a file, at most `rows` at a time, to be assembled by `plan`. ConfigError when it cannot be read.
 
     Lines that `tapped` reads are left to it.
@@ -223,7 +226,7 @@ def pieces(
         yield Piece(TableRows(table, plan, texts=file.kind == "csv", whole=whole), numbers, dead)
 
 
-def _payloads(records: Records, plan: Plan | LabelPlan, first: int) -> tuple[Piece[Read | Lines], int]:
+def _payloads(records: Records, plan: Plan | LabelPlan, first: int) -> tuple[AnyPiece, int]:
     """Lines of an inference server's log, each of which may be several events or none; the number after the last."""
     parsed = preset(PRESETS[plan.format.name][0])(records, plan)
     events = np.bincount(parsed.records, minlength=len(records))
@@ -234,7 +237,7 @@ def _payloads(records: Records, plan: Plan | LabelPlan, first: int) -> tuple[Pie
     return Piece(rows, starts[parsed.records] + parsed.places, dead), int(starts[-1])
 
 
-def everything(path: Path, plan: Plan) -> Piece[Read]:
+def everything(path: Path, plan: Plan) -> Piece[Flat]:
     """The whole file in one piece. Raises ConfigError when it cannot be read."""
     plan = replace(plan, flat=True, cache={})
     found = list(pieces(File(path), plan, None, 1 << 40))

@@ -14,7 +14,7 @@ from itertools import compress
 import numpy as np
 
 from detectors.layouts import Layout
-from stream_monitor.config import Config, Fields, Model
+from stream_monitor.config import Config, Fields, Model, Select
 from stream_monitor.counting.batches import Batch, DeadLetter, Integers, Records
 from stream_monitor.counting.plans import FUTURE_FREE, Mask, Plan, event_plan
 from stream_monitor.errors import InvalidRecord
@@ -57,8 +57,12 @@ class Lines:
 class Tapped:
     """Reads pieces of a file of events as a tap would, those that it can."""
 
+    @classmethod
+    def of(cls, plan: Plan, select: Select | None) -> Tapped | None:
+        """For the plan of a flat file. None where its events have no time of their own, or are selected by a field."""
+        return None if not plan.model.fields.time or (select is not None and select.field) else cls(plan)
+
     def __init__(self, plan: Plan) -> None:
-        """`plan` is that of the flat file, and has a time."""
         self._flat = plan
         self._plan = replace(plan, flat=False, cache={})
         timed = Model(topic=("t",), fields=Fields(time=plan.model.fields.time))

@@ -26,7 +26,6 @@ from stream_monitor.counting.columns import encode_words, json_text, name_of, sa
 from stream_monitor.counting.plans import Plan, event_plan
 from stream_monitor.formats import decode
 from stream_monitor.formats.files import Piece, R
-from stream_monitor.formats.lines import Lines
 from stream_monitor.interfaces import Schemas
 
 Integers = NDArray[np.int64]
@@ -200,15 +199,15 @@ def _plan(config: Config, source: Read, path: str, schemas: Schemas | None) -> P
 def selected(piece: Piece[R], select: Select | None, name: str) -> tuple[Piece[R], int]:
     """The rows of a file that model `name` selects, and how many others there are.
 
-    All rows of a file that lacks the field, as every file lacks headers; lines are read so where all are the model's.
+    All rows of a file that lacks the field, as every file lacks headers.
     """
-    if select is None or not select.field or isinstance(piece.rows, Lines) or not piece.rows.has(select.field):
+    rows: Any = piece.rows  # never Lines where there is a field: see Tapped.of
+    if select is None or not select.field or not rows.has(select.field):
         return piece, 0
     names = {name_of(v) for v in select.value or (name,)}
-    values = piece.rows.values(select.field)
+    values = rows.values(select.field)
     mine = np.array([isinstance(v, str | int | float) and name_of(json_text(v)) in names for v in values], np.bool_)
-    rows: Any = piece.rows.take(mine)
-    return Piece(rows, piece.numbers[mine], piece.dead), int((~mine).sum())
+    return Piece(rows.take(mine), piece.numbers[mine], piece.dead), int((~mine).sum())
 
 
 def _header(message: Message, name: str) -> str | None:

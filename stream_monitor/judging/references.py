@@ -28,7 +28,7 @@ from stream_monitor.counting.panes import PANE_ROWS, choose_pane, grouping, of_o
 from stream_monitor.counting.plans import FUTURE_FREE, Plan, event_plan, feature_plan
 from stream_monitor.counting.tallies import tally
 from stream_monitor.errors import ConfigError, Mistake
-from stream_monitor.formats.files import Piece, Read, everything
+from stream_monitor.formats.files import Flat, Piece, everything
 from stream_monitor.formats.selections import selected
 
 PSEUDO_PANES: Final = 400  # panes of a reference that has no times, if it has rows enough
@@ -118,7 +118,7 @@ class _Part:
 
     role: str  # "events" or "features"
     path: Path
-    piece: Piece[Read]
+    piece: Piece[Flat]
     plan: Plan
     rows: Any
     dead: list[DeadLetter]
@@ -160,7 +160,7 @@ class _Part:
         return [(segment, start, c) for (_, segment, start), c in zip(found.keys, counts, strict=True)]
 
 
-def _events(rows: Any, piece: Piece[Read], plan: Plan, layout: Layout | None) -> tuple[Batch, list[DeadLetter]]:
+def _events(rows: Any, piece: Piece[Flat], plan: Plan, layout: Layout | None) -> tuple[Batch, list[DeadLetter]]:
     n = len(rows)
     nowhen = np.zeros(n, np.int64)
     return assemble(
@@ -168,7 +168,7 @@ def _events(rows: Any, piece: Piece[Read], plan: Plan, layout: Layout | None) ->
     )
 
 
-def _as_far_as_there(model: Model, piece: Piece[Read]) -> Model:
+def _as_far_as_there(model: Model, piece: Piece[Flat]) -> Model:
     """The model with those fields that the file has; a label in its own topic is looked for under its name there."""
     rows, fields = piece.rows, model.fields
 

@@ -34,7 +34,7 @@ from stream_monitor.counting.times import parse_times
 from stream_monitor.entries import Bundle, Command, Entry, PaneRecord, Source
 from stream_monitor.errors import StateError
 from stream_monitor.fold.fold import State, finish, step
-from stream_monitor.formats.files import File, Piece, Read, pieces, unreadable
+from stream_monitor.formats.files import AnyPiece, File, Piece, pieces, unreadable
 from stream_monitor.formats.lines import Lines, Tapped
 from stream_monitor.formats.selections import selected
 from stream_monitor.interfaces import Catalog, LabelStore
@@ -47,14 +47,13 @@ NEVER: Final = int(np.iinfo(np.int64).min)
 
 Integers = NDArray[np.int64]
 Put = Callable[[Sequence[Output]], None]
-Rows = Piece[Read | Lines]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """Rows of a file that are counted together: offsets [from_, to). `reached_ms`: the greatest time up to its end."""
 
-    piece: Rows
+    piece: AnyPiece
     from_: int
     to: int
     reached_ms: int
@@ -68,7 +67,7 @@ class Block:
 class Feed:
     """A file as a source, its blocks in its order."""
 
-    def __init__(self, source: Source, parts: Iterator[Rows], time_path: str, now_ms: int) -> None:
+    def __init__(self, source: Source, parts: Iterator[AnyPiece], time_path: str, now_ms: int) -> None:
         self.source = source
         self.n = 0
         self.at = 0
@@ -77,7 +76,7 @@ class Feed:
         self._time_path = time_path
         self._now_ms = now_ms
         self._reached = NEVER
-        self._piece: Rows | None = None
+        self._piece: AnyPiece | None = None
         self._times: Integers = np.zeros(0, np.int64)  # running maximum, per row of the piece
         self._row = 0  # the first row of the piece that no block has
 
@@ -180,7 +179,7 @@ class Run:
         self.tally.features += len(piece.numbers) + len(piece.dead)
         self._fold(feed, block, counts.panes, Counter(d.reason for d in [*piece.dead, *refused]), counts.late)
 
-    def _read(self, piece: Rows, plan: Plan) -> tuple[Batch, list[DeadLetter]]:
+    def _read(self, piece: AnyPiece, plan: Plan) -> tuple[Batch, list[DeadLetter]]:
         """The events of a piece, and the others with reasons."""
         rows, numbers = piece.rows, piece.numbers
         if isinstance(rows, Lines):
@@ -190,7 +189,7 @@ class Run:
             index=numbers.tolist(), timestamps_ms=np.full(len(numbers), -1), offsets=numbers,
         )  # fmt: skip
 
-    def _mine(self, piece: Rows, by: Select | None) -> Rows:
+    def _mine(self, piece: AnyPiece, by: Select | None) -> AnyPiece:
         """The rows that the model selects."""
         mine, others = selected(piece, by, self._name)
         self.tally.others += others
@@ -286,10 +285,9 @@ def feeds(config: Config, name: str, events: str, labels: str | None, features: 
     """The sources of a model's events and, if it has topics for them, of its features and labels."""
     model, now = config.models[name], time.time_ns() // 1_000_000
 
-    def feed(topic: str, file: str | None, plan: Plan | LabelPlan, path: str, select: Select | None = None) -> Feed:
-        none: Iterator[Rows] = iter(())
-        whole = isinstance(plan, Plan) and path and (select is None or not select.field)
-        tapped = Tapped(plan) if isinstance(plan, Plan) and whole else None
+    def feed(topic: str, file: str | None, plan: Plan | LabelPlan, path: str, select: Select | None) -> Feed:
+        none: Iterator[AnyPiece] = iter(())
+        tapped = Tapped.of(plan, select) if isinstance(plan, Plan) else None
         parts = pieces(File(Path(file)), plan, None, BLOCK_ROWS, tapped) if file else none
         return Feed(Source(topic, TOPIC_ID, 0, 0), parts, path, now + config.time.max_future)
 
@@ -299,7 +297,7 @@ def feeds(config: Config, name: str, events: str, labels: str | None, features: 
         feed(apart.topic, features, feature_plan(name, config, flat=True), apart.fields.time, apart.select)
         if apart
         else None,
-        feed(told.topic, labels, label_plan(name, config, flat=True), told.fields.time) if told else None,
+        feed(told.topic, labels, label_plan(name, config, flat=True), told.fields.time, told.select) if told else None,
     )
 
 
