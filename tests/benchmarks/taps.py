@@ -139,5 +139,7 @@ def _between(brokers: str, topic: str) -> tuple[float, float, int]:
     for p, number in sorted(bundles):
         ends.setdefault(p, [number, number])[1] = number
     first = max(bundles[p, least][0] for p, (least, _) in ends.items())
-    last = max(when for (p, number), (when, _) in bundles.items() if number != ends[p][1])
+    last = max((when for (p, number), (when, _) in bundles.items() if number != ends[p][1]), default=first)
+    if last <= first:
+        raise RuntimeError("too few events: no block lies between the partitions' first ones and their last ones")
     return first, last, sum(size for when, size in bundles.values() if first < when <= last)
