@@ -306,13 +306,15 @@ def _reading(consumer: Consumer) -> Reading:
     client = _P.from_address(id(consumer) + object.__basicsize__).value
     if not client or functions["opaque"](client) != id(consumer):
         raise Unknown(f"a consumer of confluent-kafka {version} is not laid out as it was")
-    _warm()
+    warm()
     return Reading(client, functions)
 
 
 @cache
-def _warm() -> None:
+def warm() -> None:
     """Compile, or load from the cache, all loops, so that the first poll does not wait for it."""
+    if not COMPILED:
+        return
     nothing: NDArray[np.int64] = np.zeros(0, np.int64)
     functions, scratch = np.zeros(4, np.int64), np.zeros(4, np.int64)
     _look(nothing, np.zeros((HEADER_BYTES + 1, 0), np.int64), functions, scratch)

@@ -94,6 +94,18 @@ def sources(module: str) -> dict[str, str]:
     return found
 
 
+def stamp(module: str) -> str | None:
+    """The file that tells that a module's loops are kept, and of all that it imports; who has had them made, makes it.
+
+    None where nothing is compiled or nothing can be kept. It is another file when a source changes, or numba.
+    """
+    if engine() != "numba" or (folder := _folder(module)) is None:
+        return None
+    import numba
+
+    return os.path.join(folder, f"{sys.implementation.cache_tag}-numba-{numba.__version__}.warm")
+
+
 @cache
 def _folder(module: str) -> str | None:
     """Where the machine code of a module's loops is kept; None where there is no place for it."""

@@ -326,6 +326,8 @@ def serve(file: str, role: str, formatter: logs.Formatter, *, embedded: bool, ht
 class Wires:
     """The connectors of a process; see shell/ports.py."""
 
+    loops = ("connectors.kafka_reading",)
+
     def __init__(self, config: Config) -> None:
         self._broker = EmbeddedBroker() if config.kafka.brokers == "embedded" else None
         self.embedded = self._broker is not None

@@ -75,15 +75,11 @@ FORMATS: Final[Mapping[str, Reader]] = {
 }
 
 
-def warm(config: Config) -> None:
-    """Make ready what reads the configured events: their first block waits for no compiler.
-
-    Labels are read without compiled loops.
-    """
+def loops(config: Config) -> list[str]:
+    """The modules whose `warm` makes ready what reads the configured events; labels are read without compiled loops."""
     told = [of.format for m in config.models.values() for of in (m, m.features) if of is not None]
-    for make_ready in dict.fromkeys(FORMATS[Format.of(format).name].warm for format in told):
-        if make_ready is not None:
-            make_ready()
+    ways = [FORMATS[Format.of(format).name].warm for format in told]
+    return list(dict.fromkeys(way.__module__ for way in ways if way is not None))
 
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:

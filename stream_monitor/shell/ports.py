@@ -80,6 +80,10 @@ class Ports(Protocol):
         """With what the broker decides: the partitions of an embedded one."""
 
     @property
+    def loops(self) -> Sequence[str]:
+        """Modules with compiled loops that a tap needs, which their `warm` makes ready."""
+
+    @property
     def brokers(self) -> str: ...
     @property
     def embedded(self) -> bool: ...

@@ -1,6 +1,6 @@
 """One process of the service, with one role or all: what its parts need, in which order they come up, what they tell.
 
-connect -> topics -> catalog -> references made known -> tap | worker and deliveries | api, and a heartbeat
+connect -> topics -> loops -> catalog -> references made known -> tap | worker and deliveries | api, and a heartbeat
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from detectors import joints, kernels, numerics, partitions, projections
 from stream_monitor import formats
 from stream_monitor.config import Config, Kafka
 from stream_monitor.config.roles import patterns, resolved
@@ -40,6 +39,7 @@ from stream_monitor.shell.processes import (
 from stream_monitor.shell.promotions import Promotions
 from stream_monitor.shell.reloads import needing_restart, taken_over, told
 from stream_monitor.shell.starts import Start, make_known
+from stream_monitor.shell.warming import warm
 from stream_monitor.status.statuses import heartbeat
 from stream_monitor.status.telemetry import ProcessServer, Telemetry, tap_families, worker_families
 from stream_monitor.tap.counting import BlockCounting
@@ -107,10 +107,6 @@ class Process:
                 return
             parts: dict[str, Part] = {}
             if self._role in ("tap", "run"):
-                # Compiled before the first poll, not in a block.
-                for module in (kernels, partitions, numerics, joints, projections):
-                    await asyncio.to_thread(module.warm)
-                await asyncio.to_thread(formats.warm, self._config)
                 parts |= self._tap()
             if self._role in ("worker", "run"):
                 parts |= await self._worker()
@@ -159,7 +155,7 @@ class Process:
         if self._role != "api":
             start = await asyncio.to_thread(make_known, config, self._catalog)
         if self._role in ("tap", "run"):
-            await asyncio.to_thread(formats.warm, config)
+            await warm(formats.loops(config))
         self._config = config
         for take in self._takers:  # the fold first: it must know a model before its events come
             await take(config, start)
@@ -185,7 +181,7 @@ class Process:
         return False
 
     async def _prepare(self) -> None:
-        """Topics, catalog, references: what every role needs."""
+        """Topics, catalog, references: what every role needs; and the loops of a tap."""
         ports, config = self._ports, self._ports.config
         kafka = config.kafka
         panes = f"{kafka.prefix}panes"
@@ -202,6 +198,8 @@ class Process:
             text = f"{panes} has {found[1]} partitions: {MIGRATE}"
             raise ConfigError([Mistake(file="", line=0, path="kafka.partitions", message=text)])
         self._config = replace(config, kafka=replace(kafka, partitions=found[1]))
+        if self._role in ("tap", "run"):  # before the first block, and before references are read
+            await warm([*ports.loops, *formats.loops(config)])
         catalog = ports.catalog()
         try:
             await asyncio.to_thread(catalog.load)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from detectors import joints, kernels, numerics, partitions, projections
 from stream_monitor.blobs import Blobs, Values
 from stream_monitor.config import Config, Fields, Model, Reference, Time, WindowSpec
 from stream_monitor.counting.batches import Records
@@ -20,6 +19,7 @@ from stream_monitor.counting.panes import count_block
 from stream_monitor.counting.plans import event_plan
 from stream_monitor.formats import decode
 from stream_monitor.judging.references import prepare
+from stream_monitor.shell.warming import COUNTING
 from tests.benchmarks.streams import EVENT_RATE, events
 
 EVENTS = 60_000
@@ -39,7 +39,7 @@ def _seconds(what: Callable[[], Any], times: int = 5) -> float:
 
 def stages(folder: Path) -> dict[str, float]:
     """CPU seconds an event of decoding, and of counting without and with a dimension of ten segments."""
-    for module in (kernels, partitions, numerics, joints, projections):
+    for module in COUNTING:
         module.warm()
     start = time.time() - EVENTS / EVENT_RATE
     (folder / "reference.jsonl").write_bytes(b"".join(e + b"\n" for e in events(5_000, 2, start - 86_400)))
