@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -25,13 +24,13 @@ from stream_monitor.config import Config, Kafka, SchemaRegistry
 from stream_monitor.config.files import ConfigFile, check_role, read_config
 from stream_monitor.config.known import instant
 from stream_monitor.config.roles import roles, stated_topics
-from stream_monitor.config.values import substitute
 from stream_monitor.deliveries.notices import TRIGGER, target_names
-from stream_monitor.errors import ConfigError, Mistake
+from stream_monitor.errors import ConfigError
 from stream_monitor.extras import missing_modules
 from stream_monitor.interfaces import Sink, Trigger
 from stream_monitor.names import choices
 from stream_monitor.shell import logs
+from stream_monitor.shell.arguments import named_options, refused
 from stream_monitor.shell.check import Outside, check_outside, check_references, summary
 from stream_monitor.shell.processes import main, now_ms
 from stream_monitor.shell.starts import read_references
@@ -126,7 +125,7 @@ def init(
     connection = Connection.of(Kafka(brokers=brokers, options=filled))
     known = kafka_samples.topics(connection)
     if topic not in known:
-        raise ConfigError([_wrong("--topic", f"the broker has no topic {topic!r}{choices(topic, sorted(known)[:50])}")])
+        raise refused("--topic", f"the broker has no topic {topic!r}{choices(topic, sorted(known)[:50])}")
     near = label_topic(topic, sorted(known))
     url, of_registry = registry[0], named_options("--schema-registry-option", registry[1])
     schemas = _registry(url, of_registry[1]) if url else None
@@ -150,28 +149,11 @@ def _registry(url: str, options: Mapping[str, str]) -> RegistrySchemas:
     """The registry that `init` asks."""
     if missing := missing_modules("avro"):
         need = f"needs {' and '.join(missing)}: pip install 'stream-monitor[registry]'"
-        raise ConfigError([_wrong("--schema-registry", need)])
+        raise refused("--schema-registry", need)
     try:
         return schema_registry(url, options)
     except (ValueError, OSError) as error:
-        raise ConfigError([_wrong("--schema-registry", str(error))]) from None
-
-
-def named_options(option: str, texts: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """NAME=VALUE as written, for the file, and with what stands for secrets filled in, for now."""
-    written: dict[str, str] = {}
-    filled: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        there, wrong = substitute(value, os.environ, Path())
-        if not equals or wrong:
-            raise ConfigError([_wrong(option, wrong[0] if wrong else f"expected NAME=VALUE, not {name!r}")])
-        written[name], filled[name] = value, there
-    return written, filled
-
-
-def _wrong(option: str, message: str) -> Mistake:
-    return Mistake(file=option, line=0, path="", message=message)
+        raise refused("--schema-registry", str(error)) from None
 
 
 def check(file: str, connect: bool, formatter: logs.Formatter) -> str:
@@ -270,16 +252,16 @@ def learn_layout(
 
     found = read(file, formatter)
     if model is None or model not in found.config.models:
-        raise ConfigError([_wrong("--model", f"unknown model {model!r}{choices(str(model), found.config.models)}")])
+        raise refused("--model", f"unknown model {model!r}{choices(str(model), found.config.models)}")
     if (reference is None) == (span[0] is None):
-        raise ConfigError([_wrong("--reference", "say either --reference FILE, or --from TIME and --to TIME")])
+        raise refused("--reference", "say either --reference FILE, or --from TIME and --to TIME")
     try:
         if reference is not None:
             layout = layout_tools.from_file(found.config, model, reference)
         else:
             ends = [instant(text) if text else datetime.now(UTC) for text in span]
             if None in ends:
-                raise ConfigError([_wrong("--from, --to", "expected RFC 3339 times with an offset")])
+                raise refused("--from, --to", "expected RFC 3339 times with an offset")
             begin, end = (int(at.timestamp() * 1000) for at in ends if at is not None)
             if found.config.kafka.brokers == "embedded":
                 raise found.error("kafka.brokers", "embedded: that broker finds no records by time; use --reference")
@@ -287,7 +269,7 @@ def learn_layout(
             wanted = stated_topics(replace(found.config.models[model], labels=None))
             records = kafka_samples.span(connection, wanted, begin, end, events)
             if not any(records.values()):
-                raise ConfigError([_wrong("--from, --to", f"no record of {', '.join(wanted)} is of that time")])
+                raise refused("--from, --to", f"no record of {', '.join(wanted)} is of that time")
             schemas = schemas_of(found.config.kafka.schema_registry)
             with nullcontext() if schemas is None else closing(schemas):
                 layout, rows = layout_tools.from_messages(

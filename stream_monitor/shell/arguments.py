@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
+
+from stream_monitor.config.values import substitute
+from stream_monitor.errors import ConfigError, Mistake
 
 EPILOG: Final = """\
 on your own Kafka:
@@ -190,3 +196,21 @@ def _version() -> str:
         return version("stream-monitor")
     except PackageNotFoundError:
         return "(not installed)"
+
+
+def named_options(option: str, texts: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """NAME=VALUE as written, for the file, and with what stands for secrets filled in, for now; ConfigError."""
+    written: dict[str, str] = {}
+    filled: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        there, wrong = substitute(value, os.environ, Path())
+        if not equals or wrong:
+            raise refused(option, wrong[0] if wrong else f"expected NAME=VALUE, not {name!r}")
+        written[name], filled[name] = value, there
+    return written, filled
+
+
+def refused(option: str, message: str) -> ConfigError:
+    """What is wrong with an option, where only its meaning shows it."""
+    return ConfigError([Mistake(file=option, line=0, path="", message=message)])
