@@ -157,7 +157,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="stream-monitor-demo-") as folder:
         demo = Demo(Path(folder), _free(arguments.port), console)
         try:
-            demo.say("starting stream-monitor on its embedded broker")
+            demo.say("starting stream-monitor on its embedded broker (the first time it compiles its loops: a minute)")
             demo.start()
             demo.say(f"look at [bold]{demo.api}[/]  (curl {demo.api}/v1/models/bike)")
             demo.play(arguments.seconds, stop)

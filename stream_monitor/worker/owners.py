@@ -102,6 +102,8 @@ class Owner(Generic[S]):
         # A segment without any head is of an owner who died before its first checkpoint was whole: nothing is lost.
         begun = bool(checkpoints.heads(messages))
         reason = "no checkpoint of this log is whole" if begun else "the checkpoints are gone"
+        if not begun and span.committed is None:
+            reason = "there is no checkpoint, and the log has lost its beginning"
         if (older := checkpoints.older_format(messages)) is not None:
             reason = f"its checkpoints are of format {older}, this release reads {checkpoints.FORMAT} and none before"
         for candidate in checkpoints.found(messages, topic_id):
@@ -118,7 +120,7 @@ class Owner(Generic[S]):
                 continue
             self.at = self.checkpoint_at = candidate.at
             return state
-        if begun or span.committed is not None:
+        if begun or span.committed is not None or span.begin > 0:
             self.alarm = f"partition {self.partition} is rebuilt from offset {span.begin} on: {reason}"
         return None
 

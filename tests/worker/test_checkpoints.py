@@ -179,6 +179,7 @@ def test_it_is_rebuilt_with_an_alarm_when_it_cannot_be_made_whole() -> None:
         (topic, Span(begin=9, end=10, committed=9), "id", "the checkpoint is at 4, the log holds [9, 10)"),
         (topic, Span(begin=0, end=3, committed=None), "id", "the checkpoint is at 4, the log holds [0, 3)"),
         (topic, Span(begin=0, end=10, committed=8), "new", "no checkpoint of this log is whole"),
+        ({}, Span(begin=3, end=10, committed=None), "id", "there is no checkpoint, and the log has lost its beginning"),
     ):
         owner = _owner(messages, span, topic_id)
         assert owner.at == span.begin
