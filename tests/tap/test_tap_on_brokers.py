@@ -252,7 +252,7 @@ def test_an_offset_moved_by_an_admin_tool_begins_an_epoch_with_an_alarm(on_kafka
     wait_until(place.settled, 30)
     wait_until(lambda: any(b.alarm for b in place.bundles(0)), 20, "the alarm", every=0.3)
     assert [(b.alarm, b.from_, b.n) for b in place.bundles(0) if b.alarm] == [(FOREIGN, 90, 1)]
-    assert place.counted().total() == 310  # counted again, as it was told
+    wait_until(lambda: place.counted().total() == 310, 20, "counted again, as it was told", every=0.3)
 
 
 def test_expired_offsets_begin_an_epoch_with_an_alarm(on_kafka: Place) -> None:
