@@ -151,11 +151,11 @@ class Process:
         if not what:
             log.info("the configuration is read again: nothing changed that can without a restart")
             return
+        if self._role in ("tap", "run"):
+            await warm(formats.loops(config))
         start = Start()
         if self._role != "api":
             start = await asyncio.to_thread(make_known, config, self._catalog)
-        if self._role in ("tap", "run"):
-            await warm(formats.loops(config))
         self._config = config
         for take in self._takers:  # the fold first: it must know a model before its events come
             await take(config, start)
@@ -166,10 +166,18 @@ class Process:
 
     async def _connect(self, stop: asyncio.Event) -> bool:
         """Whether all is ready; False if told to stop before."""
+        if not await self._reached(self._find_topics, stop):
+            return False
+        if self._role in ("tap", "run"):  # before the first block, and before references are read
+            await warm([*self._ports.loops, *formats.loops(self._config)])
+        return await self._reached(self._make_known, stop)
+
+    async def _reached(self, step: Callable[[], Awaitable[None]], stop: asyncio.Event) -> bool:
+        """Whether a step is done, which is tried again while the outside does not answer; False if told to stop."""
         end = time.monotonic() + START_SECONDS
         while not stop.is_set():
             try:
-                await self._prepare()
+                await step()
                 return True
             except Refused:
                 raise  # nothing here will ever change that
@@ -180,8 +188,8 @@ class Process:
             await within(stop, 1.0)
         return False
 
-    async def _prepare(self) -> None:
-        """Topics, catalog, references: what every role needs; and the loops of a tap."""
+    async def _find_topics(self) -> None:
+        """The topics of the service, as many partitions as they have."""
         ports, config = self._ports, self._ports.config
         kafka = config.kafka
         panes = f"{kafka.prefix}panes"
@@ -198,14 +206,16 @@ class Process:
             text = f"{panes} has {found[1]} partitions: {MIGRATE}"
             raise ConfigError([Mistake(file="", line=0, path="kafka.partitions", message=text)])
         self._config = replace(config, kafka=replace(kafka, partitions=found[1]))
-        if self._role in ("tap", "run"):  # before the first block, and before references are read
-            await warm([*ports.loops, *formats.loops(config)])
-        catalog = ports.catalog()
+
+    async def _make_known(self) -> None:
+        """The catalog, and in it the references: what every role needs."""
+        ports, kafka = self._ports, self._config.kafka
+        catalog, count = ports.catalog(), kafka.partitions
         try:
             await asyncio.to_thread(catalog.load)
-            if catalog.counted_partitions and found[1] not in catalog.counted_partitions and not ports.embedded:
+            if catalog.counted_partitions and count not in catalog.counted_partitions and not ports.embedded:
                 before = ", ".join(map(str, sorted(catalog.counted_partitions)))
-                raise StateError(f"{panes} has {found[1]} partitions, and had {before}: {MIGRATE}")
+                raise StateError(f"{kafka.prefix}panes has {count} partitions, and had {before}: {MIGRATE}")
             self._start = Start()
             if self._role != "api":
                 self._start = await asyncio.to_thread(make_known, self._config, catalog)
@@ -215,7 +225,7 @@ class Process:
         self._catalog = catalog
         self._later(catalog.close)
         catalog.follow()
-        self._commands = ports.commands(found[1])
+        self._commands = ports.commands(count)
         self._later(self._commands.close)
 
     # -- the roles

@@ -38,7 +38,8 @@ def prepare(config: Config) -> None:
     process._ports = Wires(config)
 
     async def body() -> None:
-        await process._prepare()
+        await process._find_topics()
+        await process._make_known()
         await process._closing.aclose()
 
     asyncio.run(body())
