@@ -56,10 +56,14 @@ def _warm(modules: Iterable[str]) -> None:
 
 
 async def _compile_apart(modules: Iterable[str]) -> None:
-    """Have another process compile, which ends when this one does. Raises OSError when it fails."""
+    """Have another process compile, which ends when this one does. Raises OSError when it fails.
+
+    It finds modules where this one does, and not in the folder that happens to be the current one.
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__, *modules, stdin=asyncio.subprocess.PIPE, start_new_session=True
-    )
+        sys.executable, "-P", "-m", __name__, *modules, stdin=asyncio.subprocess.PIPE, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
     try:
         code = await process.wait()
     finally:

@@ -28,10 +28,16 @@ print("compiled", sum(sum(loop.stats.cache_misses.values()) for loop in loops))
 """
 
 
-def start(cache: Path, *arguments: str) -> tuple[list[str], int, int]:
-    """What a service logs that has just started, how many loops it loaded and how many it compiled."""
+def start(folder: Path, *arguments: str) -> tuple[list[str], int, int]:
+    """What a service logs that has just started, how many loops it loaded and how many it compiled.
+
+    It starts in a folder that has a package of the same name as one of its own.
+    """
+    (folder / "detectors").mkdir(exist_ok=True)
+    (folder / "detectors" / "__init__.py").write_text("raise ValueError('not meant')")
+    places = {"PYTHONPATH": str(Path(__file__).parents[2]), "NUMBA_CACHE_DIR": str(folder / "loops")}
     done = subprocess.run(
-        [sys.executable, "-c", SERVICE, *arguments], env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+        [sys.executable, "-P", "-c", SERVICE, *arguments], env=os.environ | places, cwd=folder,
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
