@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Final
 
 from detectors.layouts import Layout
@@ -30,7 +31,7 @@ class Reader:
     meaning: object
     options: tuple[str, ...] = ()
     headers: bool = False  # whether it reads the headers of Kafka
-    warm: Callable[[], None] | None = None  # makes its compiled loops ready, which the first block would wait for
+    loops: ModuleType | None = None  # its `warm` makes compiled loops ready, which the first block would wait for
     fields: Fields | None = None  # where it puts the parts of an event, for what the configuration does not say
 
 
@@ -51,25 +52,25 @@ def preset(read: presets.Read, fields: Fields) -> Reader:
 
 
 FORMATS: Final[Mapping[str, Reader]] = {
-    "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json, warm=json.warm),
+    "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json, loops=json),
     "msgpack": reader(msgpack.parse, msgpack),
     "arrow": reader(arrow.parse, arrow),
     "csv": reader(csv.parse, csv, ("header", "delimiter")),
-    "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode, warm=json.warm),
-    "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro, headers=True, warm=avro.warm),
+    "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode, loops=json),
+    "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro, headers=True, loops=avro),
     "protobuf": Reader(
         decode=protobuf.decode,
         decode_labels=protobuf.decode_labels,
         meaning=protobuf,
         headers=True,
-        warm=protobuf.warm,
+        loops=protobuf,
     ),
     "json_schema": Reader(
         decode=json_schema.decode,
         decode_labels=json_schema.decode_labels,
         meaning=json_schema,
         headers=True,
-        warm=json.warm,
+        loops=json,
     ),
     **{name: preset(read, fields) for name, (read, fields) in presets.PRESETS.items()},
 }
@@ -78,8 +79,8 @@ FORMATS: Final[Mapping[str, Reader]] = {
 def loops(config: Config) -> list[str]:
     """The modules whose `warm` makes ready what reads the configured events; labels are read without compiled loops."""
     told = [of.format for m in config.models.values() for of in (m, m.features) if of is not None]
-    ways = [FORMATS[Format.of(format).name].warm for format in told]
-    return list(dict.fromkeys(way.__module__ for way in ways if way is not None))
+    found = [FORMATS[Format.of(format).name].loops for format in told]
+    return list(dict.fromkeys(module.__name__ for module in found if module is not None))
 
 
 def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> tuple[Batch, list[DeadLetter]]:

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from detectors import joints, kernels, numerics, partitions, projections
@@ -38,10 +38,11 @@ async def warm(modules: Iterable[str]) -> None:
     await asyncio.to_thread(_tell_kept, missing)
 
 
-def _missing(modules: Iterable[str]) -> list[str]:
+def _missing(modules: Sequence[str]) -> list[str]:
     """The files that would tell that the code of modules is kept; none where it cannot be."""
-    paths = [stamp(importlib.import_module(name).__name__) for name in modules]
-    return [path for path in paths if path is not None and not os.path.exists(path)]
+    for name in modules:
+        importlib.import_module(name)  # a stamp is named by what it imports
+    return [path for path in map(stamp, modules) if path is not None and not os.path.exists(path)]
 
 
 def _tell_kept(paths: Iterable[str]) -> None:

@@ -38,8 +38,7 @@ def prepare(config: Config) -> None:
     process._ports = Wires(config)
 
     async def body() -> None:
-        await process._find_topics()
-        await process._make_known()
+        assert await process._connect(asyncio.Event())
         await process._closing.aclose()
 
     asyncio.run(body())

@@ -45,9 +45,9 @@ def blocks(format: str) -> None:
 def main() -> None:
     late = {}
     for format in ("avro", "protobuf", "json"):  # JSON last: nearly all that it needs, others need as well
-        make_ready = FORMATS[format].warm
-        assert make_ready is not None
-        make_ready()
+        module = FORMATS[format].loops
+        assert module is not None
+        module.warm()
         before = ready()
         blocks(format)
         late[format] = sorted(name for name, _ in ready() - before)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from detectors.compiling import engine
+from stream_monitor import formats
+from stream_monitor.config import Config, Model
 
 pytestmark = pytest.mark.skipif(engine() != "numba", reason="nothing is compiled")
 
@@ -72,4 +74,9 @@ def test_the_process_that_compiles_ends_with_the_one_that_wants_it(tmp_path: Pat
         env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, timeout=600, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
-    assert not list(tmp_path.rglob("*.warm"))
+
+
+def test_a_configuration_needs_the_loops_of_its_formats_once_each() -> None:
+    told = ("json", "csv", "avro", "json_schema", "auto")
+    config = Config(models={name: Model(topic=("t",), format=name) for name in told})
+    assert formats.loops(config) == ["stream_monitor.formats.json", "stream_monitor.formats.avro"]
