@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 Group = Literal["drift", "performance", "quality", "stream", "fairness"]
+Reads = Literal["values", "rates", "errors"]
 Needs = Literal["column", "outcome", "window", "segments", "scan", "stream", "joint", "family"]
 Counted = Literal["", "order", "ids", "keys", "schemas", "gaps", "delays", "latencies"]
 
@@ -52,8 +53,9 @@ class Metric:
 
     `otherwise` is the threshold where neither the configuration states one nor the reference knows one; without `noise`
     the reference is not asked. `counted`: which stream cells are counted only because a monitor asks for them.
-    `empty_tells`: windows without events have a value, too. `lawful`: `noise` is the law of the values of independent
-    events and no mere bound, so that a reference which keeps to it is judged by it (laws.py).
+    `events(what function takes)`, of metrics that are shares of single events: how many there were, and how many were
+    for the worse. `empty_tells`: windows without events have a value, too. `lawful`: `noise` is the law of the values
+    of independent events and no mere bound, so that a reference which keeps to it is judged by it (laws.py).
     """
 
     name: str
@@ -73,6 +75,7 @@ class Metric:
     counted: Counted = ""
     empty_tells: bool = False
     lawful: bool = False
+    events: Callable[..., tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,9 @@ class Detector(Protocol):
     many numbers it may hold (`State: at most 11 + window numbers.`). A wrong parameter is a
     ValueError at construction. A detector with memory may also have the class method `calibrated(values, *, worse,
     windows_between_false_alarms, share, **parameters)`, which learns what is not stated from the reference's series,
-    and `prime(values)`, the state that has learnt from it; see change/page_hinkley.py.
+    and `prime(values)`, the state that has learnt from it; see change/page_hinkley.py. `limits` names the parameters
+    that take the place of what the budget gives. `reads`: "values" of any metric, "rates" between 0 and 1, or "errors",
+    single ones; of metrics that are shares of events the last two are shown each event (single_errors.py).
     """
 
     def start(self) -> Mapping[str, Any]:

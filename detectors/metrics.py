@@ -65,7 +65,7 @@ from detectors.performance.bias import bias, bias_interval, bias_noise
 from detectors.performance.brier import brier, brier_interval, brier_noise
 from detectors.performance.calibration_bias import calibration_bias, calibration_bias_interval, calibration_bias_noise
 from detectors.performance.ece import ece, ece_interval, ece_noise
-from detectors.performance.error_rate import error_rate, error_rate_interval, error_rate_noise
+from detectors.performance.error_rate import error_rate, error_rate_events, error_rate_interval, error_rate_noise
 from detectors.performance.estimated_accuracy import (
     estimated_accuracy,
     estimated_accuracy_interval,
@@ -98,12 +98,12 @@ from detectors.performance.rmse import rmse, rmse_interval, rmse_noise
 from detectors.performance.roc_auc import roc_auc, roc_auc_interval, roc_auc_noise
 from detectors.performance.smape import smape, smape_interval, smape_noise
 from detectors.quality.constant_share import constant_share, constant_share_noise
-from detectors.quality.invalid_rate import invalid_rate, invalid_rate_noise
-from detectors.quality.missing_rate import missing_rate, missing_rate_noise
+from detectors.quality.invalid_rate import invalid_rate, invalid_rate_events, invalid_rate_noise
+from detectors.quality.missing_rate import missing_rate, missing_rate_events, missing_rate_noise
 from detectors.quality.out_of_range import out_of_range, out_of_range_noise
 from detectors.quality.row_volume import row_volume, row_volume_noise
-from detectors.quality.type_error_rate import type_error_rate, type_error_rate_noise
-from detectors.quality.unseen_rate import unseen_rate, unseen_rate_noise
+from detectors.quality.type_error_rate import type_error_rate, type_error_rate_events, type_error_rate_noise
+from detectors.quality.unseen_rate import unseen_rate, unseen_rate_events, unseen_rate_noise
 from detectors.stream.metrics import STREAM_METRICS
 
 _BOTH: Final = ("numeric", "categorical")
@@ -150,8 +150,9 @@ def _judged(
     limits: tuple[float, float],
     noise: Callable[..., tuple[float, float]],
     interval: Callable[..., tuple[float, float]],
+    events: Callable[..., tuple[int, int]] | None = None,
 ) -> Metric:
-    return _outcome(tasks, function, worse, limits, noise=noise, interval=interval)
+    return _outcome(tasks, function, worse, limits, noise=noise, interval=interval, events=events)
 
 
 def _outcome(
@@ -303,11 +304,29 @@ METRICS: Final[dict[str, Metric]] = {
     "attribution_drift": _family(
         "attribution", attribution_drift, attribution_drift_noise, attribution_drift_p_value, 1.0, "below"
     ),
-    "missing_rate": _column("quality", _BOTH, missing_rate, 1.0, noise=missing_rate_noise, reference_free=True),
-    "invalid_rate": _column("quality", _BOTH, invalid_rate, 1.0, noise=invalid_rate_noise, reference_free=True),
-    "unseen_rate": _column("quality", ("categorical",), unseen_rate, 1.0, noise=unseen_rate_noise, reference_free=True),
+    "missing_rate": _column(
+        "quality", _BOTH, missing_rate, 1.0, noise=missing_rate_noise, events=missing_rate_events, reference_free=True
+    ),
+    "invalid_rate": _column(
+        "quality", _BOTH, invalid_rate, 1.0, noise=invalid_rate_noise, events=invalid_rate_events, reference_free=True
+    ),
+    "unseen_rate": _column(
+        "quality",
+        ("categorical",),
+        unseen_rate,
+        1.0,
+        noise=unseen_rate_noise,
+        events=unseen_rate_events,
+        reference_free=True,
+    ),
     "type_error_rate": _column(
-        "quality", _BOTH, type_error_rate, 1.0, noise=type_error_rate_noise, reference_free=True
+        "quality",
+        _BOTH,
+        type_error_rate,
+        1.0,
+        noise=type_error_rate_noise,
+        events=type_error_rate_events,
+        reference_free=True,
     ),
     "constant_share": _column("quality", _BOTH, constant_share, 1.0, noise=constant_share_noise, reference_free=True),
     "out_of_range": _column("quality", _NUMERIC, out_of_range, 1.0, noise=out_of_range_noise),
@@ -321,8 +340,10 @@ METRICS: Final[dict[str, Metric]] = {
         noise=row_volume_noise,
         limits=(0.0, inf),
     ),
-    "accuracy": _judged(_CLASSES, accuracy, "below", (0.0, 1.0), accuracy_noise, accuracy_interval),
-    "error_rate": _judged(_CLASSES, error_rate, "above", (0.0, 1.0), error_rate_noise, error_rate_interval),
+    "accuracy": _judged(_CLASSES, accuracy, "below", (0.0, 1.0), accuracy_noise, accuracy_interval, error_rate_events),
+    "error_rate": _judged(
+        _CLASSES, error_rate, "above", (0.0, 1.0), error_rate_noise, error_rate_interval, error_rate_events
+    ),
     "balanced_accuracy": _judged(
         _BINARY, balanced_accuracy, "below", (0.0, 1.0), balanced_accuracy_noise, balanced_accuracy_interval
     ),

@@ -13,11 +13,11 @@ River is an optional extra: `pip install 'stream-monitor[river]'`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from typing import Any, ClassVar, Final
 
-from detectors.base import Judgement, Level
+from detectors.base import Judgement, Level, Reads
 
 INSTALL: Final = "needs River: pip install 'stream-monitor[river]'"
 
@@ -27,6 +27,8 @@ class RiverDetector:
     """What all of River's share. `hold`: for so many updates more the level stays DRIFT after it has fired."""
 
     places: ClassVar[tuple[str, ...]] = ()  # module and name, as they were called from release to release
+    reads: ClassVar[Reads] = "values"
+    rights: ClassVar[bool] = False  # whether River's is shown 1 for a right prediction, not for an error
     summary: ClassVar[str] = ""
 
     memory: int = 1_000
@@ -62,6 +64,27 @@ class RiverDetector:
             level = Level.WARNING if getattr(detector, "warning_detected", False) else Level.OK
         return {"values": values, "held": max(held - 1, 0)}, Judgement(level=level, reason=reason)
 
+    def run(self, state: Mapping[str, Any], values: Sequence[float]) -> tuple[Mapping[str, Any], Judgement]:
+        """Judge several errors, 1 or 0, as one: the first DRIFT in them, or what is said of the last. `hold` is not
+        counted."""
+        detector, name = self._made(), self.places[0].rpartition(".")[2]
+        seen = [*state["values"]]
+        for x in seen:
+            detector.update(int(x))
+        fired: int | None = None
+        for i, x in enumerate(1 - v for v in values) if self.rights else enumerate(values):
+            detector.update(int(x))
+            seen.append(x)
+            if detector.drift_detected:
+                fired = i if fired is None else fired
+                detector, seen = self._made(), []
+        if fired is not None:
+            judgement = Judgement(level=Level.DRIFT, reason=f"River's {name} fired", onset=len(values) - 1 - fired)
+        else:
+            level = Level.WARNING if getattr(detector, "warning_detected", False) else Level.OK
+            judgement = Judgement(level=level, reason=f"River's {name} has not fired in {len(seen)} values")
+        return {"values": seen[-self.memory :], "held": 0}, judgement
+
     def _made(self) -> Any:
         parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("memory", "hold")}
         for place in self.places:
@@ -78,12 +101,15 @@ class RiverDetector:
         raise ValueError(f"this release of River has no {' or '.join(self.places)}: {INSTALL}")
 
 
-def _adapted(places: tuple[str, ...], summary: str, **parameters: Any) -> type:
+def _adapted(places: tuple[str, ...], summary: str, reads: Reads, **parameters: Any) -> type:
     """A detector with River's parameters and defaults as its fields."""
     named = [(name, Any if d is None else type(d), field(default=d)) for name, d in parameters.items()]
     made = make_dataclass(
         places[0].rpartition(".")[2], named, bases=(RiverDetector,), frozen=True, kw_only=True,
-        namespace={"places": places, "summary": summary, "__module__": __name__},
+        namespace={
+            "places": places, "summary": summary, "reads": reads, "rights": places[0].endswith(".FHDDM"),
+            "__module__": __name__,
+        },
     )  # fmt: skip
     assert all(f.default is not MISSING for f in fields(made))
     shown = ", ".join(f"{name}={default!r}" for name, default in parameters.items())
@@ -104,9 +130,12 @@ def _key(places: tuple[str, ...]) -> str:
 
 _DRIFT: Final = "river.drift."
 _BINARY: Final = "river.drift.binary."
+_READS: Final[dict[str, Reads]] = {
+    "DDM": "errors", "EDDM": "errors", "FHDDM": "errors", "HDDM_A": "rates", "HDDM_W": "rates",
+}  # fmt: skip
 
 RIVER: Final[dict[str, type]] = {
-    _key(places): _adapted(places, summary, **parameters)
+    _key(places): _adapted(places, summary, _READS.get(places[0].rpartition(".")[2], "values"), **parameters)
     for places, summary, parameters in (
         (
             (_DRIFT + "ADWIN",),
@@ -131,7 +160,7 @@ RIVER: Final[dict[str, type]] = {
         ((_BINARY + "EDDM",), "River's EDDM, of errors 0 and 1.", {"warm_start": 30, "alpha": 0.95, "beta": 0.9}),
         (
             (_BINARY + "FHDDM",),
-            "River's FHDDM, of errors 0 and 1.",
+            "River's FHDDM, of 1 for a right prediction and 0 for an error.",
             {"sliding_window_size": 100, "confidence_level": 0.000001, "short_window_size": None},
         ),
         (

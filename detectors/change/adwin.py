@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 
+from detectors.calibration import Floats, exceedance, finite
+from detectors.change.levels import usual
 from detectors.change.machines import Loop, Machine, Step, at_least, between
 from detectors.compiling import within
 
 ROWS: Final = 30  # of buckets: a window of 2^30 times max_buckets values
+LEAST_DELTA: Final = 1e-300
+SPAN: Final = 2.0  # deviations: values of windows are about normal, whose variance says nearly all
 BLOCK: Final = 64  # values of an array that are taken in at once, at most
 
 
@@ -112,12 +117,13 @@ def _rows(m: Any, width: int) -> int:
 @within
 def _calm(p: Any, m: Any) -> bool:
     """Whether no border is near its bound: with D = |n u0 - n0 u|, the gap is D / (n0 n1), and its bound at least
-    sqrt(2 v l / (n0 n1)) + 2/3 l n / (n0 n1); v are the window's squares, l the logarithm. No root, no quotient."""
+    sqrt(2 v l / (n0 n1)) + 2/3 l s n / (n0 n1); v are the window's squares, l the logarithm, s the span. No root, no
+    quotient."""
     most, n, u = int(p[2]), m[0], m[5]
     width = 1 + 2 * (most + 1)
     logarithm = math.log(2 * math.log(n) / p[0])
     rounding = 1e-12 * n * math.sqrt(n * m[6] + u * u)  # sums of sizes are smaller than this root
-    near, bound = rounding - (2 / 3 - 1e-9) * logarithm * n, (2 - 1e-9) * logarithm * m[6]
+    near, bound = rounding - (2 / 3 - 1e-9) * logarithm * n * p[5], (2 - 1e-9) * logarithm * m[6]
     n0, u0 = 0.0, 0.0
     for r in range(_rows(m, width) - 1, -1, -1):
         row, each = 7 + r * width, 2.0**r
@@ -146,7 +152,7 @@ def _look(p: Any, m: Any) -> int:
             u1 -= m[row + 1 + 2 * k]
             if n0 >= least and n1 >= least:
                 inverse = 1 / (n0 - least + 1) + 1 / (n1 - least + 1)
-                reach = math.sqrt(2 * inverse * m[6] / n * logarithm) + 2 / 3 * logarithm * inverse
+                reach = math.sqrt(2 * inverse * m[6] / n * logarithm) + 2 / 3 * logarithm * inverse * p[5]
                 gap = abs(u0 / n0 - u1 / n1)
                 if not found or gap - reach > m[1] - m[2]:
                     m[1], m[2], m[3], found = gap, reach, n1 - 1, True
@@ -163,8 +169,9 @@ class ADWIN(Machine):
     Exponentially growing buckets (at most `max_buckets` of each size) hold the window in logarithmic memory; every
     `clock` values each border between two buckets is tried: |difference of means| > epsilon, a Bernstein bound with
     `delta` as its error, not tried for parts of fewer than `min_window_length` values nor before `grace_period` values.
-    After a change it starts anew. It fires where River's `drift.ADWIN` fires. The onset is the border that is furthest
-    beyond its bound. Bifet and Gavalda 2007, SIAM Data Mining.
+    `span` is how far apart values can come, 1 for rates. After a change it starts anew. It fires where River's
+    `drift.ADWIN` fires, which knows no other span. The onset is the border that is furthest beyond its bound. Bifet and
+    Gavalda 2007, SIAM Data Mining.
 
     State: at most 99 + 60 * max_buckets numbers.
 
@@ -177,18 +184,51 @@ class ADWIN(Machine):
     step: ClassVar[Step] = staticmethod(_step)
     many: ClassVar[Loop | None] = staticmethod(_many)
     evidence: ClassVar[str] = "difference of means"
+    limits: ClassVar[tuple[str, ...]] = ("delta",)
 
     delta: float = 0.002
     clock: int = 32
     max_buckets: int = 5
     min_window_length: int = 5
     grace_period: int = 10
+    span: float = 1.0
     hold: int = 2
 
     def __post_init__(self) -> None:
         between("delta", self.delta, 0, 1)
+        between("span", self.span, 0, math.inf)
         for name, least in (("clock", 1), ("max_buckets", 2), ("min_window_length", 1), ("hold", 0)):
             at_least(name, getattr(self, name), least)
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,
+        *,
+        worse: Literal["above", "below", "both"],
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        **parameters: Any,
+    ) -> ADWIN:
+        """A `delta` that spends the budget, looking at every value unless `clock` says otherwise; to be primed.
+
+        `delta` is the error of a look (theorem 3.1). Of values that resemble their neighbours, v of which say as much
+        as one, its logarithm is v times as great, as variances of means are. It looks both ways, whatever is `worse`.
+        The span is SPAN of their deviations. ValueError for fewer than 3 values, or where all are the same.
+        """
+        known = usual(values)
+        clock = int(parameters.pop("clock", 1))
+        wanted = clock * exceedance("above", windows_between_false_alarms, share)
+        delta = max(wanted ** (len(finite(values)) / known.values), LEAST_DELTA)
+        own = {"delta": min(delta, 0.5), "clock": clock, "span": SPAN * known.deviation}
+        return cls(**{**own, **parameters})
+
+    def prime(self, values: Sequence[float] | Floats) -> Mapping[str, Any]:
+        """The state whose window holds the reference's `values`, those since it last found a change in them."""
+        state = self.start()
+        for value in finite(values).tolist():
+            state, _ = self.update(state, value)
+        return {**state, "held": 0, "since": 0}
 
     def size(self) -> int:
         """ROWS rows of buckets."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Literal
 
-from detectors.change.levels import Mode, check, number
+from detectors.calibration import Floats, exceedance, finite
+from detectors.change.levels import Mode, check, number, usual
 from detectors.change.machines import Machine, Step, at_least, between
+
+MOST_RUN: Final = 1e300
 
 
 def _step(p: Any, m: Any, x: float) -> int:
@@ -90,6 +94,7 @@ class BOCPD(Machine):
 
     step: ClassVar[Step] = staticmethod(_step)
     evidence: ClassVar[str] = "probability of a change"
+    limits: ClassVar[tuple[str, ...]] = ("threshold", "expected_run")
 
     target: float | None = None
     deviation: float | None = None
@@ -111,6 +116,29 @@ class BOCPD(Machine):
         at_least("min_instances", self.min_instances, 3)
         between("threshold", self.threshold, 0, 1)
         at_least("hold", self.hold, 0)
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,
+        *,
+        worse: Literal["above", "below", "both"],
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        **parameters: Any,
+    ) -> BOCPD:
+        """Target and deviation of the reference's windows; a change is expected as often as the budget has an alarm.
+
+        The odds of a change then have to grow from 1 / `expected_run` to 9: evidence that as many values give without a
+        change less than once (the sum of likelihood ratios over all places less their number is a martingale, as in
+        Shiryaev-Roberts). Of values that resemble their neighbours, v of which say as much as one, the evidence has to
+        be v times as great on the scale of logarithms. It looks both ways, whatever is `worse`. ValueError for fewer
+        than 3 values, or where all are the same.
+        """
+        known, p = usual(values), exceedance("above", windows_between_false_alarms, share)
+        rarely = min((1 / p) ** (2 * len(finite(values)) / known.values - 1), MOST_RUN)
+        own = {"target": known.mean, "deviation": known.deviation, "expected_run": rarely}
+        return cls(**{**own, **parameters})
 
     def parameters(self) -> list[float]:
         own = [self.expected_run, float(self.max_run), float(self.min_instances), self.threshold]

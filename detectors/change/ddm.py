@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Literal
 
+from detectors.base import Reads
+from detectors.calibration import Floats, finite
 from detectors.change.machines import Machine, Step, at_least
+
+ENOUGH: Final = 30  # errors from which on a rate is about normal
 
 
 def _step(p: Any, m: Any, x: float) -> int:
@@ -46,6 +51,8 @@ class DDM(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    limits: ClassVar[tuple[str, ...]] = ("drift_threshold",)
+    reads: ClassVar[Reads] = "errors"
     evidence: ClassVar[str] = "error rate with its deviation"
 
     warm_start: int = 30
@@ -58,6 +65,26 @@ class DDM(Machine):
         at_least("warning_threshold", self.warning_threshold, 0)
         at_least("drift_threshold", self.drift_threshold, self.warning_threshold)
         at_least("hold", self.hold, 0)
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,
+        *,
+        worse: Literal["above", "below", "both"],
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        **parameters: Any,
+    ) -> DDM:
+        """Rates are compared once they are of ENOUGH errors, by the reference's rate: the least of fewer is chance.
+
+        The rate of all values since the last change moves on the scale of doublings, and so do false alarms: at three
+        deviations there is less than one in the forty doublings that any budget comes to. ValueError without errors.
+        """
+        series = finite(values)
+        if not (len(series) and float(series.mean()) > 0):
+            raise ValueError(f"{len(series)} values without an error: nothing to learn a rate from")
+        return cls(**{"warm_start": math.ceil(ENOUGH / float(series.mean())), **parameters})
 
     def size(self) -> int:
         """Fixed."""

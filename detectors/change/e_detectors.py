@@ -76,6 +76,7 @@ class _EDetector(Machine):
     step: ClassVar[Step] = staticmethod(_step)
     evidence: ClassVar[str] = "log of the wealth"
     sums: ClassVar[bool] = False
+    limits: ClassVar[tuple[str, ...]] = ("updates_between_false_alarms",)
 
     low: float = 0.0
     high: float = 1.0

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from detectors.base import Reads
 from detectors.change.machines import Machine, Step, at_least, between
 
 
@@ -54,6 +55,7 @@ class EDDM(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    reads: ClassVar[Reads] = "errors"
     evidence: ClassVar[str] = "distance between errors, to its greatest,"
 
     warm_start: int = 30

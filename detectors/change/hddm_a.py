@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
+from detectors.base import Reads
+from detectors.calibration import Floats, exceedance
 from detectors.change.machines import Machine, Step, at_least, between
 
 
@@ -63,6 +66,8 @@ class HDDMA(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    limits: ClassVar[tuple[str, ...]] = ("drift_confidence",)
+    reads: ClassVar[Reads] = "rates"
     evidence: ClassVar[str] = "rise of the mean"
 
     drift_confidence: float = 0.001
@@ -74,6 +79,21 @@ class HDDMA(Machine):
         between("drift_confidence", self.drift_confidence, 0, 1)
         between("warning_confidence", self.warning_confidence, 0, 1)
         at_least("hold", self.hold, 0)
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,  # the bound asks for none
+        *,
+        worse: Literal["above", "below", "both"],
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        **parameters: Any,
+    ) -> Self:
+        """The error of one comparison is what the budget leaves a value; of independent values, whatever their law."""
+        p = exceedance(worse, windows_between_false_alarms, share)
+        own = {"drift_confidence": p, "warning_confidence": max(p, min(math.sqrt(p), 0.005))}
+        return cls(**{**own, "two_sided_test": worse == "both", **parameters})
 
     def size(self) -> int:
         """Fixed."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Literal, Self
 
+from detectors.base import Reads
+from detectors.calibration import Floats, exceedance
 from detectors.change.machines import Machine, Step, at_least, between
+
+SEEN: Final = 0.2  # the rise of a rate that a learnt limit is to see
 
 
 def _step(p: Any, m: Any, x: float) -> int:
@@ -73,6 +78,8 @@ class HDDMW(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    limits: ClassVar[tuple[str, ...]] = ("drift_confidence",)
+    reads: ClassVar[Reads] = "rates"
     evidence: ClassVar[str] = "rise of the weighted mean"
 
     drift_confidence: float = 0.001
@@ -86,6 +93,28 @@ class HDDMW(Machine):
         between("warning_confidence", self.warning_confidence, 0, 1)
         between("lambda_val", self.lambda_val, 0, 1)
         at_least("hold", self.hold, 0)
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,  # the bound asks for none
+        *,
+        worse: Literal["above", "below", "both"],
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        **parameters: Any,
+    ) -> Self:
+        """The budget of a value is shared by the comparisons it stands in: the weighted mean knows 1 / `lambda_val`
+        values, each of which may be the best cut. Of independent values, whatever their law.
+
+        Unless `lambda_val` is stated the mean knows as many as it needs for a bound of SEEN, at most.
+        """
+        p = exceedance(worse, windows_between_false_alarms, share)
+        needed = 2 * SEEN**2 / (1 + math.log(1 / p) - math.log(SEEN**2 / 10))
+        weight = float(parameters.get("lambda_val", min(needed, 0.05)))
+        own = {"lambda_val": weight, "drift_confidence": p * weight}
+        own["warning_confidence"] = max(p * weight, min(math.sqrt(p * weight), 0.005))
+        return cls(**{**own, "two_sided_test": worse == "both", **parameters})
 
     def size(self) -> int:
         """Fixed."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb
-from typing import Any, ClassVar
+from math import ceil, comb, exp, log
+from typing import Any, ClassVar, Final, Literal
 
+from detectors.calibration import Floats, exceedance, finite
+from detectors.change.levels import usual
 from detectors.change.machines import Machine, Step, at_least, between
+
+LEAST_ALPHA: Final = 1e-300
 
 
 def _step(p: Any, m: Any, x: float) -> int:
@@ -95,6 +100,7 @@ class KSWIN(Machine):
 
     step: ClassVar[Step] = staticmethod(_step)
     evidence: ClassVar[str] = "distance"
+    limits: ClassVar[tuple[str, ...]] = ("alpha",)
 
     alpha: float = 0.005
     window_size: int = 100
@@ -108,6 +114,36 @@ class KSWIN(Machine):
         at_least("window_size", self.window_size, 2 * self.stat_size)
         at_least("seed", self.seed, 0)
         at_least("hold", self.hold, 0)
+        if critical_steps(self.stat_size, self.alpha) > self.stat_size:
+            raise ValueError(
+                f"stat_size must be greater: no two samples of {self.stat_size} are as rare as {self.alpha}"
+            )
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,
+        *,
+        worse: Literal["above", "below", "both"],
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        **parameters: Any,
+    ) -> KSWIN:
+        """An `alpha` that spends the budget; samples that reach it at a distance of 0.7, and a window in proportion.
+
+        Of values that resemble their neighbours, v of which say as much as one, 2 exp(-n D^2), which `alpha` bounds, is
+        taken with n / v. It looks both ways, whatever is `worse`. ValueError for fewer than 3 values, or where all are
+        the same.
+        """
+        known, p = usual(values), exceedance("above", windows_between_false_alarms, share)
+        rate = log(2 / p) * len(finite(values)) / known.values
+        size = int(parameters.pop("stat_size", max(30, ceil(2 * rate))))
+        own = {
+            "alpha": max(2 * exp(-rate), LEAST_ALPHA),
+            "stat_size": size,
+            "window_size": max(100, ceil(10 * size / 3)),
+        }
+        return cls(**{**own, **parameters})
 
     def parameters(self) -> list[float]:
         critical = critical_steps(self.stat_size, self.alpha)

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Judgement, Level
+from detectors.base import Judgement, Level, Reads
 from detectors.compiling import compiled, engine
 
 Floats = NDArray[np.float64]
@@ -47,6 +47,8 @@ class Machine:
     step: ClassVar[Step]
     many: ClassVar[Loop | None] = None
     evidence: ClassVar[str] = "evidence"  # what it is called in reasons
+    limits: ClassVar[tuple[str, ...]] = ("threshold",)  # where one of them is stated, no budget is asked
+    reads: ClassVar[Reads] = "values"
 
     hold: int = 0
 
@@ -86,6 +88,20 @@ class Machine:
             np.array(self.parameters()), memory, series, levels, self.hold, state["held"], state["since"]
         )
         return {"memory": _trimmed(memory.tolist()), "held": int(after[0]), "since": int(after[1])}, levels
+
+    def run(self, state: Mapping[str, Any], values: Sequence[float]) -> tuple[Mapping[str, Any], Judgement]:
+        """Judge several values as one: the first DRIFT in them, or what is said of the last. `hold` is not counted."""
+        step, parameters, memory = type(self).step, self.parameters(), self._memory(state)
+        found, at, level = None, 0, UNKNOWN
+        for i, value in enumerate(values):
+            level = step(parameters, memory, value)
+            if level == DRIFT and found is None:
+                found, at = self._judge(Level.DRIFT, memory, int(memory[ONSET])), i
+        if found is None:
+            found = self._judge(Level(level), memory, None)
+        elif found.onset is not None:
+            found = replace(found, onset=found.onset + len(values) - 1 - at)
+        return {"memory": _trimmed(memory), "held": 0, "since": 0}, found
 
     def _memory(self, state: Mapping[str, Any]) -> list[float]:
         memory = list(state["memory"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from detectors.base import Judgement, Level
 from detectors.calibration import Floats, finite
@@ -42,6 +42,8 @@ class PageHinkley:
     >>> judgement.level.label, judgement.onset, round(judgement.threshold, 4)
     ('drift', 0, 2.6667)
     """
+
+    limits: ClassVar[tuple[str, ...]] = ("threshold",)
 
     threshold: float = 50.0
     delta: float = 0.005

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from detectors.base import Reads
 from detectors.change.machines import Machine, Step, at_least
 
 
@@ -67,6 +68,7 @@ class RDDM(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    reads: ClassVar[Reads] = "errors"
     evidence: ClassVar[str] = "error rate with its deviation"
 
     warm_start: int = 129

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Literal
 
 import scipy
 
+from detectors.base import Reads
+from detectors.calibration import Floats, exceedance, finite
 from detectors.change.machines import Machine, Step, at_least, between
+
+LEAST_ALPHA: Final = 1e-300
 
 
 def _step(p: Any, m: Any, x: float) -> int:
@@ -55,6 +60,8 @@ class STEPD(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    limits: ClassVar[tuple[str, ...]] = ("alpha_drift",)
+    reads: ClassVar[Reads] = "errors"
     evidence: ClassVar[str] = "z of the newest errors"
 
     window_size: int = 30
@@ -67,6 +74,38 @@ class STEPD(Machine):
         between("alpha_drift", self.alpha_drift, 0, 1)
         between("alpha_warning", self.alpha_warning, 0, 1)
         at_least("hold", self.hold, 0)
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,
+        *,
+        worse: Literal["above", "below", "both"],
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        **parameters: Any,
+    ) -> STEPD:
+        """An `alpha_drift` that the newest values reach with as many errors as are too rare for the budget.
+
+        Too rare by the binomial law, at the reference's rate: far out and with few errors the normal law, by which
+        `alpha_drift` is read, is wrong by powers of ten. ValueError without errors.
+        """
+        series, p = finite(values), exceedance("above", windows_between_false_alarms, share)
+        rate = float(series.mean()) if len(series) else 0.0
+        if not rate > 0:
+            raise ValueError(f"{len(series)} values without an error: nothing to learn a rate from")
+        size = int(parameters.get("window_size", 30))
+        errors = next((k for k in range(1, size) if float(scipy.special.bdtrc(k, size, rate)) <= p), size)
+        # k + 1 errors are too many, k are not
+        z = ((errors + 0.5) / size - rate - 0.5 / size) / math.sqrt(rate * (1 - rate) / size)
+        alpha = min(max(2 * float(scipy.special.ndtr(-z)), LEAST_ALPHA), 0.5)
+        return cls(
+            **{
+                "alpha_drift": alpha,
+                "alpha_warning": min(math.sqrt(alpha), 0.05) if alpha < 0.05 else alpha,
+                **parameters,
+            }
+        )
 
     def parameters(self) -> list[float]:
         return [-float(scipy.special.ndtri(a / 2)) for a in (self.alpha_drift, self.alpha_warning)] + [

@@ -31,3 +31,8 @@ def error_rate_noise(reference: OutcomeCounts, labels: float, p: float) -> tuple
 def error_rate_interval(outcome: OutcomeCounts, p: float) -> Ends:
     """Wilson's."""
     return wilson(int(outcome.cells[LABELS] - outcome.cells[CORRECT]), int(outcome.cells[LABELS]), p)
+
+
+def error_rate_events(outcome: OutcomeCounts) -> tuple[int, int]:
+    """(labels, wrong predictions)."""
+    return int(outcome.cells[LABELS]), int(outcome.cells[LABELS] - outcome.cells[CORRECT])

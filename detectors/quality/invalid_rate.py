@@ -24,3 +24,8 @@ def invalid_rate(window: ColumnCounts, reference: ColumnCounts) -> float:
 def invalid_rate_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """Binomial, the reference's own noise counted."""
     return rate_noise(reference.invalid, reference.rows, rows, p)
+
+
+def invalid_rate_events(window: ColumnCounts, reference: ColumnCounts) -> tuple[int, int]:
+    """(rows, invalid values)."""
+    return window.rows, window.invalid

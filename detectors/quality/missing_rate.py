@@ -22,3 +22,8 @@ def missing_rate(window: ColumnCounts, reference: ColumnCounts) -> float:
 def missing_rate_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """Binomial, the reference's own noise counted."""
     return rate_noise(reference.missing, reference.rows, rows, p)
+
+
+def missing_rate_events(window: ColumnCounts, reference: ColumnCounts) -> tuple[int, int]:
+    """(rows, missing values)."""
+    return window.rows, window.missing

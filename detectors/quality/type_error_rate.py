@@ -24,3 +24,8 @@ def type_error_rate(window: ColumnCounts, reference: ColumnCounts) -> float:
 def type_error_rate_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """Binomial, the reference's own noise counted."""
     return rate_noise(reference.unparseable, reference.rows, rows, p)
+
+
+def type_error_rate_events(window: ColumnCounts, reference: ColumnCounts) -> tuple[int, int]:
+    """(rows, values of the wrong type)."""
+    return window.rows, window.unparseable

@@ -25,3 +25,8 @@ def unseen_rate(window: ColumnCounts, reference: ColumnCounts) -> float:
 def unseen_rate_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """Binomial, the reference's own noise counted."""
     return rate_noise(int(reference.other.sum()), reference.valid, rows, p)
+
+
+def unseen_rate_events(window: ColumnCounts, reference: ColumnCounts) -> tuple[int, int]:
+    """(valid values, unseen ones)."""
+    return window.valid, int(window.other.sum())

@@ -27,6 +27,8 @@ def monitor_findings(path: str, monitor: MonitorSpec, model: Model, known: Known
         yield f"{path}.metric", f"unknown metric {monitor.metric!r}{choices(monitor.metric, known.metrics)}"
     if monitor.detector != "threshold":
         yield from _detector(path, monitor, known)
+        if metric is not None:
+            yield from _readable(path, monitor, metric, known)
     yield from _every(f"{path}.every", monitor, metric)
     yield from _segments(path, monitor, model)
 
@@ -115,6 +117,22 @@ def _detector(path: str, monitor: MonitorSpec, known: Known) -> Iterator[Finding
         detector(**parameters)
     except (TypeError, ValueError) as error:
         yield path, f"detector {monitor.detector}: {error}"
+
+
+def _readable(path: str, monitor: MonitorSpec, metric: Metric, known: Known) -> Iterator[Finding]:
+    """Whether the detector can make anything of the metric's values."""
+    detector, name = known.detectors.get(monitor.detector), f"the detector {monitor.detector}"
+    wanted, beyond = getattr(detector, "reads", "values"), {"low": metric.limits[0] < 0, "high": metric.limits[1] > 1}
+    if wanted == "errors" and metric.events is None:
+        counting = ", ".join(sorted(m.name for m in known.metrics.values() if m.events is not None))
+        yield path, f"{name} reads single errors, and {metric.name} counts none; those that do: {counting}"
+    elif wanted == "rates" and any(beyond.values()):
+        yield path, f"{name} reads rates between 0 and 1, and {metric.name} can be others"
+    told = monitor.parameters.keys()
+    if detector is not None and told & set(getattr(detector, "limits", ())):  # else it learns all that is not told
+        for end in ("low", "high"):
+            if beyond[end] and end in {f.name for f in dataclasses.fields(detector)} - told:
+                yield f"{path}.{end}", f"missing: {name} reads values from low to high, 0 to 1 unless they are stated"
 
 
 def _every(path: str, monitor: MonitorSpec, metric: Metric | None) -> Iterator[Finding]:

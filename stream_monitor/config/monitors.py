@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from detectors import DEFAULT_SUITE, DETECTORS, METRICS, Detector, Metric, Threshold
-from detectors.base import Counted
+from detectors.base import Counted, Reads
+from detectors.change.levels import MODE_OF
+from detectors.change.single_errors import SingleErrors
 from stream_monitor.config import Model, MonitorSpec
 
 
@@ -27,9 +29,18 @@ class Monitor:
         return self.spec.detector != "threshold"
 
     @property
+    def reads(self) -> Reads:
+        """What its detector is shown: values of the metric, rates that rise where it gets worse, or single events."""
+        return reads(self.spec)
+
+    def shown(self, value: float) -> float:
+        """A value as a detector of rates is shown it: it rises where the metric gets worse."""
+        return 1 - value if self.metric.worse == "below" else value
+
+    @property
     def by_pane(self) -> bool:
-        """Whether its detector sees a value a pane, and not one a window."""
-        return self.spec.every == "pane"
+        """Whether its detector sees a value a pane, and not one a window; of panes alone each event is in one."""
+        return self.spec.every == "pane" or self.reads == "errors"
 
     def watches(self, segment: str) -> bool:
         """Whether it looks at a segment; `segments` names segments, dimensions, or with the word `all` everything."""
@@ -105,7 +116,14 @@ def _detector(spec: MonitorSpec) -> Detector | None:
     return None if above is None and below is None else Threshold(above=above, below=below, **warning_bounds(spec))
 
 
-LIMITS: Final = ("threshold", "updates_between_false_alarms")  # of detectors: what a budget stands for
+def reads(spec: MonitorSpec) -> Reads:
+    """What the detector is shown of the metric.
+
+    >>> reads(MonitorSpec(metric="accuracy", detector="hddm_a")), reads(MonitorSpec(metric="f1", detector="hddm_a"))
+    ('errors', 'rates')
+    """
+    wanted: Reads = getattr(DETECTORS[spec.detector], "reads", "values")
+    return "errors" if wanted != "values" and METRICS[spec.metric].events is not None else wanted
 
 
 def learns(spec: MonitorSpec) -> bool:
@@ -118,18 +136,24 @@ def learns(spec: MonitorSpec) -> bool:
     """
     if METRICS[spec.metric].needs in ("segments", "scan"):  # which have no series of values in the reference
         return False
-    told = spec.threshold is not None or any(name in spec.parameters for name in LIMITS)
-    return hasattr(DETECTORS[spec.detector], "calibrated") and not told
+    kind: Any = DETECTORS[spec.detector]
+    told = spec.threshold is not None or any(name in spec.parameters for name in getattr(kind, "limits", ()))
+    return hasattr(kind, "calibrated") and not told
 
 
 def stated_detector(spec: MonitorSpec) -> Detector:
-    """A change detector as the configuration states it, the rest at its defaults."""
-    kind = DETECTORS[spec.detector]
-    parameters: dict[str, Any] = dict(spec.parameters)
-    if isinstance(spec.threshold, int | float) and "threshold" in {f.name for f in fields(kind)}:
+    """A change detector as the configuration states it, the rest at its defaults.
+
+    One of ours that looks one way or both, which the configuration does not say, looks where the metric is worse.
+    """
+    kind: Any = DETECTORS[spec.detector]
+    known, parameters = {f.name for f in fields(kind)}, dict[str, Any](spec.parameters)
+    if isinstance(spec.threshold, int | float) and "threshold" in known:
         parameters["threshold"] = spec.threshold
+    if "mode" in known and hasattr(kind, "limits"):
+        parameters.setdefault("mode", MODE_OF[METRICS[spec.metric].worse])
     made: Detector = kind(**parameters)
-    return made
+    return SingleErrors.of(made) if reads(spec) == "errors" else made
 
 
 def stated(spec: MonitorSpec) -> tuple[float | None, float | None]:

@@ -17,9 +17,10 @@ from functools import cached_property
 from math import lcm
 from typing import Any, Final, NamedTuple
 
-from detectors import DETECTORS, Baseline, Detector, baseline
+from detectors import DETECTORS, Baseline, baseline
 from detectors.arrivals import StreamCounts, stream_counts
 from detectors.baselines import Windows
+from detectors.change.single_errors import MOST, SingleErrors
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome, same
 from detectors.families import FamilyCounts
 from detectors.joint_counts import JointCounts, joint_counts
@@ -43,7 +44,7 @@ LEAST_OF_PANE: Final = 25  # rows (labels) of a pane whose value a detector sees
 class Learnt(NamedTuple):
     """A change detector, the state it starts from, and the reference that made it ("": it is as stated)."""
 
-    detector: Detector
+    detector: Any  # a Detector; of single errors its values are (events, errors)
     start: Mapping[str, Any]
     reference: str
     note: str  # for the reasons of verdicts
@@ -168,15 +169,20 @@ class Judge:
             values: tuple[float, ...] = ()
             if not self.empty and self.knows(monitor, place):
                 values = self.baseline(monitor, place).values
-            between = self._between(monitor) * self._tests
+            between, each, worse = self._between(monitor) * self._tests, 1.0, monitor.metric.worse
+            if monitor.reads != "values":
+                values, worse = tuple(monitor.shown(v) for v in values), "above"
+            if monitor.reads == "errors" and values:
+                each = min(max(self.baseline(monitor, place).rows, 1.0), MOST)  # events of a pane that are shown
             try:
                 made = kind.calibrated(
                     values,
-                    worse=monitor.metric.worse,
-                    windows_between_false_alarms=self._between(monitor),
+                    worse=worse,
+                    windows_between_false_alarms=self._between(monitor) * each,
                     share=1 / self._tests,
                     **monitor.spec.parameters,
                 )
+                made = SingleErrors.of(made) if monitor.reads == "errors" else made
                 start = made.prime(values) if hasattr(made, "prime") else made.start()
                 often = f"one false alarm in {figure(between, 3)} {what}"
                 note = f"; {often}, learnt from {len(values)} {what} of the reference"

@@ -3,6 +3,7 @@
     windows      |   9:00   |   9:05   |   9:10   |
     every window      0.11       0.12       0.31
     every pane     .1 .1 .12  .1 .1 .1  .3 .3 .34      one verdict a window still: that of its worst pane
+    single errors  4/40 ...   4/40 ...  12/40 ...      of each pane, in an order drawn for it (single_errors.py)
 
 A detector sees each value once, in the order of time. Its state after the values that are final is kept; those of
 windows that may still re-open stand in a tail behind it. A window that closes again replaces its values, and it and
@@ -15,21 +16,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from detectors import Judgement, Level
 from detectors.counts import Counts, columns, outcome
 from detectors.layouts import LABELS
+from stream_monitor.config import Model
 from stream_monitor.config.monitors import Monitor
 from stream_monitor.judging.families import Place
 from stream_monitor.judging.judges import LEAST_OF_PANE, Judge, Learnt
 from stream_monitor.state.memories import Key, KeyState, SeriesState
 from stream_monitor.state.states import State
-from stream_monitor.state.traces import KEPT, trace
+from stream_monitor.state.traces import KEPT, LOOKS, trace
 from stream_monitor.state.windows import Window
 
 LEARNING: Final = "the reference, which the detector's limit is learnt from, is still being learnt"
 _WORST: Final = (Level.DRIFT, Level.WARNING, Level.OK, Level.UNKNOWN)
+
+
+Value = float | tuple[int, int]  # of a window or a pane; (events, errors) for a detector of single errors
 
 
 class Sequel(NamedTuple):
@@ -56,19 +62,32 @@ def judge_series(
         width = _width(state, monitor, judge, window.key)
         values = _of_panes(state, monitor, place, judge, window, width)
     else:
-        width, values = 0, {window.start_ms: value}
+        width, values = 0, {window.start_ms: monitor.shown(value) if monitor.reads == "rates" else value}
     within = {start for start, _ in series.tail if _inside(start, width, window)} | values.keys()
     forgotten = min(state.traces.get(window.key, {}), default=window.start_ms) if width else -math.inf
     before = dict(series.tail)
     after = {s: v for s, v in before.items() if s not in within or (s not in values and s < forgotten)}
-    after |= {start: v for start, v in values.items() if math.isfinite(v)}
+    after |= {start: v for start, v in values.items() if isinstance(v, tuple) or math.isfinite(v)}
     moved = False
     if after != before:
         series.tail = sorted(after.items())
         moved = any(start > window.start_ms and start not in within for start in after)
     if not any(start in within for start in after):
         return Sequel(Judgement(level=Level.UNKNOWN, reason=why or "no pane of it has enough rows"), moved)
-    return _judged(learnt, series, window, width, within, moved)
+    return _judged(_in_panes(learnt, state.model(window.key[0]), width), series, window, width, within, moved)
+
+
+def _in_panes(learnt: Learnt, model: Model, width: int) -> Learnt:
+    """With the detector's `hold`, which is of windows, in panes of this length: alerts wait for windows."""
+    if not width:
+        return learnt
+    panes = LOOKS if model.window.rows else -(-model.window.size // width)
+    return learnt._replace(detector=_held(learnt.detector, panes))
+
+
+@lru_cache(maxsize=1024)
+def _held(detector: Any, times: int) -> Any:
+    return replace(detector, hold=detector.hold * times) if getattr(detector, "hold", 0) else detector
 
 
 def _judged(learnt: Learnt, series: SeriesState, window: Window, width: int, within: set[int], moved: bool) -> Sequel:
@@ -83,14 +102,23 @@ def _judged(learnt: Learnt, series: SeriesState, window: Window, width: int, wit
     start, judgement = min(reversed(found), key=lambda f: _WORST.index(f[1].level))
     onset = None
     if judgement.level is Level.DRIFT and judgement.onset is not None:
-        fed = [s for s, _ in series.tail if s <= start]
-        step = width or window.end_ms - window.start_ms
-        i = len(fed) - 1 - judgement.onset
-        onset = fed[i] if i >= 0 else max(0, fed[0] + i * step)
+        onset = _onset(series, start, judgement.onset, width or window.end_ms - window.start_ms)
     reason = judgement.reason
     if width:
         reason = f"pane of {width / 1000:g} s, {len(found)} in this window: {reason}"
     return Sequel(replace(judgement, reason=reason + learnt.note), moved, onset)
+
+
+def _onset(series: SeriesState, start: int, updates: int, step: int) -> int:
+    """The start of the window or pane in which the update so many before the last one of `start` was."""
+    fed = [(s, value[0] if isinstance(value, tuple) else 1) for s, value in series.tail if s <= start]
+    back = updates
+    for s, count in reversed(fed):
+        if back < count:
+            return s
+        back -= count
+    mean = sum(count for _, count in fed) / len(fed)
+    return max(0, fed[0][0] - (1 + int(back // mean)) * step)
 
 
 def settle(state: State, key: Key, watched: tuple[Monitor, ...], judge: Judge | None) -> None:
@@ -108,9 +136,11 @@ def settle(state: State, key: Key, watched: tuple[Monitor, ...], judge: Judge | 
         if not series.tail:
             continue
         learnt = _learnt(monitor, _place(judge, monitor, name.rpartition("|")[2]), judge)
-        if learnt is None or learnt.reference != series.reference:
+        if learnt is None or not _continues(series, learnt):
             continue
-        width = _width(state, monitor, judge, key) if monitor.by_pane else 1
+        width = _width(state, monitor, judge, key) if monitor.by_pane else 0
+        learnt = _in_panes(learnt, state.model(key[0]), width)
+        width = width or 1
         memory: Mapping[str, Any] = series.state
         while series.tail and (final is None or series.tail[0][0] + width <= final or len(series.tail) > KEPT):
             memory, _ = learnt.detector.update(memory, series.tail.pop(0)[1])
@@ -127,12 +157,16 @@ def _learnt(monitor: Monitor, place: Place | None, judge: Judge | None) -> Learn
 
 
 def _series(own: KeyState, monitor: Monitor, place: Place | None, learnt: Learnt) -> SeriesState:
-    """The series so far; begun anew when the reference is another."""
+    """The series so far; begun anew when the reference is another, or the memory is of another release."""
     name = f"{monitor.name}|{place[1] if place else ''}"
     series = own.series.get(name)
-    if series is None or series.reference != learnt.reference:
+    if series is None or not _continues(series, learnt):
         series = own.series[name] = SeriesState(dict(learnt.start), [], learnt.reference)
     return series
+
+
+def _continues(series: SeriesState, learnt: Learnt) -> bool:
+    return series.reference == learnt.reference and series.state.keys() == learnt.start.keys()
 
 
 def _place(judge: Judge | None, monitor: Monitor, column: str) -> Place | None:
@@ -157,22 +191,42 @@ def _inside(start: int, width: int, window: Window) -> bool:
 
 def _of_panes(
     state: State, monitor: Monitor, place: Place | None, judge: Judge | None, window: Window, width: int
-) -> dict[int, float]:
-    """The metric of every pane that ends in the window and has enough rows (labels) to say anything."""
+) -> dict[int, Value]:
+    """The metric of every pane that ends in the window and has enough rows (labels) to say anything.
+
+    For a detector of single errors, how many events and errors it has: one event says what it has to say.
+    """
     if window.layout is None or not width:
         return {}
     first = (window.start_ms // width) * width
     counts = trace(state, window.key, window.layout.id, width, first, window.end_ms // width * width)
     least = min(state.model(window.key[0]).min_rows, LEAST_OF_PANE)
-    found: dict[int, float] = {}
+    found: dict[int, Value] = {}
     for i, some in enumerate(counts):
         start = first + i * width
         if some is None or not _inside(start, width, window):
             continue
+        if monitor.reads == "errors":
+            events = _events(monitor, place, window, some)
+            if events[0]:
+                found[start] = events
+            continue
         value = _value(monitor, place, judge, window, some, least)
         if math.isfinite(value):
-            found[start] = value
+            found[start] = monitor.shown(value) if monitor.reads == "rates" else value
     return found
+
+
+def _events(monitor: Monitor, place: Place | None, window: Window, counts: Counts) -> tuple[int, int]:
+    """How many events a pane has for the metric, and how many of them were for the worse."""
+    metric = monitor.metric
+    assert metric.events is not None
+    if metric.needs == "outcome":
+        return metric.events(outcome(counts))
+    assert window.layout is not None
+    assert place is not None
+    now = columns(counts, window.layout)[place]
+    return metric.events(now, now)
 
 
 def _value(

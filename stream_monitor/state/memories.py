@@ -159,7 +159,7 @@ class SeriesState(msgspec.Struct, array_like=True):
     """A sequential detector's memory after all final windows, and the values of those that may still re-open."""
 
     state: dict[str, Any]
-    tail: list[tuple[int, float]]  # (start of the window or pane, value)
+    tail: list[tuple[int, float | tuple[int, int]]]  # (start of the window or pane, value or (events, errors))
     reference: str = ""  # that the detector's limit was learnt from; "": it is stated
 
 

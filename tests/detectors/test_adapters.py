@@ -40,6 +40,20 @@ def test_rivers_fire_where_they_fire_alone(name: str) -> None:
     assert play(detector, values) == live
 
 
+@pytest.mark.parametrize("name", [name for name, kind in RIVER.items() if kind.reads != "values"])  # type: ignore[attr-defined]
+def test_a_run_is_what_single_values_are(name: str) -> None:
+    single: Any = RIVER[name](hold=0)
+    shown = [1 - x for x in ERRORS] if name == "river.FHDDM" else ERRORS  # River's counts right predictions
+    levels, (state, judgement) = play(single, shown), single.run(single.start(), ERRORS)
+    assert 2 in levels
+    assert judgement.level == 2
+    assert judgement.onset == len(ERRORS) - 1 - levels.index(2)
+    for value in shown[:200]:
+        state, judgement = single.update(state, value)
+    again = single.run(single.run(single.start(), ERRORS)[0], ERRORS[:200])
+    assert again[0] == state
+
+
 def test_parameters_are_rivers_own_and_what_is_wrong_is_said() -> None:
     test = RIVER["river.ADWIN"](delta=0.5, clock=1)
     assert {f.name for f in dataclasses.fields(test)} >= {"delta", "clock", "memory", "hold"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from river import drift
 
 from detectors import DETECTORS, Level
 from detectors.change.machines import Machine
+from detectors.change.single_errors import drawn
 
 RNG = np.random.default_rng(12345)
 STREAMS = {
@@ -124,7 +126,7 @@ def test_false_alarms_of_normal_values(name: str, parameters: dict[str, Any], mo
         assert alarms / values >= most * (1 - 3 / np.sqrt(alarms))
 
 
-@pytest.mark.parametrize("name", ["cusum", "ewma", "glr", "e_cusum", "e_shiryaev_roberts"])
+@pytest.mark.parametrize("name", ["cusum", "ewma", "glr", "e_cusum", "e_shiryaev_roberts", "adwin", "kswin", "bocpd"])
 @pytest.mark.parametrize("worse", ["above", "both"])
 def test_calibrated_keeps_its_budget_and_still_sees(name: str, worse: Literal["above", "both"]) -> None:
     """Rates of windows, budget one alarm per 1,000: in 200 windows at most 18 % of series may have one, and 3 errors.
@@ -136,11 +138,93 @@ def test_calibrated_keeps_its_budget_and_still_sees(name: str, worse: Literal["a
         reference, quiet = rng.beta(4, 16, 60), rng.beta(4, 16, 200)
         moved = rng.beta(12, 12, 60)
         kind: Any = DETECTORS[name]
-        test: Machine = kind.calibrated(reference, worse=worse, windows_between_false_alarms=1_000)
-        alarmed += bool(np.any(test.update_many(test.start(), quiet)[1] == Level.DRIFT))
-        seen += bool(np.any(test.update_many(test.start(), moved)[1] == Level.DRIFT))
+        test: Any = kind.calibrated(reference, worse=worse, windows_between_false_alarms=1_000)
+        start = test.prime(reference) if hasattr(test, "prime") else test.start()
+        state, levels = test.update_many(start, quiet)
+        alarmed += bool(np.any(levels == Level.DRIFT))
+        # What has no window or run yet of what is usual has one of the quiet values.
+        levels = test.update_many(state if name in ("kswin", "bocpd") else start, moved)[1]
+        seen += bool(np.any(levels == Level.DRIFT))
     assert alarmed / runs <= 0.18 + 3 * np.sqrt(0.18 * 0.82 / runs)
     assert seen / runs >= 0.95
+
+
+@pytest.mark.parametrize("name", ["adwin", "kswin", "bocpd"])
+def test_calibrated_keeps_its_budget_where_values_resemble_their_neighbours(name: str) -> None:
+    """Autocorrelation 0.5, budget one alarm in 1,000: over 20 series of 1,000 at most 20, and 3 errors."""
+    rng, alarms = np.random.default_rng(2), 0
+    for _ in range(20):
+        noise, values = rng.normal(0, 1, 1_160), np.zeros(1_160)
+        for i in range(1, len(values)):
+            values[i] = 0.5 * values[i - 1] + noise[i]
+        kind: Any = DETECTORS[name]
+        test: Any = kind.calibrated(values[100:160], worse="both", windows_between_false_alarms=1_000, hold=0)
+        start = test.prime(values[100:160]) if hasattr(test, "prime") else test.start()
+        alarms += int((test.update_many(start, values[160:])[1] == Level.DRIFT).sum())
+    assert alarms <= 20 + 3 * np.sqrt(20)
+
+
+@pytest.mark.parametrize("name", ["ddm", "stepd", "hddm_a", "hddm_w"])
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.5])
+def test_calibrated_keeps_its_budget_on_single_errors_and_still_sees(name: str, rate: float) -> None:
+    """One alarm in 5,000 events: over 40 streams of 5,000 at most 40, and 3 errors. Then the rate is 0.3 higher."""
+    rng, alarms, seen = np.random.default_rng(6), 0, 0
+    for _ in range(40):
+        kind: Any = DETECTORS[name]
+        reference = rng.binomial(50, rate, 60) / 50
+        test: Machine = kind.calibrated(reference, worse="above", windows_between_false_alarms=5_000, hold=0)
+        state, levels = test.update_many(test.start(), (rng.uniform(size=5_000) < rate).astype(float))
+        alarms += int((levels == Level.DRIFT).sum())
+        levels = test.update_many(state, (rng.uniform(size=3_000) < rate + 0.3).astype(float))[1]
+        seen += bool(np.any(levels == Level.DRIFT))
+    assert alarms <= 40 + 3 * np.sqrt(40)
+    assert seen >= 38
+
+
+def test_what_cannot_be_reached_or_learnt_is_said() -> None:
+    with pytest.raises(ValueError, match="stat_size must be greater"):
+        DETECTORS["kswin"](stat_size=5, window_size=20, alpha=1e-6)
+    for name in ("ddm", "stepd"):
+        kind: Any = DETECTORS[name]
+        with pytest.raises(ValueError, match="without an error"):
+            kind.calibrated([0.0] * 20, worse="above", windows_between_false_alarms=1_000)
+
+
+@pytest.mark.parametrize("name", ["ddm", "eddm", "rddm", "stepd", "hddm_a", "hddm_w"])
+def test_a_run_is_what_single_values_are(name: str) -> None:
+    test: Machine = DETECTORS[name](hold=0)
+    values = STREAMS["errors"].tolist()
+    levels = test.update_many(test.start(), values)[1].tolist()
+    assert 2 in levels
+    state, judgement = test.run(test.start(), values)
+    assert judgement.level is Level.DRIFT
+    alone = test.start()
+    for i, value in enumerate(values):
+        alone, one = test.update(alone, value)
+        if i == levels.index(2):
+            assert one.onset is not None
+            assert judgement.onset == one.onset + len(values) - 1 - i
+            assert judgement.reason == one.reason
+    assert state["memory"] == alone["memory"]
+
+
+def test_an_order_that_is_drawn_is_any_of_all_orders_alike() -> None:
+    """The six orders of two errors among four events, over 6,000 draws: chi-square with 5 degrees of freedom."""
+    found = Counter(tuple(drawn(4, 2, seed)) for seed in range(6_000))
+    assert len(found) == 6
+    assert sum((n - 1_000) ** 2 / 1_000 for n in found.values()) < 25.7  # its quantile 0.9999
+
+
+def test_of_many_events_as_many_are_kept_as_if_each_were_by_itself() -> None:
+    """300 errors among 10,000 events, each kept with probability 1/5: binomial, 60 with variance 48."""
+    kept = [(len(shown), sum(shown)) for shown in (drawn(10_000, 300, seed) for seed in range(4_000))]
+    events, errors = np.array(kept).T
+    for counts, of in ((events, 10_000), (errors, 300)):
+        mean, variance = of / 5, of * 4 / 25
+        assert abs(counts.mean() - mean) < 4 * np.sqrt(variance / 4_000)
+        assert abs(counts.var() / variance - 1) < 4 * np.sqrt(2 / 4_000)
+    assert drawn(0, 0, 1) == []
+    assert sum(drawn(3_000, 0, 1)) == 0
 
 
 @pytest.mark.parametrize("name", ["e_cusum", "e_shiryaev_roberts"])

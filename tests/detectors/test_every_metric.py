@@ -132,6 +132,20 @@ def test_value_is_a_number_within_the_limits(metric: Metric) -> None:
 
 
 @EVERY
+def test_events_and_how_many_of_them_were_for_the_worse_make_the_value(metric: Metric) -> None:
+    if metric.events is None:
+        return
+    assert metric.worse != "both"
+    assert metric.limits == (0.0, 1.0)
+    for arguments in samples(metric):
+        events, worse = metric.events(*arguments)
+        assert type(events) is type(worse) is int
+        assert 0 <= worse <= events
+        share = worse / events
+        assert metric.function(*arguments) == pytest.approx(share if metric.worse == "above" else 1 - share, abs=1e-15)
+
+
+@EVERY
 def test_undefined_is_nan(metric: Metric) -> None:
     if metric.needs == "stream":
         assert math.isnan(metric.function(StreamCounts(rows=0), arrived(100)))

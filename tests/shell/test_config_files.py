@@ -11,8 +11,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_monitor.config import Budget, Config, Format, LabelFields, Target
+from detectors import DETECTORS, METRICS
+from stream_monitor.config import Budget, Config, Fields, Format, LabelFields, Model, MonitorSpec, Target
 from stream_monitor.config.files import check_role, config_from_plain, config_id, plain_config, read_config
+from stream_monitor.config.known import Known
+from stream_monitor.config.monitor_checks import monitor_findings
 from stream_monitor.errors import ConfigError
 from tests.shell.example import ENVIRON, EXAMPLE, KNOWN, mistakes, read
 
@@ -168,6 +171,28 @@ WRONG = [
     ("min_rows: 100", "pane: 20s", "30: models.fraud.pane: written twice; first on line 28"),
     ("topic: fraud.labels", "topic: fraud.predictions", "24: models.fraud.labels.topic: is the model's own topic"),
 ]  # fmt: skip
+
+
+UNREADABLE: list[tuple[str, str, dict[str, Any], str]] = [
+    ("f1", "ddm", {}, "the detector ddm reads single errors, and f1 counts none; those that do: accuracy, error_rate"),
+    ("psi", "river.EDDM", {}, "the detector river.EDDM reads single errors, and psi counts none"),
+    ("log_loss", "hddm_w", {}, "the detector hddm_w reads rates between 0 and 1, and log_loss can be others"),
+    ("log_loss", "e_cusum", {"updates_between_false_alarms": 9},
+     "missing: the detector e_cusum reads values from low to high, 0 to 1 unless they are stated"),
+    ("f1", "hddm_a", {}, ""),
+    ("log_loss", "e_cusum", {}, ""),  # it learns its range
+    ("log_loss", "e_cusum", {"updates_between_false_alarms": 9, "high": 5.0}, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("metric", "detector", "parameters", "message"), UNREADABLE)
+def test_a_detector_that_can_make_nothing_of_a_metric_is_refused(
+    metric: str, detector: str, parameters: dict[str, Any], message: str
+) -> None:
+    spec = MonitorSpec(metric=metric, detector=detector, parameters=parameters)
+    model = Model(topic=("t",), task="binary", fields=Fields(label="label", score="score"))
+    found = [m for _, m in monitor_findings("m", spec, model, Known(metrics=METRICS, detectors=DETECTORS))]
+    assert [m[: len(message)] for m in found] == ([message] if message else [])
 
 
 @pytest.mark.parametrize(("old", "new", "message"), WRONG, ids=[w[2].split(": ")[1] + "=" + w[1][:20] for w in WRONG])
