@@ -78,8 +78,8 @@ PEERS: Final[Mapping[str, Peer]] = {
         {
             "ks": Rule(0.001, P_VALUES),
             "psi": Rule(0.2, _powers(0.02, 1.15, 50)),
-            "ecdd": Rule(0.1, (0.1, 0.05, 0.02)),
-            "stepd": Rule(0.003, (3e-3, 1e-5, 1e-8, 1e-12)),
+            "ecdd": Rule(400, (100, 400, 1000)),  # the average runs that it has control limits for
+            "stepd": Rule(0.003, (3e-3, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12)),
         },
     ),
     "alibi-detect": Peer(

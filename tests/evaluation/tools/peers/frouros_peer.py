@@ -51,10 +51,8 @@ def errors(make):
     return rule
 
 
-def ecdd(weight):
-    config = ECDDWTConfig()
-    config.lambda_ = weight
-    return ECDDWT(config=config)
+def ecdd(run):
+    return ECDDWT(config=ECDDWTConfig(average_run_length=int(run)))
 
 
 def stepd(alpha):
