@@ -68,6 +68,6 @@ def _forget(state: State, key: Key) -> None:
         state.touch("p", *key, unit)
     for start in state.traces.pop(key, {}):
         state.touch("f", *key, start)
-    for what in ("sums", "pending"):
+    for what in ("sums", "pending", "judged"):
         state.derived.pop((what, key), None)
     state.derived.pop(("keys", key[0]), None)

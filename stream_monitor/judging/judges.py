@@ -174,6 +174,9 @@ class Judge:
                 values, worse = tuple(monitor.shown(v) for v in values), "above"
             if monitor.reads == "errors" and values:
                 each = min(max(self.baseline(monitor, place).rows, 1.0), MOST)  # events of a pane that are shown
+            count = len(values)
+            if not monitor.by_pane:
+                values = tuple(v for v in values for _ in range(self._overlap))
             try:
                 made = kind.calibrated(
                     values,
@@ -185,7 +188,7 @@ class Judge:
                 made = SingleErrors.of(made) if monitor.reads == "errors" else made
                 start = made.prime(values) if hasattr(made, "prime") else made.start()
                 often = f"one false alarm in {figure(between, 3)} {what}"
-                note = f"; {often}, learnt from {len(values)} {what} of the reference"
+                note = f"; {often}, learnt from {count} {what} of the reference"
             except ValueError as error:
                 made = stated_detector(monitor.spec)
                 start, note = made.start(), f"; not from the reference: {error}"
@@ -207,6 +210,12 @@ class Judge:
         if not monitor.by_pane:
             return self._budget
         return max(1.0, budget.per_ms / self.pane_ms / budget.alarms)
+
+    @cached_property
+    def _overlap(self) -> int:
+        """How often a detector sees an event. The reference's windows do not overlap; each so often in a row resemble
+        their neighbours as windows that slide do, by 1 - slide / size."""
+        return -(-self.model.window.size // self.model.slide_ms) if not self.model.window.rows else 1
 
     @cached_property
     def pane_ms(self) -> int:

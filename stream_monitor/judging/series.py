@@ -14,9 +14,11 @@ delay.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from detectors import Judgement, Level
@@ -26,6 +28,7 @@ from stream_monitor.config import Model
 from stream_monitor.config.monitors import Monitor
 from stream_monitor.judging.families import Place
 from stream_monitor.judging.judges import LEAST_OF_PANE, Judge, Learnt
+from stream_monitor.judging.tails import Judged, Value
 from stream_monitor.state.memories import Key, KeyState, SeriesState
 from stream_monitor.state.states import State
 from stream_monitor.state.traces import KEPT, LOOKS, trace
@@ -33,9 +36,6 @@ from stream_monitor.state.windows import Window
 
 LEARNING: Final = "the reference, which the detector's limit is learnt from, is still being learnt"
 _WORST: Final = (Level.DRIFT, Level.WARNING, Level.OK, Level.UNKNOWN)
-
-
-Value = float | tuple[int, int]  # of a window or a pane; (events, errors) for a detector of single errors
 
 
 class Sequel(NamedTuple):
@@ -74,7 +74,17 @@ def judge_series(
         moved = any(start > window.start_ms and start not in within for start in after)
     if not any(start in within for start in after):
         return Sequel(Judgement(level=Level.UNKNOWN, reason=why or "no pane of it has enough rows"), moved)
-    return _judged(_in_panes(learnt, state.model(window.key[0]), width), series, window, width, within, moved)
+    known = _known(state, window.key).setdefault(_name(monitor, place), Judged())
+    return _judged(known, _in_panes(learnt, state.model(window.key[0]), width), series, window, width, within, moved)
+
+
+def _known(state: State, key: Key) -> dict[str, Judged]:
+    known: dict[str, Judged] = state.derived.setdefault(("judged", key), {})
+    return known
+
+
+def _name(monitor: Monitor, place: Place | None) -> str:
+    return f"{monitor.name}|{place[1] if place else ''}"
 
 
 def _in_panes(learnt: Learnt, model: Model, width: int) -> Learnt:
@@ -90,15 +100,13 @@ def _held(detector: Any, times: int) -> Any:
     return replace(detector, hold=detector.hold * times) if getattr(detector, "hold", 0) else detector
 
 
-def _judged(learnt: Learnt, series: SeriesState, window: Window, width: int, within: set[int], moved: bool) -> Sequel:
-    memory: Mapping[str, Any] = series.state
-    found: list[tuple[int, Judgement]] = []
-    for start, value in series.tail:
-        if start + width >= window.end_ms + (0 if not width else 1):
-            break
-        memory, judgement = learnt.detector.update(memory, value)
-        if start in within:
-            found.append((start, judgement))
+def _judged(
+    known: Judged, learnt: Learnt, series: SeriesState, window: Window, width: int, within: set[int], moved: bool
+) -> Sequel:
+    end = window.end_ms - width if width else window.end_ms - 1  # of the last value that may be seen
+    tail = series.tail[: bisect_right(series.tail, end, key=itemgetter(0))]
+    judgements = known.along(learnt.detector, series.state, tail)
+    found = [(start, judged) for (start, _), judged in zip(tail, judgements, strict=True) if start in within]
     start, judgement = min(reversed(found), key=lambda f: _WORST.index(f[1].level))
     onset = None
     if judgement.level is Level.DRIFT and judgement.onset is not None:
@@ -140,11 +148,15 @@ def settle(state: State, key: Key, watched: tuple[Monitor, ...], judge: Judge | 
             continue
         width = _width(state, monitor, judge, key) if monitor.by_pane else 0
         learnt = _in_panes(learnt, state.model(key[0]), width)
-        width = width or 1
+        ready = sum(final is None or start + (width or 1) <= final for start, _ in series.tail)
+        first = series.tail[: max(ready, len(series.tail) - KEPT)]
+        if not first:
+            continue
         memory: Mapping[str, Any] = series.state
-        while series.tail and (final is None or series.tail[0][0] + width <= final or len(series.tail) > KEPT):
-            memory, _ = learnt.detector.update(memory, series.tail.pop(0)[1])
-        series.state = dict(memory)
+        for _, value in first:
+            memory, _ = learnt.detector.update(memory, value)
+        series.state, series.tail = dict(memory), series.tail[len(first) :]
+        _known(state, key).setdefault(name, Judged()).settled(series.state, first)
 
 
 def _learnt(monitor: Monitor, place: Place | None, judge: Judge | None) -> Learnt | None:
@@ -158,7 +170,7 @@ def _learnt(monitor: Monitor, place: Place | None, judge: Judge | None) -> Learn
 
 def _series(own: KeyState, monitor: Monitor, place: Place | None, learnt: Learnt) -> SeriesState:
     """The series so far; begun anew when the reference is another, or the memory is of another release."""
-    name = f"{monitor.name}|{place[1] if place else ''}"
+    name = _name(monitor, place)
     series = own.series.get(name)
     if series is None or not _continues(series, learnt):
         series = own.series[name] = SeriesState(dict(learnt.start), [], learnt.reference)

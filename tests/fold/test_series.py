@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -192,6 +193,29 @@ def test_a_side_that_is_not_stated_is_where_the_metric_is_worse() -> None:
     specs += [MonitorSpec(metric="accuracy", detector="cusum", parameters=both)]
     made: list[Any] = [m.detector for m in monitors_of(steady(monitors=tuple(specs)))]
     assert [detector.mode for detector in made] == ["down", "up", "both", "both"]
+
+
+def test_windows_that_slide_keep_the_budget() -> None:
+    """
+    |----------|          50 s, 10 s apart: a value has four fifths of the one before it
+      |----------|        one alarm in 300 windows allowed: of 6 x 196 quiet ones 4, and 3 errors
+        |----------|
+    """
+    spec, budget, alarms = replace(CUSUM, detector="bocpd"), Budget(alarms=1, per_ms=3_000 * SECOND), 0
+    model = steady(monitors=(spec,), window=WindowSpec(size=50 * SECOND, slide=10 * SECOND), false_alarms=budget)
+    for seed in range(6):
+        usual = tuple((s * SECOND, counts(events(s, s + 1, seed=50 + seed, wrong=0.1))) for s in range(-2_000, 0))
+        known = Reference(
+            model="m", version="", layout=LAYOUT.id, pane_ms=SECOND, rows=40_000, series={"all": usual}, source="s"
+        )
+        run, tap = Run(model=model, reference=known), Tap()
+        quiet = [tap.block(events(s, s + 10, seed=seed, wrong=0.1)) for s in range(0, 2_000, 10)]
+        levels = [v["level"] for v in bodies(run.feed(*quiet), "verdict")]
+        assert len(levels) > 190
+        alarms += sum(now == "drift" != before for before, now in pairwise(["ok", *levels]))
+        moved = [tap.block(events(s, s + 10, seed=seed, wrong=0.4)) for s in range(2_000, 2_300, 10)]
+        assert "drift" in {v["level"] for v in bodies(run.feed(*moved), "verdict")}
+    assert alarms <= 4 + 3 * 2
 
 
 def test_a_hold_is_of_windows_so_that_an_alert_gets_as_many_as_it_asks_for(reference: Reference) -> None:
