@@ -15,6 +15,7 @@ import yaml
 
 from stream_monitor.config import Config, Format
 from stream_monitor.config import checks as config_checks
+from stream_monitor.config.cautions import cautions
 from stream_monitor.config.known import Known
 from stream_monitor.config.nodes import Reader
 from stream_monitor.config.plain import config_from_plain, config_id, plain_config
@@ -78,6 +79,8 @@ def read_config(file: str, known: Known, environ: Mapping[str, str] | None = Non
             reader.wrong(path, message)
     if reader.mistakes:
         raise ConfigError(sorted(reader.mistakes, key=lambda m: m.line))
+    for path, message in cautions(config, known):
+        reader.caution(path, message)
     return ConfigFile(
         config=_with_paths(config, Path(file).parent),
         file=file,

@@ -55,6 +55,10 @@ class Reader:
         self.bad.add(path)
         self.mistakes.append(Mistake(file=self._file, line=line or self.line(path), path=path, message=message))
 
+    def caution(self, path: str, message: str) -> None:
+        """Note what is not wrong but unwise."""
+        self.cautions.append(Mistake(file=self._file, line=self.line(path), path=path, message=message))
+
     def line(self, path: str) -> int:
         """Where the path is written, or the nearest thing around it; 0 for nothing."""
         while path and path not in self.lines:

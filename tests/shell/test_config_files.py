@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from detectors import DETECTORS, METRICS
 from stream_monitor.config import Budget, Config, Fields, Format, LabelFields, Model, MonitorSpec, Target
+from stream_monitor.config.cautions import cautions
 from stream_monitor.config.files import check_role, config_from_plain, config_id, plain_config, read_config
 from stream_monitor.config.known import Known
 from stream_monitor.config.monitor_checks import monitor_findings
@@ -322,3 +323,40 @@ def _attempt(folder: Path, text: str) -> Config | ConfigError:
         return read(folder, text).config
     except ConfigError as error:
         return error
+
+
+@pytest.mark.parametrize(
+    ("metric", "threshold", "warning", "message"),
+    [
+        ("accuracy", 90.0, None, "m.threshold: always crossed: accuracy lies between 0 and 1, and is always below 90"),
+        ("ks", 1.5, None, "m.threshold: never crossed: ks lies between 0 and 1, and is never above 1.5"),
+        ("missing_rate", 1.0, None, "m.threshold: never crossed: missing_rate lies between 0 and 1, and is never"),
+        ("accuracy", {"below": 0.0}, None, "m.threshold: never crossed: accuracy lies between 0 and 1, and is never b"),
+        ("psi", -1.0, None, "m.threshold: always crossed: psi lies between 0 and inf, and is always above -1"),
+        ("psi", 0.2, 0.3, "m.warning: never said: a value that is above 0.3 is above the threshold 0.2 too"),
+        ("accuracy", 0.9, 0.8, "m.warning: never said: a value that is below 0.8 is below the threshold 0.9 too"),
+        ("accuracy", 0.9, 0.95, ""),
+        ("psi", 0.0, None, ""),
+        ("mean_shift", {"below": -1e9}, None, ""),
+        ("accuracy", None, None, ""),
+    ],
+)
+def test_a_bound_that_nothing_or_all_crosses_earns_a_caution(
+    metric: str, threshold: Any, warning: float | None, message: str
+) -> None:
+    spec = MonitorSpec(metric=metric, threshold=threshold, warning=warning)
+    config = Config(models={"x": Model(topic=("t",), monitors=(spec,))})
+    found = [
+        f"{path}: {text}".replace("models.x.monitors[0]", "m")
+        for path, text in cautions(config, Known(metrics=METRICS))
+    ]
+    assert [f[: len(message)] for f in found] == ([message] if message else [])
+
+
+def test_a_caution_has_its_line_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "monitor.yaml").write_text(EXAMPLE.replace("{below: 0.9}", "{below: 90}"))
+    (tmp_path / "keys.txt").write_text("k1 admin\n")
+    found = read_config(str(tmp_path / "monitor.yaml"), Known(metrics=METRICS, detectors=DETECTORS), ENVIRON)
+    assert [str(c).partition("/monitor.yaml:")[2].partition(": accuracy")[0] for c in found.cautions] == [
+        "34: models.fraud.monitors[1].threshold: always crossed"
+    ]
