@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from detectors.base import Metric
-from stream_monitor.config import Config, MonitorSpec
+from stream_monitor.config import Config, Model, MonitorSpec
 from stream_monitor.config.known import Known
+from stream_monitor.config.monitors import specs_of
 from stream_monitor.errors import Finding
 from stream_monitor.figures import figure
 
 
-def cautions(config: Config, known: Known) -> Iterator[Finding]:
-    """Everything in a configuration that is not wrong but unwise."""
+def cautions(config: Config, known: Known, written: Collection[str]) -> Iterator[Finding]:
+    """Everything in a configuration that is not wrong but unwise. `written`: the paths that stand in the file."""
     for name, model in config.models.items():
+        if known.metrics:
+            yield from _retrain(f"models.{name}.retrain.on", model, known, written)
+        if 0 < model.window.rows < model.min_rows:
+            few = f"of {model.window.rows} rows, and min_rows is {model.min_rows}: with fewer, verdicts are unknown"
+            yield f"models.{name}.window.rows", f"windows are {few}"
         for i, monitor in enumerate(model.monitors):
             metric = known.metrics.get(monitor.metric)
             if metric is not None and monitor.detector == "threshold":
                 yield from _threshold(f"models.{name}.monitors[{i}]", monitor, metric)
+
+
+def _retrain(path: str, model: Model, known: Known, written: Collection[str]) -> Iterator[Finding]:
+    """Groups that are to ask for a new model, and that nothing watches."""
+    metrics = [known.metrics[spec.metric] for spec in specs_of(model) if spec.metric in known.metrics]
+    for i, group in enumerate(model.retrain.on if model.retrain is not None else ()):
+        if f"{path}[{i}]" in written and group not in {metric.group for metric in metrics}:
+            yield f"{path}[{i}]", f"no monitor is about {group}, so that it never asks for a new model"
 
 
 def _threshold(path: str, monitor: MonitorSpec, metric: Metric) -> Iterator[Finding]:

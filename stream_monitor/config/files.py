@@ -79,7 +79,7 @@ def read_config(file: str, known: Known, environ: Mapping[str, str] | None = Non
             reader.wrong(path, message)
     if reader.mistakes:
         raise ConfigError(sorted(reader.mistakes, key=lambda m: m.line))
-    for path, message in cautions(config, known):
+    for path, message in cautions(config, known, reader.lines.keys()):
         reader.caution(path, message)
     return ConfigFile(
         config=_with_paths(config, Path(file).parent),

@@ -81,7 +81,13 @@ def webhook(*, url: str, secret: str = "", timeout: float = 10.0) -> None:
 
 def _metric(name: str, needs: Any, worse: Any = "above", **more: Any) -> Metric:
     return Metric(
-        name=name, group="drift", needs=needs, kinds=more.pop("kinds", ()), worse=worse, function=float, **more
+        name=name,
+        group="performance" if needs == "outcome" else "drift",
+        needs=needs,
+        kinds=more.pop("kinds", ()),
+        worse=worse,
+        function=float,
+        **more,
     )
 
 

@@ -12,7 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors import DETECTORS, METRICS
-from stream_monitor.config import Budget, Config, Fields, Format, LabelFields, Model, MonitorSpec, Target
+from stream_monitor.config import (
+    Budget,
+    Config,
+    Fields,
+    Format,
+    LabelFields,
+    Model,
+    MonitorSpec,
+    Retrain,
+    Target,
+    WindowSpec,
+)
 from stream_monitor.config.cautions import cautions
 from stream_monitor.config.files import check_role, config_from_plain, config_id, plain_config, read_config
 from stream_monitor.config.known import Known
@@ -346,10 +357,8 @@ def test_a_bound_that_nothing_or_all_crosses_earns_a_caution(
 ) -> None:
     spec = MonitorSpec(metric=metric, threshold=threshold, warning=warning)
     config = Config(models={"x": Model(topic=("t",), monitors=(spec,))})
-    found = [
-        f"{path}: {text}".replace("models.x.monitors[0]", "m")
-        for path, text in cautions(config, Known(metrics=METRICS))
-    ]
+    said = cautions(config, Known(metrics=METRICS), ())
+    found = [f"{path}: {text}".replace("models.x.monitors[0]", "m") for path, text in said]
     assert [f[: len(message)] for f in found] == ([message] if message else [])
 
 
@@ -360,3 +369,20 @@ def test_a_caution_has_its_line_and_stops_nothing(tmp_path: Path) -> None:
     assert [str(c).partition("/monitor.yaml:")[2].partition(": accuracy")[0] for c in found.cautions] == [
         "34: models.fraud.monitors[1].threshold: always crossed"
     ]
+
+
+def test_what_nothing_can_ever_come_of_earns_a_caution() -> None:
+    watched = (MonitorSpec(metric="psi", threshold=0.2),)
+    retrain = Retrain(on=("drift", "fairness"))
+    models = {
+        "x": Model(topic=("t",), monitors=watched, retrain=retrain, min_rows=1_000, window=WindowSpec(rows=100)),
+        "y": Model(topic=("t",), retrain=retrain),
+    }
+    written = {f"models.{name}.retrain.on[{i}]" for name in models for i in (0, 1)}
+    found = [f"{path}: {text}" for path, text in cautions(Config(models=models), Known(metrics=METRICS), written)]
+    assert [f.partition(" is ")[0] for f in found] == [
+        "models.x.retrain.on[1]: no monitor",
+        "models.x.window.rows: windows are of 100 rows, and min_rows",
+        "models.y.retrain.on[1]: no monitor",
+    ]
+    assert not list(cautions(Config(models={"y": models["y"]}), Known(metrics=METRICS), ()))
