@@ -137,7 +137,10 @@ class KSWIN(Machine):
         """
         known, p = usual(values), exceedance("above", windows_between_false_alarms, share)
         rate = log(2 / p) * len(finite(values)) / known.values
-        size = int(parameters.pop("stat_size", max(30, ceil(2 * rate))))
+        size = max(30, ceil(2 * rate))
+        if "window_size" in parameters:
+            size = min(size, int(parameters["window_size"]) // 2)
+        size = int(parameters.pop("stat_size", size))
         own = {
             "alpha": max(2 * exp(-rate), LEAST_ALPHA),
             "stat_size": size,

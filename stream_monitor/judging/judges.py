@@ -172,9 +172,11 @@ class Judge:
             between, each, worse = self._between(monitor) * self._tests, 1.0, monitor.metric.worse
             if monitor.reads != "values":
                 values, worse = tuple(monitor.shown(v) for v in values), "above"
-            if monitor.reads == "errors" and values:
-                each = min(max(self.baseline(monitor, place).rows, 1.0), MOST)  # events of a pane that are shown
             count = len(values)
+            if monitor.reads == "errors" and values:
+                rows = max(self.baseline(monitor, place).rows, 1.0)
+                each = min(rows, MOST)  # events of a pane that are shown
+                values = tuple(v + 1 / (rows * count) for v in values)  # without a single error it still allows for one
             if not monitor.by_pane:
                 values = tuple(v for v in values for _ in range(self._overlap))
             try:

@@ -181,6 +181,14 @@ def test_calibrated_keeps_its_budget_on_single_errors_and_still_sees(name: str, 
     assert seen >= 38
 
 
+def test_a_stated_window_bounds_the_samples_that_are_learnt() -> None:
+    kind: Any = DETECTORS["kswin"]
+    values = np.random.default_rng(1).normal(size=60)
+    learnt = {"worse": "both", "windows_between_false_alarms": 1e12}
+    assert (kind.calibrated(values, **learnt).stat_size, kind.calibrated(values, **learnt).window_size) == (57, 190)
+    assert kind.calibrated(values, window_size=80, **learnt).stat_size == 40
+
+
 def test_what_cannot_be_reached_or_learnt_is_said() -> None:
     with pytest.raises(ValueError, match="stat_size must be greater"):
         DETECTORS["kswin"](stat_size=5, window_size=20, alpha=1e-6)

@@ -168,6 +168,20 @@ def test_detectors_of_errors_see_each_event(reference: Reference, name: str) -> 
     assert name in ("ddm", "eddm", "hddm_w") or seconds(first["onset"]) >= 270  # theirs is where all looked best
 
 
+def test_a_reference_without_an_error_still_allows_for_one() -> None:
+    """400 panes of 20 events without an error: one in 8,000 is the rate that limits are learnt from."""
+    usual = tuple((s * SECOND, counts(events(s, s + 1, seed=1, wrong=0.0))) for s in range(-400, 0))
+    known = Reference(
+        model="m", version="", layout=LAYOUT.id, pane_ms=SECOND, rows=8_000, series={"all": usual}, source="s"
+    )
+    run, tap = watching(known, replace(CUSUM, detector="stepd")), Tap()
+    once = [replace(e, right=e.at != 150 * SECOND) for e in events(0, 200, seed=2, wrong=0.0)]
+    quiet = bodies(run.feed(*(tap.block([e for e in once if e.at // 10_000 == i]) for i in range(20))), "verdict")
+    assert {v["level"] for v in quiet[2:]} == {"ok"}
+    assert "learnt from 400 panes of the reference" in quiet[-1]["reason"]
+    assert "drift" in {v["level"] for v in verdicts(run, tap, 200, 300, wrong=0.3)}
+
+
 def test_an_accuracy_that_falls_is_errors_that_rise(reference: Reference) -> None:
     specs = [MonitorSpec(metric=metric, detector="hddm_a") for metric in ("accuracy", "error_rate")]
     run, tap = watching(reference, *specs), Tap()
