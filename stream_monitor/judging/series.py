@@ -72,7 +72,7 @@ def judge_series(
     if after != before:
         series.tail = sorted(after.items())
         moved = any(start > window.start_ms and start not in within for start in after)
-    if not any(start in within for start in after):
+    if not math.isfinite(value) or not any(start in within for start in after):
         return Sequel(Judgement(level=Level.UNKNOWN, reason=why or "no pane of it has enough rows"), moved)
     known = _known(state, window.key).setdefault(_name(monitor, place), Judged())
     return _judged(known, _in_panes(learnt, state.model(window.key[0]), width), series, window, width, within, moved)

@@ -182,6 +182,25 @@ def test_a_reference_without_an_error_still_allows_for_one() -> None:
     assert "drift" in {v["level"] for v in verdicts(run, tap, 200, 300, wrong=0.3)}
 
 
+@pytest.mark.parametrize("spec", [replace(CUSUM, detector="hddm_a"), replace(CUSUM, every="pane")], ids=str)
+def test_a_window_of_few_labels_is_unknown_and_its_errors_count(reference: Reference, spec: MonitorSpec) -> None:
+    """Six in ten are wrong from second 300 on, where no event has a label in nine of ten seconds: 60 a window."""
+    run, tap = watching(reference, spec, min_rows=100), Tap()
+
+    def blocks(first: int, last: int, wrong: float, *, few: bool) -> list[Any]:
+        found = events(first, last, seed=2, wrong=wrong, rate=60)
+        return [tap.block([e for e in found if e.at // 10_000 == t // 10 and (not few or e.at // SECOND % 10 == 0)])
+                for t in range(first, last, 10)]  # fmt: skip
+
+    run.feed(*blocks(0, 300, 0.1, few=False))
+    made = bodies(run.feed(*blocks(300, 340, 0.6, few=True), *blocks(340, 400, 0.6, few=False)), "verdict")
+    by_start = {seconds(v["start"]): v for v in made}
+    for start in (300, 310, 320, 330):
+        assert (by_start[start]["level"], by_start[start]["reason"]) == ("unknown", "60 labels, at least 100 needed")
+    assert by_start[340]["level"] == "drift"
+    assert seconds(by_start[340]["onset"]) <= 310
+
+
 def test_an_accuracy_that_falls_is_errors_that_rise(reference: Reference) -> None:
     specs = [MonitorSpec(metric=metric, detector="hddm_a") for metric in ("accuracy", "error_rate")]
     run, tap = watching(reference, *specs), Tap()
