@@ -9,7 +9,7 @@ those that are kept are independent if all are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import scipy
 from numpy.typing import NDArray
 
 from detectors.base import Judgement, Level
+from detectors.calibration import effective
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -53,6 +54,24 @@ def _binomial(chance: Floats, of: Integers, probability: float) -> Integers:
     below = np.floor(np.nan_to_num(scipy.special.bdtrik(chance, of, probability)))
     k = np.clip(below, 0, of).astype(np.int64)
     return np.asarray(np.where(scipy.special.bdtr(k, of, probability) < chance, np.minimum(k + 1, of), k), np.int64)
+
+
+def clustering(shares: Sequence[float], events: float) -> float:
+    """How many errors come as one: by how much the shares of errors in panes of so many events vary more than those of
+    independent events would, neighbours that resemble each other counted; at least 1.
+
+    The exponent of a rare event's probability is so many times smaller than for independent events.
+
+    >>> shares = [0.1, 0.2, 0.3, 0.2] * 25  # of variance 0.00505; of independent events 0.16 / events
+    >>> [round(clustering(shares, events), 2) for events in (10, 40, 160)]
+    [1.0, 1.26, 5.05]
+    """
+    series = np.asarray(shares, np.float64)
+    mean = float(series.mean()) if len(series) else 0.0
+    if len(series) < 3 or not 0 < mean < 1:
+        return 1.0
+    spread = float(series.var(ddof=1)) * events / (mean * (1 - mean))
+    return max(spread * len(series) / effective(series), 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

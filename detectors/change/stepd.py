@@ -14,6 +14,8 @@ from detectors.calibration import Floats, exceedance, finite
 from detectors.change.machines import Machine, Step, at_least, between
 
 LEAST_ALPHA: Final = 1e-300
+SEEN: Final = 0.25  # the rise of a rate that a learnt limit is to see
+MOST: Final = 1_920  # values of a window that is learnt
 
 
 def _step(p: Any, m: Any, x: float) -> int:
@@ -40,6 +42,11 @@ def _step(p: Any, m: Any, x: float) -> int:
         m[4] = 1.0
         return 2
     return 1 if m[1] > p[1] else 0
+
+
+def _too_many(of: int, rate: float, p: float) -> int:
+    """The least number of errors in so many events that more than it come with probability `p` at most."""
+    return next((k for k in range(of) if float(scipy.special.bdtrc(k, of, rate)) <= p), of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +95,25 @@ class STEPD(Machine):
         """An `alpha_drift` that the newest values reach with as many errors as are too rare for the budget.
 
         Too rare by the binomial law, at the reference's rate: far out and with few errors the normal law, by which
-        `alpha_drift` is read, is wrong by powers of ten. ValueError without errors.
+        `alpha_drift` is read, is wrong by powers of ten. Unless `window_size` is stated it is as many times 30, by
+        doubling, as a rise of SEEN asks for. ValueError without errors, or where all are errors.
         """
         series, p = finite(values), exceedance("above", windows_between_false_alarms, share)
         rate = float(series.mean()) if len(series) else 0.0
-        if not rate > 0:
-            raise ValueError(f"{len(series)} values without an error: nothing to learn a rate from")
+        if not 0 < rate < 1:
+            what = "anything but errors" if rate else "an error"
+            raise ValueError(f"{len(series)} values without {what}: nothing to learn a rate from")
         size = int(parameters.get("window_size", 30))
-        errors = next((k for k in range(1, size) if float(scipy.special.bdtrc(k, size, rate)) <= p), size)
+        errors = _too_many(size, rate, p)
+        while "window_size" not in parameters and errors / size > rate + SEEN and size < MOST:
+            size *= 2
+            errors = _too_many(size, rate, p)
         # k + 1 errors are too many, k are not
         z = ((errors + 0.5) / size - rate - 0.5 / size) / math.sqrt(rate * (1 - rate) / size)
         alpha = min(max(2 * float(scipy.special.ndtr(-z)), LEAST_ALPHA), 0.5)
         return cls(
             **{
+                "window_size": size,
                 "alpha_drift": alpha,
                 "alpha_warning": min(math.sqrt(alpha), 0.05) if alpha < 0.05 else alpha,
                 **parameters,

@@ -14,13 +14,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from math import lcm
+from math import exp, lcm, log
 from typing import Any, Final, NamedTuple
 
 from detectors import DETECTORS, Baseline, baseline
 from detectors.arrivals import StreamCounts, stream_counts
 from detectors.baselines import Windows
-from detectors.change.single_errors import MOST, SingleErrors
+from detectors.change.single_errors import MOST, SingleErrors, clustering
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome, same
 from detectors.families import FamilyCounts
 from detectors.joint_counts import JointCounts, joint_counts
@@ -38,6 +38,7 @@ LEAST: Final = 8  # windows of the reference from which their spread is learnt
 SHORTER: Final = 20  # windows that a short reference is cut into
 UNTIMED_WINDOWS: Final = 1000.0  # windows between false alarms, where neither windows nor reference tell of time
 
+RAREST: Final = 500.0  # logarithm of updates between false alarms, beyond which there is no telling
 LEAST_OF_PANE: Final = 25  # rows (labels) of a pane whose value a detector sees, at most
 
 
@@ -169,13 +170,15 @@ class Judge:
             values: tuple[float, ...] = ()
             if not self.empty and self.knows(monitor, place):
                 values = self.baseline(monitor, place).values
-            between, each, worse = self._between(monitor) * self._tests, 1.0, monitor.metric.worse
+            between, worse = self._between(monitor) * self._tests, monitor.metric.worse
+            updates = between  # of the detector, between two false alarms
             if monitor.reads != "values":
                 values, worse = tuple(monitor.shown(v) for v in values), "above"
             count = len(values)
             if monitor.reads == "errors" and values:
                 rows = max(self.baseline(monitor, place).rows, 1.0)
-                each = min(rows, MOST)  # events of a pane that are shown
+                # Errors that come in clusters are as rare together as single ones are alone.
+                updates = exp(min(log(between * min(rows, MOST)) * clustering(values, rows), RAREST))
                 values = tuple(v + 1 / (rows * count) for v in values)  # without a single error it still allows for one
             if not monitor.by_pane:
                 values = tuple(v for v in values for _ in range(self._overlap))
@@ -183,8 +186,7 @@ class Judge:
                 made = kind.calibrated(
                     values,
                     worse=worse,
-                    windows_between_false_alarms=self._between(monitor) * each,
-                    share=1 / self._tests,
+                    windows_between_false_alarms=updates,
                     **monitor.spec.parameters,
                 )
                 made = SingleErrors.of(made) if monitor.reads == "errors" else made

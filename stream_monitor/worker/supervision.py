@@ -117,10 +117,12 @@ class Supervision(Generic[S]):
         self._worker.progress = time.monotonic()
         while not stop.is_set():
             for task in tasks:
-                if task.done() and (error := task.exception()) is not None:
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                     raise StateError(f"{task.get_name()} ended: {error!r}") from error
             if (failure := self._member.failure) is not None:
                 raise StateError(f"{failure}" if isinstance(failure, StateError) else f"{failure!r}") from failure
+            if gone := [task.get_name() for task in tasks if task.cancelled()]:  # Faust cancels its start as it crashes
+                raise StateError(f"{gone[0]} was cut short, and nothing says why")
             self._check_progress()
             try:
                 async with asyncio.timeout(LOOK_SECONDS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from river import drift
 
 from detectors import DETECTORS, Level
 from detectors.change.machines import Machine
-from detectors.change.single_errors import drawn
+from detectors.change.single_errors import SingleErrors, clustering, drawn
 
 RNG = np.random.default_rng(12345)
 STREAMS = {
@@ -181,6 +182,30 @@ def test_calibrated_keeps_its_budget_on_single_errors_and_still_sees(name: str, 
     assert seen >= 38
 
 
+@pytest.mark.parametrize("name", ["stepd", "hddm_a", "hddm_w"])
+def test_calibrated_keeps_its_budget_where_errors_come_in_clusters(name: str) -> None:
+    """Panes of 50 events whose rate is a tenth on average, of a beta law: four times the independent variance.
+
+    One alarm in 5,000 events: over 30 streams of 10,000 at most 60, and 3 errors.
+    """
+    rng, alarms, factor = np.random.default_rng(8), 0, []
+    for _ in range(30):
+        rates = rng.beta(1.5, 13.5, 400)
+        errors = rng.binomial(50, rates)
+        factor.append(clustering((errors[:200] / 50).tolist(), 50))
+        kind: Any = DETECTORS[name]
+        between = 5_000 ** factor[-1]
+        made: Any = kind.calibrated(errors[:200] / 50, worse="above", windows_between_false_alarms=between)
+        test = SingleErrors(detector=replace(made, hold=0))
+        state = test.start()
+        for wrong in errors[200:].tolist():
+            state, judgement = test.update(state, (50, wrong))
+            alarms += judgement.level is Level.DRIFT
+        assert test.update(state, (2_000, 800))[1].level is Level.DRIFT
+    assert 3.2 < float(np.mean(factor)) < 5.0  # 1 + 49 / 16
+    assert alarms <= 60 + 3 * np.sqrt(60)
+
+
 def test_a_stated_window_bounds_the_samples_that_are_learnt() -> None:
     kind: Any = DETECTORS["kswin"]
     values = np.random.default_rng(1).normal(size=60)
@@ -196,6 +221,9 @@ def test_what_cannot_be_reached_or_learnt_is_said() -> None:
         kind: Any = DETECTORS[name]
         with pytest.raises(ValueError, match="without an error"):
             kind.calibrated([0.0] * 20, worse="above", windows_between_false_alarms=1_000)
+    kind = DETECTORS["stepd"]
+    with pytest.raises(ValueError, match="without anything but errors"):
+        kind.calibrated([1.0] * 20, worse="above", windows_between_false_alarms=1_000)
 
 
 @pytest.mark.parametrize("name", ["ddm", "eddm", "rddm", "stepd", "hddm_a", "hddm_w"])

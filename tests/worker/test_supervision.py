@@ -146,6 +146,23 @@ async def _refuse() -> None:
     raise ConnectionError("refused")
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_a_start_that_is_cut_short_ends_with_why(monkeypatch: pytest.MonkeyPatch, said: bool) -> None:
+    """Faust cancels what runs in it as it crashes, its own start among them; why it crashed is known besides."""
+
+    async def test() -> None:
+        case = Case(monkeypatch)
+
+        async def start() -> None:
+            case.member.failure = RuntimeError("poison") if said else None
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(case.member, "start", start)
+        await case.ends_with("poison" if said else "the start was cut short, and nothing says why")
+
+    asyncio.run(test())
+
+
 def test_what_fails_inside_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         case = Case(monkeypatch)
