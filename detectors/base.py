@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 Group = Literal["drift", "performance", "quality", "stream", "fairness"]
+Worse = Literal["above", "below", "both"]
 Reads = Literal["values", "rates", "errors"]
 Needs = Literal["column", "outcome", "window", "segments", "scan", "stream", "joint", "family"]
 Counted = Literal["", "order", "ids", "keys", "schemas", "gaps", "delays", "latencies"]
@@ -62,7 +63,7 @@ class Metric:
     group: Group
     needs: Needs
     kinds: tuple[str, ...]  # column kinds it can read, of ("numeric", "categorical"); family: the one kind of columns
-    worse: Literal["above", "below", "both"]
+    worse: Worse
     function: Callable[..., float]
     tasks: tuple[str, ...] = ()  # outcome metrics: the tasks they are defined for
     reference_free: bool = False  # column and stream metrics that ignore the reference
@@ -94,11 +95,11 @@ class Detector(Protocol):
 
     The state is JSON-able and bounded: its size does not grow with the number of updates, and the docstring says how
     many numbers it may hold (`State: at most 11 + window numbers.`). A wrong parameter is a
-    ValueError at construction. A detector with memory may also have the class method `calibrated(values, *, worse,
-    windows_between_false_alarms, share, **parameters)`, which learns what is not stated from the reference's series,
-    and `prime(values)`, the state that has learnt from it; see change/page_hinkley.py. `limits` names the parameters
-    that take the place of what the budget gives. `reads`: "values" of any metric, "rates" between 0 and 1, or "errors",
-    single ones; of metrics that are shares of events the last two are shown each event (single_errors.py).
+    ValueError at construction. A detector with `limits`, the parameters that a budget stands for, has the class method
+    `calibrated(values, *, worse, windows_between_false_alarms, share, **parameters)`, which learns what is not stated
+    from the reference's series, and may have `prime(values)`, the state that has seen it; see change/machines.py.
+    `reads`: "values" of any metric, "rates" between 0 and 1, or "errors", single ones; of metrics that are shares of
+    events the last two are shown each event (change/single_errors.py).
     """
 
     def start(self) -> Mapping[str, Any]:

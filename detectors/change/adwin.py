@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from detectors.base import Worse
 from detectors.calibration import Floats, exceedance, finite
 from detectors.change.levels import usual
 from detectors.change.machines import Loop, Machine, Step, at_least, between
@@ -201,15 +202,7 @@ class ADWIN(Machine):
             at_least(name, getattr(self, name), least)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> ADWIN:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """A `delta` that spends the budget, looking at every value unless `clock` says otherwise; to be primed.
 
         `delta` is the error of a look (theorem 3.1). Of values that resemble their neighbours, v of which say as much
@@ -217,11 +210,10 @@ class ADWIN(Machine):
         The span is SPAN of their deviations. ValueError for fewer than 3 values, or where all are the same.
         """
         known = usual(values)
-        clock = int(parameters.pop("clock", 1))
-        wanted = clock * exceedance("above", windows_between_false_alarms, share)
-        delta = max(wanted ** (len(finite(values)) / known.values), LEAST_DELTA)
-        own = {"delta": min(delta, 0.5), "clock": clock, "span": SPAN * known.deviation}
-        return cls(**{**own, **parameters})
+        clock = int(stated.get("clock", 1))
+        wanted = clock * exceedance("above", between)
+        delta = max(wanted ** (len(values) / known.values), LEAST_DELTA)
+        return {"delta": min(delta, 0.5), "clock": clock, "span": SPAN * known.deviation}
 
     def prime(self, values: Sequence[float] | Floats) -> Mapping[str, Any]:
         """The state whose window holds the reference's `values`, those since it last found a change in them."""

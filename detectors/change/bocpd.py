@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
-from detectors.calibration import Floats, exceedance, finite
+from detectors.base import Worse
+from detectors.calibration import Floats, exceedance
 from detectors.change.levels import Mode, check, number, usual
 from detectors.change.machines import Machine, Step, at_least, between
 
@@ -118,15 +119,7 @@ class BOCPD(Machine):
         at_least("hold", self.hold, 0)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> BOCPD:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """Target and deviation of the reference's windows; a change is expected as often as the budget has an alarm.
 
         The odds of a change then have to grow from 1 / `expected_run` to 9: evidence that as many values give without a
@@ -135,10 +128,9 @@ class BOCPD(Machine):
         be v times as great on the scale of logarithms. It looks both ways, whatever is `worse`. ValueError for fewer
         than 3 values, or where all are the same.
         """
-        known, p = usual(values), exceedance("above", windows_between_false_alarms, share)
-        rarely = min((1 / p) ** (2 * len(finite(values)) / known.values - 1), MOST_RUN)
-        own = {"target": known.mean, "deviation": known.deviation, "expected_run": rarely}
-        return cls(**{**own, **parameters})
+        known, p = usual(values), exceedance("above", between)
+        rarely = min((1 / p) ** (2 * len(values) / known.values - 1), MOST_RUN)
+        return {"target": known.mean, "deviation": known.deviation, "expected_run": rarely}
 
     def parameters(self) -> list[float]:
         own = [self.expected_run, float(self.max_run), float(self.min_instances), self.threshold]

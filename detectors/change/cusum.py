@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from detectors.base import Worse
 from detectors.calibration import Floats
 from detectors.change.levels import MODE_OF, MODES, Mode, check, number, usual
 from detectors.change.machines import Machine, Step, at_least
@@ -57,6 +58,7 @@ class CUSUM(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    limits: ClassVar[tuple[str, ...]] = ("threshold",)
 
     target: float | None = None
     deviation: float | None = None
@@ -71,26 +73,17 @@ class CUSUM(Machine):
         at_least("slack", self.slack, 0)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> CUSUM:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """Target and deviation of the reference's windows, the threshold by Siegmund's run length.
 
         The error of the target is taken off the slack: half a deviation is what is left of one standard error of it.
         """
         known = usual(values)
-        slack = float(parameters.pop("slack", 0.5))
+        slack = float(stated.get("slack", 0.5))
         reach = max(slack - 1 / math.sqrt(known.values), 0.0)
         sides = 2 if worse == "both" else 1
-        threshold = threshold_for(reach, sides * windows_between_false_alarms / share)
-        own = {"target": known.mean, "deviation": known.deviation, "threshold": threshold, "mode": MODE_OF[worse]}
-        return cls(slack=slack, **{**own, **parameters})
+        threshold = threshold_for(reach, sides * between)
+        return {"target": known.mean, "deviation": known.deviation, "threshold": threshold, "mode": MODE_OF[worse]}
 
     def parameters(self) -> list[float]:
         target, deviation = number(self.target), number(self.deviation)

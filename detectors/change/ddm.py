@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
-from detectors.base import Reads
-from detectors.calibration import Floats, finite
+from detectors.base import Reads, Worse
+from detectors.calibration import Floats
 from detectors.change.machines import Machine, Step, at_least
 
 ENOUGH: Final = 30  # errors from which on a rate is about normal
@@ -67,24 +67,15 @@ class DDM(Machine):
         at_least("hold", self.hold, 0)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> DDM:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """Rates are compared once they are of ENOUGH errors, by the reference's rate: the least of fewer is chance.
 
         The rate of all values since the last change moves on the scale of doublings, and so do false alarms: at three
         deviations there is less than one in the forty doublings that any budget comes to. ValueError without errors.
         """
-        series = finite(values)
-        if not (len(series) and float(series.mean()) > 0):
-            raise ValueError(f"{len(series)} values without an error: nothing to learn a rate from")
-        return cls(**{"warm_start": math.ceil(ENOUGH / float(series.mean())), **parameters})
+        if not (len(values) and float(values.mean()) > 0):
+            raise ValueError(f"{len(values)} values without an error: nothing to learn a rate from")
+        return {"warm_start": math.ceil(ENOUGH / float(values.mean()))}
 
     def size(self) -> int:
         """Fixed."""

@@ -12,14 +12,15 @@ alone is broken by it for good.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import scipy
 
-from detectors.calibration import Floats, effective, finite
+from detectors.base import Worse
+from detectors.calibration import Floats, effective
 from detectors.change.levels import MODE_OF, MODES, Mode, check_mode, number
 from detectors.change.machines import Machine, Step, at_least
 
@@ -100,32 +101,23 @@ class _EDetector(Machine):
         at_least("hold", self.hold, 0)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> Self:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """The usual mean is the 90 % interval that the reference's windows give. ValueError for fewer than 3.
 
         Where no bounds are given and the reference leaves 0 to 1, they are its range, widened by as much on each side.
         """
-        series = finite(values)
-        if len(series) < 3:
-            raise ValueError(f"{len(series)} values without spread: nothing to learn a mean from")
-        low, high = float(parameters.get("low", 0.0)), float(parameters.get("high", 1.0))
-        least, most = float(series.min()), float(series.max())
-        if not {"low", "high"} & parameters.keys() and not (low <= least and most <= high):
+        if len(values) < 3:
+            raise ValueError(f"{len(values)} values without spread: nothing to learn a mean from")
+        low, high = float(stated.get("low", 0.0)), float(stated.get("high", 1.0))
+        least, most = float(values.min()), float(values.max())
+        if not {"low", "high"} & stated.keys() and not (low <= least and most <= high):
             low, high = least - (most - least), most + (most - least)
-        series = np.clip(series, low, high)  # as the detector itself will take them
+        series = np.clip(values, low, high)  # as the detector itself will take them
         count, mean = effective(series), float(series.mean())
         error = -float(scipy.special.stdtrit(count - 1, CONFIDENCE)) * float(series.std(ddof=1)) / math.sqrt(count)
         error += (high - low) / count**2  # values that hardly vary still have not shown all they can be
         own = {"low": low, "high": high, "mean_least": mean - error, "mean_most": mean + error, "mode": MODE_OF[worse]}
-        return cls(**{**own, "updates_between_false_alarms": windows_between_false_alarms / share, **parameters})
+        return {**own, "updates_between_false_alarms": between}
 
     def parameters(self) -> list[float]:
         own = [self.updates_between_false_alarms, MODES[self.mode], number(self.mean_least), number(self.mean_most)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import scipy
 
+from detectors.base import Worse
 from detectors.calibration import Floats
 from detectors.change.levels import MODES, Mode, chart, check, number
 from detectors.change.machines import Machine, Step, between
@@ -57,6 +58,7 @@ class EWMA(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    limits: ClassVar[tuple[str, ...]] = ("threshold",)
     evidence: ClassVar[str] = "distance in standard errors"
 
     target: float | None = None
@@ -73,18 +75,10 @@ class EWMA(Machine):
         between("smoothing", self.smoothing, 0, 1 + 1e-12)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> EWMA:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """Target and deviation of the reference's windows; the threshold bounds the false alarms of each value."""
-        own, p = chart(values, worse, windows_between_false_alarms, share)  # no sum of crossings has a greater rate
-        return cls(**{**own, "threshold": -float(scipy.special.ndtri(min(p, 0.4))), **parameters})
+        own, p = chart(values, worse, between)  # no sum of crossings has a greater rate
+        return {**own, "threshold": -float(scipy.special.ndtri(min(p, 0.4)))}
 
     def parameters(self) -> list[float]:
         own = [self.smoothing, self.threshold, float(self.min_instances), MODES[self.mode], self.reference_values]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import scipy
 
+from detectors.base import Worse
 from detectors.calibration import Floats
 from detectors.change.levels import MODES, Mode, chart, check, number
 from detectors.change.machines import Machine, Step, at_least
@@ -62,6 +63,7 @@ class GLR(Machine):
     """
 
     step: ClassVar[Step] = staticmethod(_step)
+    limits: ClassVar[tuple[str, ...]] = ("threshold",)
     evidence: ClassVar[str] = "log likelihood ratio"
 
     target: float | None = None
@@ -78,19 +80,11 @@ class GLR(Machine):
         at_least("window", self.window, 2)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> GLR:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """Target and deviation of the reference's windows; the threshold for all places of the window together."""
-        own, p = chart(values, worse, windows_between_false_alarms, share)
-        p /= int(parameters.get("window", 100))
-        return cls(**{**own, "threshold": float(scipy.special.ndtri(min(p, 0.4))) ** 2 / 2, **parameters})
+        own, p = chart(values, worse, between)
+        p /= int(stated.get("window", 100))
+        return {**own, "threshold": float(scipy.special.ndtri(min(p, 0.4))) ** 2 / 2}
 
     def parameters(self) -> list[float]:
         own = [float(self.window), self.threshold, float(self.min_instances), MODES[self.mode], self.reference_values]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
-from detectors.base import Reads
+from detectors.base import Reads, Worse
 from detectors.calibration import Floats, exceedance
 from detectors.change.machines import Machine, Step, at_least, between
 
@@ -81,19 +81,11 @@ class HDDMA(Machine):
         at_least("hold", self.hold, 0)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,  # the bound asks for none
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> Self:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """The error of one comparison is what the budget leaves a value; of independent values, whatever their law."""
-        p = exceedance(worse, windows_between_false_alarms, share)
-        own = {"drift_confidence": p, "warning_confidence": max(p, min(math.sqrt(p), 0.005))}
-        return cls(**{**own, "two_sided_test": worse == "both", **parameters})
+        p = exceedance(worse, between)
+        warning = max(p, min(math.sqrt(p), 0.005))
+        return {"drift_confidence": p, "warning_confidence": warning, "two_sided_test": worse == "both"}
 
     def size(self) -> int:
         """Fixed."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final
 
-from detectors.base import Reads
+from detectors.base import Reads, Worse
 from detectors.calibration import Floats, exceedance
 from detectors.change.machines import Machine, Step, at_least, between
 
@@ -95,26 +95,18 @@ class HDDMW(Machine):
         at_least("hold", self.hold, 0)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,  # the bound asks for none
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> Self:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """The budget of a value is shared by the comparisons it stands in: the weighted mean knows 1 / `lambda_val`
         values, each of which may be the best cut. Of independent values, whatever their law.
 
         Unless `lambda_val` is stated the mean knows as many as it needs for a bound of SEEN, at most.
         """
-        p = exceedance(worse, windows_between_false_alarms, share)
+        p = exceedance(worse, between)
         needed = 2 * SEEN**2 / (1 + math.log(1 / p) - math.log(SEEN**2 / 10))
-        weight = float(parameters.get("lambda_val", min(needed, 0.05)))
-        own = {"lambda_val": weight, "drift_confidence": p * weight}
-        own["warning_confidence"] = max(p * weight, min(math.sqrt(p * weight), 0.005))
-        return cls(**{**own, "two_sided_test": worse == "both", **parameters})
+        weight = float(stated.get("lambda_val", min(needed, 0.05)))
+        warning = max(p * weight, min(math.sqrt(p * weight), 0.005))
+        own = {"lambda_val": weight, "drift_confidence": p * weight, "warning_confidence": warning}
+        return {**own, "two_sided_test": worse == "both"}
 
     def size(self) -> int:
         """Fixed."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, comb, exp, log
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
-from detectors.calibration import Floats, exceedance, finite
+from detectors.base import Worse
+from detectors.calibration import Floats, exceedance
 from detectors.change.levels import usual
 from detectors.change.machines import Machine, Step, at_least, between
 
@@ -120,33 +121,21 @@ class KSWIN(Machine):
             )
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> KSWIN:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """An `alpha` that spends the budget; samples that reach it at a distance of 0.7, and a window in proportion.
 
         Of values that resemble their neighbours, v of which say as much as one, 2 exp(-n D^2), which `alpha` bounds, is
         taken with n / v. It looks both ways, whatever is `worse`. ValueError for fewer than 3 values, or where all are
         the same.
         """
-        known, p = usual(values), exceedance("above", windows_between_false_alarms, share)
-        rate = log(2 / p) * len(finite(values)) / known.values
+        known, p = usual(values), exceedance("above", between)
+        rate = log(2 / p) * len(values) / known.values
         size = max(30, ceil(2 * rate))
-        if "window_size" in parameters:
-            size = min(size, int(parameters["window_size"]) // 2)
-        size = int(parameters.pop("stat_size", size))
-        own = {
-            "alpha": max(2 * exp(-rate), LEAST_ALPHA),
-            "stat_size": size,
-            "window_size": max(100, ceil(10 * size / 3)),
-        }
-        return cls(**{**own, **parameters})
+        if "window_size" in stated:
+            size = min(size, int(stated["window_size"]) // 2)
+        size = int(stated.get("stat_size", size))
+        alpha = max(2 * exp(-rate), LEAST_ALPHA)
+        return {"alpha": alpha, "stat_size": size, "window_size": max(100, ceil(10 * size / 3))}
 
     def parameters(self) -> list[float]:
         critical = critical_steps(self.stat_size, self.alpha)

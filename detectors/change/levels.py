@@ -47,16 +47,16 @@ class Chart(NamedTuple):
     p: float
 
 
-def chart(values: Sequence[float] | Floats, worse: str, windows_between_false_alarms: float, share: float) -> Chart:
+def chart(values: Sequence[float] | Floats, worse: str, between: float) -> Chart:
     """Target and deviation of the reference's windows, with how many they are worth; `p` is of one side.
 
-    >>> made = chart([1.0, 2.0, 3.0] * 20, "above", 1_000, 0.5)
+    >>> made = chart([1.0, 2.0, 3.0] * 20, "above", 2_000)
     >>> made.own["target"], made.own["mode"], made.p
     (2.0, 'up', 0.0005)
     """
     known, sides = usual(values), 2 if worse == "both" else 1
     own = {"target": known.mean, "deviation": known.deviation, "reference_values": known.values, "mode": MODE_OF[worse]}
-    return Chart(own, share / windows_between_false_alarms / sides)
+    return Chart(own, 1 / between / sides)
 
 
 def number(value: float | None) -> float:

@@ -14,15 +14,14 @@ import math
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detectors.base import Judgement, Level, Reads
+from detectors.base import Judgement, Level, Reads, Worse
+from detectors.calibration import Floats, finite
 from detectors.compiling import compiled, engine
 
-Floats = NDArray[np.float64]
 Memory = MutableSequence[float] | Floats
 Step = Callable[[Any, Any, float], int]
 Loop = Callable[..., tuple[int, int]]  # (parameters, memory, values, levels, hold, held, since) -> (held, since)
@@ -47,7 +46,7 @@ class Machine:
     step: ClassVar[Step]
     many: ClassVar[Loop | None] = None
     evidence: ClassVar[str] = "evidence"  # what it is called in reasons
-    limits: ClassVar[tuple[str, ...]] = ("threshold",)  # where one of them is stated, no budget is asked
+    limits: ClassVar[tuple[str, ...]] = ()  # what a budget stands for, unless one of them is stated; () where none is
     reads: ClassVar[Reads] = "values"
 
     hold: int = 0
@@ -58,6 +57,26 @@ class Machine:
 
     def size(self) -> int:
         """Numbers in the memory."""
+        raise NotImplementedError
+
+    @classmethod
+    def calibrated(
+        cls,
+        values: Sequence[float] | Floats,
+        *,
+        worse: Worse,
+        windows_between_false_alarms: float,
+        share: float = 1.0,
+        **parameters: Any,
+    ) -> Self:
+        """With what is not stated learnt: from `values`, those of the reference's windows in order of time, and from a
+        budget, `share` false alarms in so many windows. ValueError where they do not say enough."""
+        own = cls.learnt(finite(values), worse, windows_between_false_alarms / share, parameters)
+        return cls(**{**own, **parameters})
+
+    @classmethod
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that the reference and a budget of one false alarm in `between` values give."""
         raise NotImplementedError
 
     def start(self) -> Mapping[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 import scipy
 
-from detectors.base import Reads
-from detectors.calibration import Floats, exceedance, finite
+from detectors.base import Reads, Worse
+from detectors.calibration import Floats, exceedance
 from detectors.change.machines import Machine, Step, at_least, between
 
 LEAST_ALPHA: Final = 1e-300
@@ -83,42 +83,27 @@ class STEPD(Machine):
         at_least("hold", self.hold, 0)
 
     @classmethod
-    def calibrated(
-        cls,
-        values: Sequence[float] | Floats,
-        *,
-        worse: Literal["above", "below", "both"],
-        windows_between_false_alarms: float,
-        share: float = 1.0,
-        **parameters: Any,
-    ) -> STEPD:
+    def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """An `alpha_drift` that the newest values reach with as many errors as are too rare for the budget.
 
         Too rare by the binomial law, at the reference's rate: far out and with few errors the normal law, by which
         `alpha_drift` is read, is wrong by powers of ten. Unless `window_size` is stated it is as many times 30, by
         doubling, as a rise of SEEN asks for. ValueError without errors, or where all are errors.
         """
-        series, p = finite(values), exceedance("above", windows_between_false_alarms, share)
-        rate = float(series.mean()) if len(series) else 0.0
+        p, rate = exceedance("above", between), float(values.mean()) if len(values) else 0.0
         if not 0 < rate < 1:
             what = "anything but errors" if rate else "an error"
-            raise ValueError(f"{len(series)} values without {what}: nothing to learn a rate from")
-        size = int(parameters.get("window_size", 30))
+            raise ValueError(f"{len(values)} values without {what}: nothing to learn a rate from")
+        size = int(stated.get("window_size", 30))
         errors = _too_many(size, rate, p)
-        while "window_size" not in parameters and errors / size > rate + SEEN and size < MOST:
+        while "window_size" not in stated and errors / size > rate + SEEN and size < MOST:
             size *= 2
             errors = _too_many(size, rate, p)
         # k + 1 errors are too many, k are not
         z = ((errors + 0.5) / size - rate - 0.5 / size) / math.sqrt(rate * (1 - rate) / size)
         alpha = min(max(2 * float(scipy.special.ndtr(-z)), LEAST_ALPHA), 0.5)
-        return cls(
-            **{
-                "window_size": size,
-                "alpha_drift": alpha,
-                "alpha_warning": min(math.sqrt(alpha), 0.05) if alpha < 0.05 else alpha,
-                **parameters,
-            }
-        )
+        warning = min(math.sqrt(alpha), 0.05) if alpha < 0.05 else alpha
+        return {"window_size": size, "alpha_drift": alpha, "alpha_warning": warning}
 
     def parameters(self) -> list[float]:
         return [-float(scipy.special.ndtri(a / 2)) for a in (self.alpha_drift, self.alpha_warning)] + [

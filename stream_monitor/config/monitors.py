@@ -137,8 +137,9 @@ def learns(spec: MonitorSpec) -> bool:
     if METRICS[spec.metric].needs in ("segments", "scan"):  # which have no series of values in the reference
         return False
     kind: Any = DETECTORS[spec.detector]
-    told = spec.threshold is not None or any(name in spec.parameters for name in getattr(kind, "limits", ()))
-    return hasattr(kind, "calibrated") and not told
+    limits = getattr(kind, "limits", ())
+    told = spec.threshold is not None or any(name in spec.parameters for name in limits)
+    return bool(limits) and not told
 
 
 def stated_detector(spec: MonitorSpec) -> Detector:
