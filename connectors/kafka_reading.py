@@ -39,6 +39,7 @@ from stream_monitor.formats.machine import (
     called5,
     compiled,
     copy,
+    inlined,
     int64,
     own8,
     own64,
@@ -57,6 +58,8 @@ _WORDS: Final = ((TOPIC, 8), (VALUE, 24), (VALUE_BYTES, 32), (KEY, 40), (KEY_BYT
 _AT: Final = np.array([at for _, at in _WORDS])
 _ROW: Final = np.array([row for row, _ in _WORDS])
 _LOW: Final = np.uint64(0xFFFFFFFF)
+_PAGE: Final = 4096
+_DOUBT: Final = 4  # of the scratch: whether headers were found where `_bare` says that there are none
 
 _P: Final = ctypes.c_void_p
 
@@ -87,7 +90,7 @@ class Reading:
             np.int64,
         )
         self._room, self._facts = np.zeros(0, np.int64), np.zeros((HEADER_BYTES + 1, 0), np.int64)
-        self._scratch = np.zeros(4, np.int64)
+        self._scratch = np.zeros(_DOUBT + 1, np.int64)
         self._lock = threading.Lock()  # held while the queue is in use
         self._closed = False
 
@@ -136,7 +139,8 @@ class Reading:
         errors: list[tuple[Partition, int, KafkaError]] = []
         for (error, topic, number), places in spans.items():
             partition = (self._call["topic_name"](topic).decode() if topic else "", number)
-            some = np.concatenate([facts[:, first:last] for first, last in places], axis=1)
+            pieces = [facts[:, first:last] for first, last in places]
+            some = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
             if not error:
                 found[partition] = Runs([self._run(some)])
                 continue
@@ -177,11 +181,24 @@ def _copied(places: Integers, sizes: Integers) -> Blobs:
     return Blobs(data=into.data, starts=into.starts, none=none if none.any() else None)
 
 
+@inlined
+def _bare(value: int, size: int) -> bool:
+    """Whether a zero stands behind a value: there Kafka's records have the number of their headers.
+
+    Why not ask the client: it makes a buffer of its own to read that number, which takes as long as all else that is
+    done for a record. The value is where the record came, so that number is behind it. Records of before Kafka 0.11
+    have no headers, and anything behind them; what is behind the end of a page may not even be memory.
+    """
+    end = value + size
+    return size > 0 and end % _PAGE != 0 and own8(end) == 0
+
+
 @compiled
 def _look(messages: Integers, facts: Integers, functions: Integers, scratch: Integers) -> None:
-    """Read off what messages are, and how many bytes their headers take. `scratch` has room for three words.
+    """Read off what messages are, and how many bytes their headers take. `scratch` has room for three words and _DOUBT.
 
     Why it is handed in: an array of a compiled function's own is freed at its last mention, and an address is none.
+    The first record is always asked for its headers: should a client lay records out in another way, all are.
     """
     first = scratch.ctypes.data
     for i in range(len(messages)):
@@ -199,8 +216,13 @@ def _look(messages: Integers, facts: Integers, functions: Integers, scratch: Int
             continue
         time = called2(functions[0], m, first)
         facts[TIME, i] = time if own64(first) & _LOW != np.uint64(0) else NO_TIME
+        bare = _bare(facts[VALUE, i], facts[VALUE_BYTES, i])
+        if bare and i > 0 and scratch[_DOUBT] == 0:
+            continue
         if np.uint64(called2(functions[1], m, first)) & _LOW != np.uint64(0):
             continue  # no headers
+        if bare:
+            scratch[_DOUBT] = 1
         headers = int64(own64(first))
         facts[HEADERS, i] = headers
         size, number = 0, 0
@@ -316,7 +338,7 @@ def warm() -> None:
     if not COMPILED:
         return
     nothing: NDArray[np.int64] = np.zeros(0, np.int64)
-    functions, scratch = np.zeros(4, np.int64), np.zeros(4, np.int64)
+    functions, scratch = np.zeros(4, np.int64), np.zeros(_DOUBT + 1, np.int64)
     _look(nothing, np.zeros((HEADER_BYTES + 1, 0), np.int64), functions, scratch)
     _gather(nothing, nothing, np.zeros(1, np.int64), 0)
     _pack_headers(nothing, np.zeros(1, np.int64), 0, functions, scratch)

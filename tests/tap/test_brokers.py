@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import gc
 import itertools
+import random
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
@@ -207,6 +209,51 @@ def test_a_record_is_read_with_its_key_headers_and_time(
     assert (reader.member._reading is not None) == (direct and COMPILED)
     reader.until(lambda: len(reader.found) == 4, "all read")
     assert sorted(reader.found, key=lambda r: str(r[-1])) == [(*w[:4], (1, w[4])) for w in written]
+
+
+@of(EMBEDDED, KAFKA)
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_headers_are_found_wherever_they_stand(kind: Real, codec: str) -> None:
+    """Whatever a producer compresses with, however many of its records have headers: of each its own."""
+    topic = fresh(kind)
+    servers = kind.connection.brokers
+    producer = Producer({"bootstrap.servers": servers, "compression.type": codec, "linger.ms": 20})
+    r, written = random.Random(5), []
+    for i in range(2_000):
+        headers = [(f"h{k}", r.randbytes(r.choice((0, 3, 200)))) for k in range(r.choice((0, 0, 0, 1, 3)))]
+        value = r.choice((None, b"", b"\x00", r.randbytes(r.randrange(600)), b"\x00" * r.randrange(600)))
+        written.append((value, headers))
+        producer.produce(topic, value, str(i).encode(), 1, headers=headers)
+    assert producer.flush(120) == 0
+    reader = Whole(kind, topic)
+    reader.found = []
+    reader.until(lambda: len(reader.found) == len(written), "all read")
+    assert [(value, headers) for _, value, _, headers, _ in reader.found] == written
+
+
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled here, so nothing is read in arrays")
+@pytest.mark.parametrize(("found", "asked"), [(False, [0, 0]), (True, [0, 1, 2, 0, 1, 2])])
+def test_a_client_that_keeps_headers_elsewhere_is_asked_for_them(found: bool, asked: list[int]) -> None:
+    """Of three records with a zero behind their values, the first tells whether the zero counts headers."""
+    values = [ctypes.create_string_buffer(b"value") for _ in range(3)]  # each ends with a zero
+    words = np.zeros((3, 10), np.int64)  # rd_kafka_message_t
+    for row, value in zip(words, values, strict=True):
+        row[[3, 4]] = ctypes.addressof(value), len(value.value)
+    places = words.ctypes.data + np.arange(3) * words.strides[0]
+    questions: list[int] = []
+
+    def answer(message: int, into: int) -> int:
+        questions.append((message - words.ctypes.data) // words.strides[0])
+        return 0 if found else -156  # _NOENT
+
+    question = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+    header = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)(lambda *_: -156)
+    functions = [question(lambda *_: -1), question(answer), header]
+    at = np.array([*(ctypes.cast(f, ctypes.c_void_p).value for f in functions), 0], np.int64)
+    facts, scratch = np.zeros((kafka_reading.HEADER_BYTES + 1, 3), np.int64), np.zeros(5, np.int64)
+    for _ in range(2):
+        kafka_reading._look(places, facts, at, scratch)
+    assert questions == asked
 
 
 def test_no_record_is_dropped_for_an_error_that_comes_with_it() -> None:
