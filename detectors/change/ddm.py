@@ -77,6 +77,16 @@ class DDM(Machine):
             raise ValueError(f"{len(values)} values without an error: nothing to learn a rate from")
         return {"warm_start": math.ceil(ENOUGH / float(values.mean()))}
 
+    @classmethod
+    def clustered(cls, own: Mapping[str, Any], clusters: float) -> dict[str, Any]:
+        """As many clusters, and deviations as wide as the rate's are with them."""
+        usual, wider = cls(), math.sqrt(clusters)
+        return {
+            "warm_start": math.ceil(own["warm_start"] * clusters),
+            "warning_threshold": usual.warning_threshold * wider,
+            "drift_threshold": usual.drift_threshold * wider,
+        }
+
     def size(self) -> int:
         """Fixed."""
         return 10

@@ -34,6 +34,8 @@ FIRED: Final = 4
 BODY: Final = 5
 UNKNOWN, OK, WARNING, DRIFT = -1, 0, 1, 2
 
+RAREST: Final = 500.0  # logarithm of values between false alarms, beyond which there is no telling
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -67,17 +69,25 @@ class Machine:
         worse: Worse,
         windows_between_false_alarms: float,
         share: float = 1.0,
+        clusters: float = 1.0,
         **parameters: Any,
     ) -> Self:
         """With what is not stated learnt: from `values`, those of the reference's windows in order of time, and from a
-        budget, `share` false alarms in so many windows. ValueError where they do not say enough."""
-        own = cls.learnt(finite(values), worse, windows_between_false_alarms / share, parameters)
-        return cls(**{**own, **parameters})
+        budget, `share` false alarms in so many windows. `clusters`: how many errors come as one, where
+        values are of single ones. ValueError where they do not say enough."""
+        between = windows_between_false_alarms / share
+        own = cls.learnt(finite(values), worse, _rarer(between, clusters), parameters)
+        return cls(**{**own, **cls.clustered(own, clusters), **parameters})
 
     @classmethod
     def learnt(cls, values: Floats, worse: Worse, between: float, stated: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters that the reference and a budget of one false alarm in `between` values give."""
         raise NotImplementedError
+
+    @classmethod
+    def clustered(cls, own: Mapping[str, Any], clusters: float) -> dict[str, Any]:
+        """What is learnt otherwise where so many errors come as one. Where limits follow from the budget: nothing."""
+        return {}
 
     def start(self) -> Mapping[str, Any]:
         """No value seen."""
@@ -136,6 +146,11 @@ class Machine:
                 onset=onset,
             )  # fmt: skip
         return Judgement(level=level, reason=f"{self.evidence} {evidence:.6g} is not beyond {limit:.6g}")
+
+
+def _rarer(between: float, clusters: float) -> float:
+    """The budget by which single events are as rare together as such that come as one are by `between`."""
+    return between if clusters == 1.0 else math.exp(min(math.log(between) * clusters, RAREST))
 
 
 def _trimmed(memory: list[float]) -> list[float]:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from math import exp, lcm, log
+from math import lcm
 from typing import Any, Final, NamedTuple
 
 from detectors import DETECTORS, Baseline, baseline
@@ -38,7 +38,6 @@ LEAST: Final = 8  # windows of the reference from which their spread is learnt
 SHORTER: Final = 20  # windows that a short reference is cut into
 UNTIMED_WINDOWS: Final = 1000.0  # windows between false alarms, where neither windows nor reference tell of time
 
-RAREST: Final = 500.0  # logarithm of updates between false alarms, beyond which there is no telling
 LEAST_OF_PANE: Final = 25  # rows (labels) of a pane whose value a detector sees, at most
 
 
@@ -171,14 +170,13 @@ class Judge:
             if not self.empty and self.knows(monitor, place):
                 values = self.baseline(monitor, place).values
             between, worse = self._between(monitor) * self._tests, monitor.metric.worse
-            updates = between  # of the detector, between two false alarms
+            updates, more = between, {}  # of the detector, between two false alarms
             if monitor.reads != "values":
                 values, worse = tuple(monitor.shown(v) for v in values), "above"
             count = len(values)
             if monitor.reads == "errors" and values:
                 rows = max(self.baseline(monitor, place).rows, 1.0)
-                # Errors that come in clusters are as rare together as single ones are alone.
-                updates = exp(min(log(between * min(rows, MOST)) * clustering(values, rows), RAREST))
+                updates, more = between * min(rows, MOST), {"clusters": clustering(values, rows)}
                 values = tuple(v + 1 / (rows * count) for v in values)  # without a single error it still allows for one
             if not monitor.by_pane:
                 values = tuple(v for v in values for _ in range(self._overlap))
@@ -187,6 +185,7 @@ class Judge:
                     values,
                     worse=worse,
                     windows_between_false_alarms=updates,
+                    **more,
                     **monitor.spec.parameters,
                 )
                 made = SingleErrors.of(made) if monitor.reads == "errors" else made

@@ -182,7 +182,7 @@ def test_calibrated_keeps_its_budget_on_single_errors_and_still_sees(name: str, 
     assert seen >= 38
 
 
-@pytest.mark.parametrize("name", ["stepd", "hddm_a", "hddm_w"])
+@pytest.mark.parametrize("name", ["ddm", "stepd", "hddm_a", "hddm_w"])
 def test_calibrated_keeps_its_budget_where_errors_come_in_clusters(name: str) -> None:
     """Panes of 50 events whose rate is a tenth on average, of a beta law: four times the independent variance.
 
@@ -194,8 +194,8 @@ def test_calibrated_keeps_its_budget_where_errors_come_in_clusters(name: str) ->
         errors = rng.binomial(50, rates)
         factor.append(clustering((errors[:200] / 50).tolist(), 50))
         kind: Any = DETECTORS[name]
-        between = 5_000 ** factor[-1]
-        made: Any = kind.calibrated(errors[:200] / 50, worse="above", windows_between_false_alarms=between)
+        budget: Any = {"worse": "above", "windows_between_false_alarms": 5_000, "clusters": factor[-1]}
+        made: Any = kind.calibrated(errors[:200] / 50, **budget)
         test = SingleErrors(detector=replace(made, hold=0))
         state = test.start()
         for wrong in errors[200:].tolist():
