@@ -60,6 +60,7 @@ def step(state: State, entry: Entry, catalog: Catalog) -> tuple[State, list[Outp
 
 def finish(state: State, catalog: Catalog) -> list[Output]:
     """The end of the files: no event will come any more, so every window closes."""
+    state.ended = True
     outputs = [o for name in configured_models(state) for o in go_on(state, name, set(), catalog, end=True)]
     return [*outputs, counters_output(state)]
 

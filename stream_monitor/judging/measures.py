@@ -12,6 +12,7 @@ from detectors.families import FamilyCounts
 from detectors.joint_counts import joint_counts
 from stream_monitor.config import Model
 from stream_monitor.config.monitors import Monitor
+from stream_monitor.counting.panes import pane_ms_of
 from stream_monitor.judging.fairness import outcomes_of
 from stream_monitor.judging.families import FAMILIES, Place, families_of, family, products
 from stream_monitor.judging.judges import Judge
@@ -20,6 +21,7 @@ from stream_monitor.state.states import State
 from stream_monitor.state.units import keys_of
 from stream_monitor.state.windows import Window, unit_ms
 
+CUT_SHORT: Final = "the events end within this window"
 CONFIDENCE: Final = 0.025  # probability at each end of a value's interval
 
 
@@ -94,6 +96,8 @@ def _measure_stream(state: State, monitor: Monitor, judge: Judge | None, window:
         return Measured(why="no predictions of this version")
     if window.rows + window.late_rows < least and not metric.empty_tells:
         return Measured(why=f"{window.rows} rows, at least {least} needed" if window.rows else "no data")
+    if metric.empty_tells and _cut_short(state, window):
+        return Measured(why=CUT_SHORT)
     now = replace(window.stream, silence=silence_of(state, window.key[0], window.end_ms))
     usual = judge.stream if judge is not None and not judge.empty else None
     if usual is None and not metric.reference_free:
@@ -193,6 +197,12 @@ def _measure_segments(state: State, metric: Metric, dimension: str, window: Wind
     return Measured(value, "" if math.isfinite(value) else "undefined here")
 
 
+def _cut_short(state: State, window: Window) -> bool:
+    """Whether the files of a replay end within the window: what would have come until its end, nobody knows."""
+    pane = pane_ms_of(window.layout, state.model(window.key[0]))
+    return state.ended and silence_of(state, window.key[0], window.end_ms) * 1000 > pane
+
+
 def _measure_volume(state: State, monitor: Monitor, judge: Judge | None, window: Window, learning: str) -> Measured:
     if judge is None:
         return Measured(why=learning)
@@ -202,6 +212,8 @@ def _measure_volume(state: State, monitor: Monitor, judge: Judge | None, window:
     began = min((v.first_ms for v in state.models[name].versions.values()), default=window.end_ms)
     if window.start_ms < began:
         return Measured(why="the model's first events came within this window")
+    if _cut_short(state, window):
+        return Measured(why=CUT_SHORT)
     mean = judge.baseline(monitor, None).total
     assert isinstance(mean, int | float)
     if not mean:

@@ -46,6 +46,7 @@ class State:
         self.parts: dict[tuple[str, int], dict[int, Bundle]] = {}
         self.early: dict[int, Early] = {}
         self.derived: dict[Any, Any] = {}  # recomputable; never stored
+        self.ended = False  # files that are replayed are at their ends
         self.shelf = Shelf(block=1024, small=256)  # for panes of some kB that are seldom read
         self._touched: set[bytes] = set()
 

@@ -163,6 +163,23 @@ def test_labels_are_joined_once_each_in_the_window_of_their_own_time(tmp_path: P
             assert rates[start] == pytest.approx(1 - right[start] / n)
 
 
+@pytest.mark.parametrize(
+    ("last", "level", "reason"), [(565, "unknown", "the events end within this window"), (592, "ok", None)]
+)
+def test_a_last_window_that_the_file_cuts_short_tells_nothing_of_its_volume(
+    tmp_path: Path, last: int, level: str, reason: str | None
+) -> None:
+    """A window in the middle that is half empty is low all the same. The last pane, 10 s, need not be whole."""
+    write(tmp_path / "normal.parquet", stream(3_000, 2))
+    rows = [r for r in stream(3_000, 1) if r["ts"] < START + last and not START + 330 <= r["ts"] < START + 360]
+    found = replay(tmp_path, write(tmp_path / "events.parquet", rows), reference="normal.parquet")
+    volumes = {v["start"]: v for v in found.verdicts if v["monitor"] == "row_volume" and v["segment"] == "all"}
+    assert volumes[minute(START + 300)]["level"] == "drift"
+    end = volumes[minute(START + 540)]
+    assert end["level"] == level
+    assert reason is None or reason in end["reason"]
+
+
 def test_without_a_reference_one_is_learnt_from_the_file(tmp_path: Path) -> None:
     output = replay(tmp_path, write(tmp_path / "events.jsonl", stream(6_000, 1)))
     assert sum(w["rows"] for w in output.windows if w["segment"] == "all") == 6_000
