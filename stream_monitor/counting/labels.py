@@ -37,15 +37,16 @@ class LabelCounts:
 
 def remember(
     store: LabelStore, batch: Batch, source: Source, layout: Layout | None, name: str, model: Model
-) -> list[PaneRecord]:
-    """Keep the predictions of a batch for their labels; the counts of those whose label was already there."""
+) -> tuple[list[PaneRecord], int]:
+    """Keep the predictions of a batch for their labels; the counts of those whose label was already there, and how many
+    they are."""
     if model.labels is None or not len(batch):
-        return []
+        return [], 0
     rows = predictions_of(batch, source, segments_of(batch, layout, model))
     with _reaching():
         answers = store.predictions(name, rows, model.labels.ttl)
     pairs = [(pair, offset) for pair, offset in zip(answers, batch.offsets.tolist(), strict=True) if pair is not None]
-    return count_joined([p for p, _ in pairs], [o for _, o in pairs], layout, name, model)
+    return count_joined([p for p, _ in pairs], [o for _, o in pairs], layout, name, model), len(pairs)
 
 
 def join(

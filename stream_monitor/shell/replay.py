@@ -161,10 +161,11 @@ class Run:
         counts = count_block(
             batch, self._layout, self._name, self._model, self._config.time, feed.max_time_ms
         )  # fmt: skip
-        panes = counts.panes + remember(self._store, batch, feed.source, self._layout, self._name, self._model)
+        panes, pairs = remember(self._store, batch, feed.source, self._layout, self._name, self._model)
+        self.tally.answers.update({"waiting_joined": pairs} if pairs else {})
         feed.max_time_ms = counts.max_time_ms
         self.tally.events += len(piece.numbers) + len(piece.dead)
-        self._fold(feed, block, panes, Counter(d.reason for d in [*piece.dead, *refused]), counts.late)
+        self._fold(feed, block, counts.panes + panes, Counter(d.reason for d in [*piece.dead, *refused]), counts.late)
 
     def features(self, feed: Feed, block: Block) -> None:
         """Count a block of the feature stream and fold it."""

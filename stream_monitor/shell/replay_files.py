@@ -69,6 +69,7 @@ class Files:
             + (f", {tally.others:,} rows of other models" if tally.others else "")
             + f" in {seconds:.1f} s",
             f"late: {tally.late:,}; dead letters: {dead}",
+            *([_joined(tally.answers)] if tally.labels else []),
             f"{len(self._windows):,} windows; alerts fired {self.transitions['firing']:,}, resolved "
             f"{self.transitions['resolved']:,}; retrain requests {self.requests:,}",
             table,
@@ -86,3 +87,17 @@ class Files:
 
 def _line(body: Mapping[str, Any]) -> str:
     return json.dumps(body, ensure_ascii=False) + "\n"
+
+
+def _joined(answers: Mapping[str, int]) -> str:
+    """What became of labels.
+
+    >>> _joined({"joined": 3, "waiting": 1_200, "waiting_joined": 200, "duplicate": 1})
+    'labels: 203 joined, 1,000 without a prediction, 1 told before, 0 contradicting'
+    """
+    said = {name: answers.get(name, 0) for name in ("joined", "waiting", "waiting_joined", "duplicate", "conflict")}
+    joined, alone = said["joined"] + said["waiting_joined"], said["waiting"] - said["waiting_joined"]
+    return (
+        f"labels: {joined:,} joined, {alone:,} without a prediction, {said['duplicate']:,} told before, "
+        f"{said['conflict']:,} contradicting"
+    )

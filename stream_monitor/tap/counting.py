@@ -161,7 +161,9 @@ class BlockCounting:
         if apart:
             made.tell(name, {"features": block.rows, "features_late": block.late})
         else:
-            made.panes += remember(self._label_store, batch, made.source, layout, name, model)
+            panes, pairs = remember(self._label_store, batch, made.source, layout, name, model)
+            made.panes += panes
+            made.tell(name, {"labels_waiting_joined": pairs})
         made.add(name, len(batch), block.late, block.max_time_ms)
 
     def _count_labels(

@@ -144,13 +144,15 @@ def told(rows: Sequence[Row], seed: int = 5) -> list[Row]:
     return sorted(labels + labels[::3], key=lambda label: label["ts"])
 
 
-def test_labels_are_joined_once_each_in_the_window_of_their_own_time(tmp_path: Path) -> None:
+def test_labels_are_joined_once_each_in_the_window_of_their_own_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = stream(2_000, 3)
     labels = told(rows)
+    strange = [{**labels[-1], "id": f"strange {i}"} for i in range(5)]
     write(tmp_path / "normal.csv", stream(2_000, 2))
-    output = replay(
-        tmp_path, write(tmp_path / "e.jsonl", rows), write(tmp_path / "l.parquet", labels), reference="normal.csv"
-    )
+    file = write(tmp_path / "l.parquet", labels + strange)
+    output = replay(tmp_path, write(tmp_path / "e.jsonl", rows), file, reference="normal.csv")
     once: Mapping[str, Row] = {label["id"]: label for label in reversed(labels)}
     wanted = Counter(minute(label["ts"]) for label in once.values())
     assert Counter({w["start"]: w["labels"] for w in output.windows if w["segment"] == "all" and w["labels"]}) == wanted
@@ -161,6 +163,8 @@ def test_labels_are_joined_once_each_in_the_window_of_their_own_time(tmp_path: P
     for start, n in wanted.items():
         if n >= 20:
             assert rates[start] == pytest.approx(1 - right[start] / n)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"labels: {len(once):,} joined, 5 without a prediction, {len(labels) - len(once)} told before, 0" in said
 
 
 @pytest.mark.parametrize(

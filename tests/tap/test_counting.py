@@ -158,6 +158,7 @@ def test_labels_before_and_after_their_predictions_count_once() -> None:
     assert (first.details, first.panes) == ({"waiting": 2}, [])
     second = it.count(intent(), ("p", 0), [prediction(0, "a", c="fr"), prediction(1, "c")])
     assert (outcomes([second]), outcomes([second], "c=fr"), outcomes([second], "c=de")) == ((1, 1), (1, 1), (0, 0))
+    assert (first.told, second.told) == ({"m": {"labels_waiting": 2}}, {"m": {"labels_waiting_joined": 1}})
     third = it.count(
         intent(n=2, from_=2), ("l", 0), [label(2, "c", y=0), label(3, "a"), label(4, "a", y=0), label(5, "z")]
     )
