@@ -1,8 +1,9 @@
 """What labels say of predictions, as cells (the outcome cells of detectors/layouts.py).
 
 LABELS counts the labels whose outcome can be told. Classes are compared as text, numbers by value: 1, 1.0, "1" and
-true are one class. Without a prediction a binary one is taken to be positive from a score of 0.5 on. For multiclass the
-score histograms hold the greatest probability, as "positive" where the prediction was right. All sums are exact.
+true are one class. Without a prediction a binary one is taken to be positive from a score of 0.5 on, and one of several
+classes to be that of the greatest probability. For multiclass the score histograms hold the greatest probability, as
+"positive" where the prediction was right; SCORED counts those whose class has a probability. All sums are exact.
 """
 
 from __future__ import annotations
@@ -150,7 +151,6 @@ def probability(score: Column | None, rows: Mask) -> Mask:
 
 def _scored(told: _Told, rows: Mask, probability: Floats, positive: Mask) -> None:
     """The score histograms: bin i of [i, i + 1) / SCORE_BINS."""
-    told.count(rows, at.SCORED)
     inside = np.where(rows, probability, 0.0)
     bins = np.minimum((inside * at.SCORE_BINS).astype(np.int64), at.SCORE_BINS - 1)
     told.count(rows, np.where(positive, at.POSITIVE_SCORES, at.NEGATIVE_SCORES) + bins)
@@ -166,7 +166,7 @@ def _binary(
         labelled = labelled & (guess >= 0)
         decided, claimed = labelled, guess == 0
     else:
-        decided = probability(score, labelled)
+        decided = labelled = probability(score, labelled)
         claimed = score.numbers >= 0.5 if score is not None else decided
     told.count(decided & (actual == claimed), at.CORRECT)
     cell = np.where(actual, np.where(claimed, at.TP, at.FN), np.where(claimed, at.FP, at.TN))
@@ -174,6 +174,7 @@ def _binary(
     scored = probability(score, labelled)
     if score is not None and scored.any():
         p = np.where(scored, score.numbers, 0.5)
+        told.count(scored, at.SCORED)
         _scored(told, scored, p, actual)
         right = np.clip(np.where(actual, p, 1.0 - p), CLIP, 1.0 - CLIP)
         told.sum(scored, at.LOG_LOSS, -log(right))
@@ -192,17 +193,20 @@ def _multiclass(
 ) -> Mask:
     known: dict[str, int] = {}
     actual = classes(label, known)
-    right = np.zeros(len(labelled), np.bool_)
+    right, decided = np.zeros(len(labelled), np.bool_), np.zeros(len(labelled), np.bool_)
     if prediction is not None:
         guess = classes(prediction, known)
-        labelled = labelled & (guess >= 0)
+        labelled = decided = labelled & (guess >= 0)
         right = labelled & (guess == actual)
-        told.count(right, at.CORRECT)
     scored = probability(score, labelled)
-    if score is not None and scored.any():
-        _scored(told, scored, score.numbers, right)
-    if class_scores is not None:
+    if class_scores is not None and score is not None:
         each, given, squares = of_labels(class_scores, scored, actual, list(known))
+        told.count(each, at.SCORED)
         told.sum(each, at.LOG_LOSS, -log(np.clip(given, CLIP, 1.0 - CLIP)))
         told.sum(each, at.SQUARED_SCORE_ERROR, squares)
-    return labelled
+        if prediction is None:
+            decided, right = each, each & (given >= score.numbers)
+    told.count(right, at.CORRECT)
+    if score is not None and scored.any():
+        _scored(told, scored if prediction is not None else decided, score.numbers, right)
+    return decided

@@ -171,6 +171,26 @@ def test_multiclass() -> None:
     assert cells[NEGATIVE_SCORES : NEGATIVE_SCORES + 100].nonzero()[0].tolist() == [50, 75]
 
 
+def test_a_loss_is_of_events_whose_class_has_a_probability() -> None:
+    """A single number says how sure a model is, and not of which class; one bad entry, that they are none."""
+    model = model_of(task="multiclass", segments=())
+    told = {"prediction": "a", "label": "a", "score": {"a": 0.5, "b": 0.5}}
+    cells = outcome_cells(model, [told, {**told, "score": 0.6}, {**told, "score": {"a": 0.6, "b": 0.5, "c": -0.1}}])
+    assert cells[[LABELS, CORRECT, SCORED]].tolist() == [3, 3, 1]
+    assert total(cells, LOG_LOSS) == math.log(2)
+    assert cells[POSITIVE_SCORES : POSITIVE_SCORES + 100].nonzero()[0].tolist() == [50, 60]
+
+
+def test_multiclass_without_a_prediction() -> None:
+    """The class of the greatest probability is taken; without probabilities nothing can be told."""
+    model = model_of(task="multiclass", segments=(), fields=dataclasses.replace(model_of().fields, prediction=""))
+    said = [({"a": 0.75, "b": 0.25}, "a"), ([0.25, 0.75], 1), ({"a": 0.75, "b": 0.25}, "b"), (0.6, "a"), (None, "a")]
+    cells = outcome_cells(model, [{"score": s, "label": y} for s, y in said])
+    assert cells[[LABELS, CORRECT, SCORED]].tolist() == [3, 2, 3]
+    assert cells[POSITIVE_SCORES : POSITIVE_SCORES + 100].sum() == 2
+    assert cells[NEGATIVE_SCORES : NEGATIVE_SCORES + 100].sum() == 1
+
+
 def _of_one(said: Any, name: str) -> tuple[float, float] | None:
     """What labels.of_labels says of a row, in plain Python."""
     of = said if isinstance(said, dict) else {str(i): p for i, p in enumerate(said or [])}
@@ -218,4 +238,4 @@ def test_binary_without_a_prediction() -> None:
     cells = outcome_cells(
         model, [{"score": s, "label": y} for s, y in ((0.5, "yes"), (0.49, "no"), (0.9, "no"), (None, "no"))]
     )
-    assert cells[[LABELS, CORRECT, TP, FP, FN, TN]].tolist() == [4, 2, 1, 1, 0, 1]
+    assert cells[[LABELS, CORRECT, TP, FP, FN, TN]].tolist() == [3, 2, 1, 1, 0, 1]  # of the last nothing can be told
