@@ -84,15 +84,21 @@ def judge_window(state: State, window: Window, catalog: Catalog, learning: str) 
             _scan(state, monitor, judge, window, learning, judged)
             continue
         for place in _places(state, monitor, judge, window, catalog):
-            measured = measure(state, monitor, place, judge, window, learning)
-            rows = rows_of(monitor, place, window, state.model(window.key[0]))
-            onset_ms = None
-            if monitor.sequential:
-                series = judge_series(state, monitor, place, judge, window, measured.value, measured.why)
-                judgement, onset_ms = series.judgement, series.onset_ms
-                judged.moved = judged.moved or series.moved
-            else:
-                judgement = _by_threshold(monitor, place, judge, rows, measured, learning)
+            rows, onset_ms = rows_of(monitor, place, window, state.model(window.key[0])), None
+            try:
+                measured = measure(state, monitor, place, judge, window, learning)
+                if monitor.sequential:
+                    series = judge_series(state, monitor, place, judge, window, measured.value, measured.why)
+                    judgement, onset_ms = series.judgement, series.onset_ms
+                    judged.moved = judged.moved or series.moved
+                else:
+                    judgement = _by_threshold(monitor, place, judge, rows, measured, learning)
+            except (
+                ArithmeticError,
+                ValueError,
+            ) as error:  # numbers nobody thought of must not stop a partition for good
+                measured = Measured(why=f"cannot be computed: {type(error).__name__}: {error}")
+                judgement = Judgement(level=Level.UNKNOWN, reason=measured.why)
             judged.verdicts.append(_verdict(monitor, place, window, rows, measured, judgement, onset_ms=onset_ms))
             if math.isfinite(measured.value):
                 judged.values.append((monitor.metric.name, "" if place is None else place[1], measured.value))

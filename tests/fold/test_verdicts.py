@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,6 +131,18 @@ def test_what_is_unknown_and_why(spec: MonitorSpec, events: list[Event], reason:
     run, tap = watch(spec), Tap()
     made = bodies(run.feed(tap.block([Event(at=-10_000)]), tap.block([*events, Event(at=10_000)])), "verdict")[-1]
     assert (made["level"], made["reason"], made["value"]) == ("unknown", reason, None)
+
+
+def test_a_metric_that_breaks_is_unknown_and_the_others_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error would end the worker, and whoever takes over from it, at the same window again and again."""
+
+    def broken(*_: Any) -> float:
+        raise OverflowError("too large")
+
+    monkeypatch.setitem(METRICS, "ks", replace(METRICS["ks"], function=broken))
+    made = traffic(watch(MonitorSpec(metric="ks"), MonitorSpec(metric="psi")), Tap(), range(2))
+    assert {(v["monitor"], v["level"]) for v in made} == {("ks", "unknown"), ("psi", "ok")}
+    assert {v["reason"] for v in made if v["monitor"] == "ks"} == {"cannot be computed: OverflowError: too large"}
 
 
 def test_a_segment_that_the_reference_does_not_know_is_unknown() -> None:
