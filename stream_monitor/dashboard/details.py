@@ -8,7 +8,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from stream_monitor.dashboard.charts import bars, line
-from stream_monitor.dashboard.pieces import cell, count, heading, level, soft, table, time
+from stream_monitor.dashboard.pieces import UNREAD, cell, count, heading, level, soft, table, time
 from stream_monitor.dashboard.views import Detail, worst_level
 from stream_monitor.figures import figure
 
@@ -61,7 +61,10 @@ class Details:
         about = f"{detail.metric}: {detail.column}, window by window"
         self._history.draw(about, line(detail.history, detail.metric) if detail.history else None)
         with _again(self._windows):
-            _windows(detail.windows)
+            if detail.known:
+                _windows(detail.windows)
+            else:
+                soft(UNREAD)
 
     def _choices(self, detail: Detail) -> None:
         """A button for each column that can be compared."""

@@ -9,8 +9,8 @@ from typing import Any, Final
 from nicegui import ui
 
 from stream_monitor.dashboard.details import Details
-from stream_monitor.dashboard.pieces import card, cell, count, heading, level, percent, soft, state, table, time
-from stream_monitor.dashboard.views import View, Watcher
+from stream_monitor.dashboard.pieces import UNREAD, card, cell, count, heading, level, percent, soft, state, table, time
+from stream_monitor.dashboard.views import View, Watcher, why
 from stream_monitor.moments import rfc3339
 
 STYLE: Final = Path(__file__).with_name("style.css")
@@ -41,17 +41,19 @@ class Page:
         view = await self._watcher.view()
         chosen = next((m for m in view.models if m["model"] == self._model), view.models[0] if view.models else None)
         self._draw("head", (view.unready, view.error), lambda: _head(view))
-        self._draw("alerts", (view.alerts,), lambda: self._alerts(view.alerts))
+        self._draw("alerts", (view.alerts, view.known), lambda: self._alerts(view.alerts, known=view.known))
         name = chosen["model"] if chosen else ""
-        self._draw("models", (view.models, name), lambda: self._models(view.models, name))
+        shown = (view.models, name, view.known)
+        self._draw("models", shown, lambda: self._models(view.models, name, known=view.known))
         if self._shown.get("of") != (chosen, self._column):
-            self._shown["of"] = (chosen, self._column)
             detail = await self._watcher.detail(chosen, self._column) if chosen else None
+            if detail is None or detail.known:  # else it is asked for again
+                self._shown["of"] = (chosen, self._column)
             if self._shown.get("detail") != detail:
                 self._shown["detail"] = detail
                 self._details.draw(detail)
         system = {k: v for k, v in view.status.items() if k != "at"}
-        self._draw("system", (system, bool(view.unready)), lambda: _system(view.status))
+        self._draw("system", (system, bool(view.unready), view.known), lambda: _system(view.status, known=view.known))
 
     def _draw(self, section: str, data: Any, draw: Callable[[], None]) -> None:
         if self._shown.get(section, self) == data:
@@ -66,10 +68,13 @@ class Page:
         self._model, self._column = model, column
         await self._refresh()
 
-    def _alerts(self, alerts: Sequence[Mapping[str, Any]]) -> None:
+    def _alerts(self, alerts: Sequence[Mapping[str, Any]], *, known: bool) -> None:
         firing = sum(a.get("state") in ("firing", "acknowledged") for a in alerts)
         ui.page_title(f"({firing}) stream-monitor" if firing else "stream-monitor")
         with card("Alerts" if not firing else f"Alerts: {firing} firing"):
+            if not known:
+                soft(UNREAD)
+                return
             if not alerts:
                 soft("No alert so far: nothing needs you.")
                 return
@@ -85,10 +90,13 @@ class Page:
                         cell(str(a.get("segment") or "-"))
                         cell(str(a.get("group") or "-"))
                         cell(time(a.get("started_at")))
-                        cell(str(a.get("reason") or ""), "sm-wide")
+                        cell(why(a), "sm-wide")
 
-    def _models(self, models: Sequence[Mapping[str, Any]], chosen: str) -> None:
+    def _models(self, models: Sequence[Mapping[str, Any]], chosen: str, *, known: bool) -> None:
         with card("Models"):
+            if not known:
+                soft(UNREAD)
+                return
             if not models:
                 soft(
                     "No model yet. `stream-monitor check monitor.yaml --connect` says whether the topics that it names "
@@ -133,7 +141,11 @@ def _head(view: View) -> None:
                 ui.label(reason)
 
 
-def _system(status: Mapping[str, Any]) -> None:
+def _system(status: Mapping[str, Any], *, known: bool) -> None:
+    if not known:
+        with card("Service"):
+            soft(UNREAD)
+        return
     lag = sum(n for of in status.get("lag", {}).values() for n in of.values())
     dead = sum(n for of in status.get("dead_letters", {}).values() for n in of.values())
     facts = {

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
+UNREAD: Final = "Not known: the status store cannot be read."
 NUMBERS: Final = frozenset(  # titles of columns of numbers
     {
         "its rows", "labelled", "alerts", "value", "threshold", "rows", "labels", "late", "revision", "partition",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,6 +12,8 @@ from stream_monitor.config import Config
 from stream_monitor.interfaces import Catalog, StatusStore
 from stream_monitor.status import readings, statuses
 from stream_monitor.status.comparisons import Comparison, compare, reference_body
+
+log = logging.getLogger(__name__)
 
 MOST_MODELS: Final = 200
 MOST_ALERTS: Final = 20
@@ -25,9 +28,10 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The service as it was at `at_ms`. `error`: why nothing newer could be read."""
+    """The service as it was at `at_ms`. `error`: why nothing newer could be read; `known`: whether anything was."""
 
     at_ms: int = -(10**9)
+    known: bool = False
     unready: Sequence[str] = ()
     models: Sequence[Body] = ()
     alerts: Sequence[Body] = ()
@@ -46,9 +50,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """One model more closely. `column` is the one that is compared; "" if there is none."""
+    """One model more closely. `column` is the one that is compared; "" if there is none.
+
+    `known`: whether the store could be read for it.
+    """
 
     model: Body
+    known: bool = True
     windows: Sequence[Body] = ()  # newest first, without their columns
     columns: Sequence[str] = ()
     column: str = ""
@@ -65,6 +73,23 @@ def worst_level(levels: Mapping[str, str]) -> str:
     ('warning', 'unknown')
     """
     return min(levels.values(), key=lambda level: SEVERITY.get(level, 2), default="unknown")
+
+
+def why(alert: Mapping[str, Any]) -> str:
+    """What made an alert fire, and behind it what has become of it since.
+
+    >>> fired = [{"to": "pending", "reason": "drift"}, {"to": "firing", "reason": "drift for 2 windows"}]
+    >>> why({"state": "resolved", "reason": "ok for 3 windows", "transitions": fired})
+    'drift for 2 windows; now: ok for 3 windows'
+    >>> why({"state": "firing", "reason": "drift for 2 windows", "transitions": fired})
+    'drift for 2 windows'
+    >>> why({"state": "resolved", "reason": "ok", "transitions": fired[:1]})
+    'drift; now: ok'
+    """
+    now = str(alert.get("reason") or "")
+    reasons = {t.get("to"): str(t.get("reason") or "") for t in alert.get("transitions") or ()}  # the last of each
+    cause = reasons.get("firing") or reasons.get("pending") or now
+    return f"{cause}; now: {now}" if now and now != cause else cause
 
 
 class Watcher:
@@ -99,6 +124,7 @@ class Watcher:
                     old = self._view
                     self._view = View(
                         at_ms=now_ms,
+                        known=old.known,
                         unready=await self._unready(),
                         models=old.models,
                         alerts=old.alerts,
@@ -122,6 +148,7 @@ class Watcher:
         snapshot = await statuses.read_snapshot(self._store, now_ms)
         return View(
             at_ms=now_ms,
+            known=True,
             unready=await self._unready(),
             models=sorted((m for m in models if m is not None), key=_urgency),
             alerts=[*active, *others][:MOST_ALERTS],
@@ -130,6 +157,13 @@ class Watcher:
 
     async def detail(self, model: Body, column: str) -> Detail:
         """One model, its last windows, and `column` (the worst one if "") against the reference."""
+        try:
+            return await self._detail(model, column)
+        except Exception as error:  # of whichever store: the view says why
+            log.debug("%s is not known more closely: %r", model["model"], error)
+            return Detail(model=model, known=False)
+
+    async def _detail(self, model: Body, column: str) -> Detail:
         worst: Body = next((w for w in model["worst"] if w.get("column")), {})
         about = next((w for w in model["worst"] if w.get("column") == column), worst) if column else worst
         segment = about.get("segment") or "all"

@@ -72,8 +72,21 @@ def _clicked(browser: webdriver.Chrome, path: str) -> bool:
     return True
 
 
-def test_the_page_changes_while_documents_change(stage: scene.Scene, browser: webdriver.Chrome) -> None:
-    browser.get(stage.url)
+def test_the_page_changes_while_documents_change(
+    stage: scene.Scene, browser: webdriver.Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object, **__: object) -> list[str]:
+        raise ConnectionError("redis: refused")
+
+    with monkeypatch.context() as away:
+        away.setattr(stage.store, "scopes", gone)
+        browser.get(stage.url)
+        wait_until(lambda: "The status store cannot be read: redis: refused" in _text(browser), 60, "the banner")
+        for title in ("Alerts", "Models", "Service"):
+            card = browser.find_element(By.XPATH, f"//h2[.='{title}']/..").text
+            assert card == f"{title}\nNot known: the status store cannot be read."
+        for untrue in ("nothing needs you", "No model yet", "No sink is configured", "No tap has a partition"):
+            assert untrue not in _text(browser)
     wait_until(lambda: "no tap is alive" in _text(browser), 60, "the empty page")
     assert "NOT WORKING" in _text(browser)
     assert "nothing needs you" in _text(browser)
@@ -90,10 +103,13 @@ def test_the_page_changes_while_documents_change(stage: scene.Scene, browser: we
         browser.save_screenshot(f"{os.environ['SCREENSHOTS']}/busy.png")
 
     stage.put(bodies.window(14, layout=scene.LAYOUT.id), bodies.model(revision=2, rows=7_654))
-    stage.put(bodies.alert("a1", state="resolved", revision=2))
+    fired = {"to": "firing", "reason": "drift for 2 windows: amount: psi 0.41, threshold 0.2"}
+    ended = {"to": "resolved", "reason": "superseded by 4"}
+    stage.put(bodies.alert("a1", state="resolved", revision=2, reason="superseded by 4", transitions=[fired, ended]))
     wait_until(lambda: "1970-01-01 00:14:00" in _text(browser), 30, "the new window")
     wait_until(lambda: "firing" not in _text(browser), 30, "the alert being resolved")
     wait_until(lambda: browser.title == "stream-monitor", what="the title")
+    assert "drift for 2 windows: amount: psi 0.41, threshold 0.2; now: superseded by 4" in _text(browser)
 
     wait_until(lambda: _clicked(browser, "//h2[.='Models']/..//td[.='churn']"), what="a click")
     wait_until(lambda: "No column is past its threshold." in _text(browser), 30, "the other model")
@@ -186,5 +202,10 @@ def test_a_store_that_goes_away_leaves_the_last_view_and_says_so(monkeypatch: py
         view = await watcher.view()
         assert view.error == "The status store cannot be read: redis: refused"
         assert [a["id"] for a in view.alerts] == ["a1"]
+        assert view.known
+        fresh = await Watcher(store, scene.config, unready, lambda: now[0], None).view()
+        assert (fresh.known, fresh.error) == (False, view.error)
+        monkeypatch.setattr(store, "page", lambda *_, **__: gone(""))
+        assert not (await watcher.detail(view.models[0], "")).known  # a page opened now is served all the same
 
     asyncio.run(check())
