@@ -67,8 +67,11 @@ async def silence(service: Services, request: Request, body: SilenceOrder) -> Re
 @routes.post("/v1/models/{model}/retrain-requests", tags=["retraining"], status_code=202, dependencies=[operates])
 async def retrain(service: Services, request: Request, model: str, body: RetrainOrder | None = None) -> Response:
     """Ask for a new model now. The request itself appears in the list when the worker has read the command."""
-    await service.known_model(model)
+    known = await service.known_model(model)
     body = body or RetrainOrder()
+    versions = [str(v.get("version", "")) for v in known["versions"]]  # none: nothing has been counted yet
+    if body.version and versions and body.version not in versions:
+        raise HTTPException(404, f"no version {body.version!r} of {model!r}; known: {', '.join(versions)}")
     order = {"model": model, "version": body.version, "reason": body.reason, **span_body(body)}
     return json_body({**order, **await service.order(request, "retrain", model, order)}, 202)
 

@@ -170,6 +170,9 @@ def _retrain(state: State, name: str, command: Command) -> list[Output]:
     known, body = state.models[name], command.body
     newest = max(known.versions, key=lambda v: (known.versions[v].first_ms, v), default="")
     version = body.get("version") or newest
+    if known.versions and version not in known.versions:
+        known.note = f"no version {version!r} to train anew; known: {', '.join(sorted(known.versions))}"
+        return []
     causes = causes_of(state, name, version, ("drift", "performance", "quality", "fairness"), [])
     seen = known.versions.get(version)
     to = known.closed_end_ms if known.closed_end_ms is not None else known.watermark_ms

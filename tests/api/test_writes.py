@@ -136,6 +136,16 @@ def test_asking_for_a_retraining(house: House) -> None:
     assert house.tell("/v1/models/fraud/retrain-requests", backwards).status_code == 422
 
 
+def test_a_retraining_of_a_version_that_nobody_has_seen(house: House) -> None:
+    house.put(bodies.model(versions=[{"version": v, "rows": 9, "levels": {}} for v in ("3", "4")]))
+    answer = house.tell("/v1/models/fraud/retrain-requests", {"version": "9"})
+    assert (answer.status_code, answer.json()["detail"]) == (404, "no version '9' of 'fraud'; known: 3, 4")
+    assert house.log.told == []
+    assert asyncio.run(house.store.page("audit", "")) == []
+    for body in ({"version": "3"}, {}):
+        assert house.tell("/v1/models/fraud/retrain-requests", body).status_code == 202
+
+
 def test_an_order_with_an_idempotency_key_is_one_command(house: House) -> None:
     for _ in range(2):
         house.tell("/v1/models/fraud/retrain-requests", headers={"idempotency-key": "today"})

@@ -151,6 +151,16 @@ def test_by_hand_before_there_was_anything() -> None:
     assert bodies(made, "model")[-1]["note"] == "nothing to train on yet"
 
 
+def test_by_hand_of_a_version_that_was_never_seen() -> None:
+    run, tap = Run(model=steady()), Tap()
+    drift(run, tap, range(3), right=True)
+    span = {"from": "1970-01-01T00:00:00Z", "to": "1970-01-01T00:00:20Z"}
+    for asked in ({}, span):
+        made = run.command("retrain", {"model": "m", "version": "9", "reason": "", **asked})
+        assert bodies(made, "retrain-request") == []
+        assert bodies(made, "model")[-1]["note"] == "no version '9' to train anew; known: 1"
+
+
 def test_dry_run_and_approval_are_said() -> None:
     run, tap = Run(model=model(dry_run=True, approval=True)), Tap()
     request = drift(run, tap, range(4))[0]
