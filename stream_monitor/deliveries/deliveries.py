@@ -14,9 +14,11 @@ from stream_monitor.deliveries.lanes import LEASE_MS, Clock, Count, Desk, Lane, 
 from stream_monitor.deliveries.notices import alert_notices, retrain_notices
 from stream_monitor.errors import DeliveryError
 from stream_monitor.interfaces import Notice, Outbox, Sink, StatusStore, Trigger
+from stream_monitor.troubles import Troubles, said
 
 CLAIM_NOTICES: Final = 200
 POLL_SECONDS: Final = 0.5
+OUTBOX: Final = "outbox, without which no alert is delivered"
 STOP_SECONDS: Final = 15.0  # for the requests under way when told to stop
 
 log = logging.getLogger(__name__)
@@ -51,19 +53,22 @@ async def deliver_forever(
     count: Count,
     undeliverable: Undeliverable,
     stop: asyncio.Event,
+    troubles: Troubles | None = None,
     poll_seconds: float = POLL_SECONDS,
 ) -> None:
     """Deliver until `stop`; then finish the requests under way and close the targets. Raises nothing while it works.
 
     `targets`: by their names (`notices.target_names`). A notice whose target is not among them (any more) is treated
-    like one whose target cannot be reached, since another process may have a newer configuration.
+    like one whose target cannot be reached, since another process may have a newer configuration. `troubles` are told
+    whether the outbox can be read.
     """
     desk = Desk(outbox, store, clock=clock, count=count, undeliverable=undeliverable)
+    troubles = troubles or Troubles()
     lanes = {name: Lane(name, target, desk, stop) for name, target in targets.items()}
     tasks = [asyncio.create_task(lane.run()) for lane in lanes.values()]
     try:
         while not stop.is_set():
-            await _round(desk, lanes)
+            await _round(desk, lanes, troubles)
             await _pause(stop, poll_seconds)
         for lane in lanes.values():
             lane.wake()
@@ -77,15 +82,16 @@ async def deliver_forever(
             await target.close()
 
 
-async def _round(desk: Desk, lanes: Mapping[str, Lane]) -> None:
+async def _round(desk: Desk, lanes: Mapping[str, Lane], troubles: Troubles) -> None:
     now_ms = desk.clock()
     for lane in lanes.values():
         lane.plan_resend(now_ms)
     try:
         claimed = await desk.outbox.claim(now_ms, LEASE_MS, CLAIM_NOTICES)
     except Exception as error:  # a store that is away comes back; the notices are in it
-        log.warning("the outbox cannot be read: %s", type(error).__name__)
+        troubles.fails(OUTBOX, said(error))
         return
+    troubles.works(OUTBOX)
     for notice in sorted(claimed, key=_turn):
         if notice.target in lanes:
             lanes[notice.target].offer(notice, now_ms + LEASE_MS)
@@ -93,7 +99,7 @@ async def _round(desk: Desk, lanes: Mapping[str, Lane]) -> None:
         try:
             await desk.failed(notice, DeliveryError(f"no sink or trigger {notice.target!r} is configured"))
         except Exception as error:
-            log.warning("%s: %s while putting a notice back", notice.target, type(error).__name__)
+            log.warning("%s: %s while putting a notice back", notice.target, said(error))
 
 
 def _turn(notice: Notice) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from stream_monitor.deliveries.notices import (
 from stream_monitor.deliveries.wordings import Alert
 from stream_monitor.errors import DeliveryError
 from stream_monitor.interfaces import Notice, Outbox, Sink, StatusStore, Trigger
+from stream_monitor.troubles import said
 
 LEASE_MS: Final = 120_000
 LANE_NOTICES: Final = 50  # in one lane at most; the rest is claimed later
@@ -93,7 +94,7 @@ class Desk:
             try:
                 self._view = await read_view(self._store, now_ms)
             except Exception as error:
-                log.warning("silences and alerts cannot be read: %s", type(error).__name__)
+                log.warning("silences and alerts cannot be read: %s", said(error))
         return self._view
 
     async def settle(self, notice: Notice, target: Sink | Trigger) -> Failure | None:
@@ -215,7 +216,7 @@ class Lane:
                 else:
                     await self._deliver(item)
             except Exception as error:  # of the store: the lease ends and the notice comes back
-                log.warning("%s: %s while settling a notice", self._name, type(error).__name__)
+                log.warning("%s: %s while settling a notice", self._name, said(error))
 
     async def _deliver(self, claimed: _Claimed) -> None:
         notice, now_ms = claimed.notice, self._desk.clock()

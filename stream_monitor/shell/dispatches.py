@@ -14,6 +14,7 @@ from stream_monitor.deliveries.lanes import Count
 from stream_monitor.deliveries.notices import TRIGGER, alert_notices, dead_letter, retrain_notices, target_names
 from stream_monitor.interfaces import Notice, Outbox, Sink, StatusStore, Trigger
 from stream_monitor.shell.processes import now_ms, set_after
+from stream_monitor.troubles import Troubles
 
 UNDELIVERABLE_SECONDS: Final = 30.0
 
@@ -30,10 +31,14 @@ class Dispatch:
         store: StatusStore,
         publisher: Publisher,
         count: Count,
+        troubles: Troubles,
     ) -> None:
-        """`publisher` is for what cannot be delivered, and for nothing else; `count` takes target and outcome."""
+        """`publisher` is for what cannot be delivered, and for nothing else; `count` takes target and outcome.
+
+        `troubles` are told whether the outbox can be read.
+        """
         self._config, self._outbox, self._targets, self._store = config, outbox, targets, store
-        self._publisher, self._count = publisher, count
+        self._publisher, self._count, self._troubles = publisher, count, troubles
         self._retarget = asyncio.Event()
 
     def retarget(self) -> None:
@@ -64,6 +69,7 @@ class Dispatch:
                     count=self._count,
                     undeliverable=self._undeliverable,
                     stop=end,
+                    troubles=self._troubles,
                 )
             finally:
                 ending.cancel()

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from stream_monitor import formats
 from stream_monitor.config import Config, Kafka
@@ -45,9 +46,12 @@ from stream_monitor.status.telemetry import ProcessServer, Telemetry, tap_famili
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.rules import Rules
 from stream_monitor.tap.tap import Tap
+from stream_monitor.troubles import Troubles, said
 from stream_monitor.worker import buses
 
 HEARTBEAT_SECONDS: Final = 2.0
+STORE_SECONDS: Final = 4.0  # for the store to take a heartbeat
+STATUS_STORE: Final = "status store"
 START_SECONDS: Final = 60.0  # for the broker to answer before a process gives up
 AGAIN_SECONDS: Final = 2.0  # before a new configuration that could not be made known is tried again
 
@@ -91,6 +95,7 @@ class Process:
         self._id = f"{socket.gethostname()}:{os.getpid()}"
         self._started_ms = now_ms()
         self._telemetry = Telemetry()
+        self._troubles = Troubles()  # of a worker, beside its own
         self._closing = AsyncExitStack()
         self._alive: dict[Literal["tap", "worker"], Alive] = {}
         self._counters: Callable[[], list[Mapping[str, Any]]] = list
@@ -285,6 +290,7 @@ class Process:
             store=ports.store,
             publisher=publisher,
             count=self._telemetry.delivered,
+            troubles=self._troubles,
         )
 
         async def stood_for(config: Config) -> Mapping[str, Sequence[str]]:
@@ -315,7 +321,9 @@ class Process:
         )
         found = await stood_for(config)
         await self._commands.append("", self._start.command(config, now_ms(), f"start of {self._id}", found))
-        self._alive["worker"] = Alive(status=worker.status, families=lambda: worker_families(self._counted))
+        self._alive["worker"] = Alive(
+            status=lambda: self._troubles.into(worker.status()), families=lambda: worker_families(self._counted)
+        )
         self._counters = lambda: [counters_output(h.owner.state).body for h in worker.worker.holds.values()]
         return {"worker": worker.run, "deliveries": dispatch.run}
 
@@ -361,7 +369,15 @@ class Process:
             )
             for kind, alive in self._alive.items()
         ]
-        await self._ports.store.put(documents)
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                await self._ports.store.put(documents)
+        except TimeoutError:
+            self._troubles.fails(STATUS_STORE, f"no answer within {STORE_SECONDS:g} s from {_host(self._config.store)}")
+        except Exception as error:  # of whichever store: it is tried again with the next one
+            self._troubles.fails(STATUS_STORE, said(error))
+        else:
+            self._troubles.works(STATUS_STORE)
 
     def _serve_itself(self, port: int) -> None:
         def ready() -> str:
@@ -377,3 +393,8 @@ class Process:
             raise StateError(f"nothing can listen on port {port}: {error.strerror}") from error
         self._later(server.close)
         log.info("metrics on http://%s:%d/metrics", host, server.port)
+
+
+def _host(store: str) -> str:
+    """Where a store is, without its password."""
+    return urlsplit(store).netloc.rpartition("@")[2] or store

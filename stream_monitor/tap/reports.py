@@ -5,7 +5,6 @@ Counts are of this process alone; the service's own counters come from the log a
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,8 +12,7 @@ from typing import Any
 
 from stream_monitor.brokers import Partition
 from stream_monitor.tap.blocks import Assigned, Counted
-
-log = logging.getLogger(__name__)
+from stream_monitor.troubles import Troubles
 
 
 @dataclass(slots=True)
@@ -27,7 +25,7 @@ class Report:
     late: Counter[str] = field(default_factory=Counter)
     details: Counter[str] = field(default_factory=Counter)
     dead: dict[str, Counter[str]] = field(default_factory=dict)
-    trouble: dict[str, str] = field(default_factory=dict)
+    trouble: Troubles = field(default_factory=Troubles)
     waiting: set[str] = field(default_factory=set)  # topics
 
     def add(self, topic: str, counted: Counted) -> None:
@@ -40,14 +38,11 @@ class Report:
 
     def works(self, what: str) -> None:
         """It works, again or still."""
-        if self.trouble.pop(what, None) is not None:
-            log.info("%s: works", what)
+        self.trouble.works(what)
 
     def fails(self, what: str, why: object) -> None:
         """It does not work now. Logged once until it works, however often it fails."""
-        if what not in self.trouble:
-            log.warning("%s: %s", what, why)
-        self.trouble[what] = str(why)
+        self.trouble.fails(what, why)
 
     def waits(self, assigned: Iterable[Assigned]) -> None:
         """Tell of the topics that wait, and of those that do no more."""
@@ -68,8 +63,8 @@ class Report:
             "labels": dict(self.details),
             "bundles": self.bundles,
             "decode_seconds": round(self.counting_seconds, 6),
-            "healthy": not self.trouble,
-            "reason": "; ".join(f"{what}: {why}" for what, why in sorted(self.trouble.items())),
+            "healthy": not self.trouble.reason,
+            "reason": self.trouble.reason,
         }
 
 

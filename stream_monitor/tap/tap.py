@@ -36,6 +36,7 @@ from stream_monitor.tap.beginnings import Stopping, Unanswered, all_begun, begun
 from stream_monitor.tap.blocks import Assigned, Counting, Terms, take
 from stream_monitor.tap.reports import Report
 from stream_monitor.tap.rules import Limits, Rules
+from stream_monitor.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Tap:
         self._refused_since: float | None = None
         self._retry_at = self._polled = self._flushed
         self._turn: tuple[Rules, Callable[[], None]] | None = None
-        self._report = Report(trouble={"group": "not joined yet"})
+        self._report = Report(trouble=Troubles({"group": "not joined yet"}))
         self._status: dict[str, Any] = {}
         self._note()
 

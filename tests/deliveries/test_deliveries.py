@@ -12,7 +12,7 @@ import pytest
 from connectors.memory import MemoryOutbox
 from connectors.redis import RedisOutbox
 from connectors.sinks.memory import Memory
-from stream_monitor.deliveries.deliveries import into
+from stream_monitor.deliveries.deliveries import OUTBOX, into
 from stream_monitor.deliveries.lanes import LANE_NOTICES, LEASE_MS
 from stream_monitor.deliveries.notices import GIVE_UP_MS, alert_notices
 from stream_monitor.errors import DeliveryError
@@ -219,6 +219,39 @@ def test_a_store_that_is_away_comes_back(caplog: pytest.LogCaptureFixture) -> No
 
     asyncio.run(run())
     assert "password" not in caplog.text
+
+
+class Gone(MemoryOutbox):
+    """Away until it is told to come back."""
+
+    away = True
+
+    async def claim(self, now_ms: int, lease_ms: int, limit: int) -> list[Notice]:
+        if self.away:
+            raise ConnectionError("redis://:password@db:6379: refused")
+        return await super().claim(now_ms, lease_ms, limit)
+
+
+def test_an_outbox_that_cannot_be_read_is_said_where_it_is_and_once(caplog: pytest.LogCaptureFixture) -> None:
+    sink = Memory()
+    caplog.set_level("INFO")
+
+    async def run() -> None:
+        world = World({"a": sink})
+        world.outbox = outbox = Gone(clock=lambda: world.now_ms / 1000)
+        await world.tell(alert())
+        loop = asyncio.create_task(world.forever())
+        await world.until(lambda: bool(world.troubles.reason))
+        await world.pass_time(10)
+        assert world.troubles.reason == f"{OUTBOX}: redis://db:6379: refused"
+        outbox.away = False
+        await world.until(lambda: bool(sink.taken))
+        assert world.troubles.reason == ""
+        world.stop.set()
+        await loop
+
+    asyncio.run(run())
+    assert [r.getMessage() for r in caplog.records] == [f"{OUTBOX}: redis://db:6379: refused", f"{OUTBOX}: works"]
 
 
 def silence(until: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from stream_monitor.deliveries.lanes import Undeliverable
 from stream_monitor.deliveries.notices import alert_notices
 from stream_monitor.errors import DeliveryError
 from stream_monitor.interfaces import Document, Notice, Outbox, Sink
+from stream_monitor.troubles import Troubles
 
 MINUTE = 60_000
 START = 1_767_236_400_000  # 2026-01-01T03:00:00Z
@@ -32,6 +33,7 @@ class World:
         self.counted: Counter[tuple[str, str]] = Counter()
         self.letters: list[tuple[Notice, str]] = []
         self.stop = asyncio.Event()
+        self.troubles = Troubles()
         self.undeliverable: Undeliverable = self._keep_letter
 
     async def forever(self) -> None:
@@ -43,6 +45,7 @@ class World:
             count=lambda sink, outcome: self.counted.update([(sink, outcome)]),
             undeliverable=self.undeliverable,
             stop=self.stop,
+            troubles=self.troubles,
             poll_seconds=0.001,
         )
 
