@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -100,7 +101,7 @@ def alert_of(body: Mapping[str, Any], now: datetime, link: str = "") -> dict[str
         ends = now + STAYS
     alert = {"labels": labels, "annotations": _annotations(body), "startsAt": _text(starts), "endsAt": _text(ends)}
     if link:
-        alert["generatorURL"] = f"{link.rstrip('/')}/v1/alerts/{body['id']}"
+        alert["generatorURL"] = f"{link.rstrip('/')}/?alert={quote(str(body['id']))}"
     return alert
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -114,6 +115,6 @@ def _links(body: Mapping[str, Any], link: str) -> list[str]:
     if runbook.startswith(("https://", "http://")):
         found.append(f"<{escaped(runbook, 1_000).replace('|', '%7C')}|Runbook>")
     if link:
-        found.append(f"<{link.rstrip('/')}/|Open the page>")
+        found.append(f"<{link.rstrip('/')}/?alert={quote(str(body['id']))}|Open the page>")
     found.append(f"alert `{escaped(str(body['id']), 100)}`")
     return found

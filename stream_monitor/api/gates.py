@@ -20,6 +20,7 @@ NOTHING_FROM_ELSEWHERE: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss:; "
     "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
 )
+BASIC: Final = 'Basic realm="stream-monitor: any user name, the key as password"'  # what a browser asks a person for
 HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -90,7 +91,7 @@ class Gate:
         code, why = self._access.decide(Scope.READ, presented_key(scope["headers"]))
         if code == 200:
             return True
-        ask = [(b"www-authenticate", b'Basic realm="stream-monitor: any user name, the key as password"')]
+        ask = [(b"www-authenticate", BASIC.encode())]
         await _refuse(send, code, "Unauthorized" if code == 401 else "Forbidden", why, ask if code == 401 else [])
         return False
 

@@ -15,7 +15,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from fastapi.security import HTTPBearer
 
 from stream_monitor.access.keys import Access, Scope, is_loopback, parse_keys
-from stream_monitor.api.gates import presented_key
+from stream_monitor.api.gates import BASIC, presented_key
 from stream_monitor.api.orders import Desk, command_id
 from stream_monitor.config import Api, Config
 from stream_monitor.entries import CommandKind
@@ -148,7 +148,9 @@ def needs(needed: Scope, *, metrics: bool = False) -> Callable[..., None]:
         presented = presented_key(request.headers.raw)
         code, answer = service.access.decide(needed, presented, metrics=metrics)
         if code != 200:
-            headers = {"WWW-Authenticate": "Bearer"} if code == 401 else None
+            # Why Bearer alone for all but a browser: a program may take the first one that is offered.
+            browser = needed == Scope.READ and "text/html" in request.headers.get("accept", "")
+            headers = {"WWW-Authenticate": f"{BASIC}, Bearer" if browser else "Bearer"} if code == 401 else None
             raise HTTPException(code, answer, headers)
         origin = request.headers.get("origin")
         if presented is None and needed > Scope.READ and origin and not is_loopback(urlsplit(origin).hostname or ""):

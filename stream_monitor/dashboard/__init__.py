@@ -43,8 +43,8 @@ def add_dashboard(
     watcher = Watcher(store, config, unready, now_ms, catalog)
 
     @ui.page("/", title="stream-monitor")
-    async def page() -> None:
-        await Page(watcher).build()
+    async def page(alert: str = "") -> None:
+        await Page(watcher, alert).build()
 
     ui.run_with(app, title="stream-monitor", favicon=ICON, dark=None, tailwind=False, reconnect_timeout=30.0)
     mounted = app.router.routes[-1]

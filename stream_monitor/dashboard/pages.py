@@ -21,8 +21,10 @@ GROUPS: Final = ("drift", "performance", "quality", "stream", "fairness")
 class Page:
     """What one browser sees, and what it has chosen to see."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, alert: str = "") -> None:
+        """`alert`: id of the one that the page was opened for, by a link in a message; "": none."""
         self._watcher = watcher
+        self._alert = alert
         self._model = ""  # "": the most urgent one
         self._column = ""  # "": the worst one
         self._shown: dict[str, Any] = {}  # section -> what it was drawn from
@@ -31,7 +33,7 @@ class Page:
         """Draw it, and again once a second what has changed."""
         ui.add_css(STYLE.read_text())
         with ui.element("div").classes("sm-page"):
-            self._sections = {name: ui.element("div") for name in ("head", "alerts", "models")}
+            self._sections = {name: ui.element("div") for name in ("head", "asked", "alerts", "models")}
             self._details = Details(self._choose)
             self._sections["system"] = ui.element("div")
         await self._refresh()
@@ -39,6 +41,11 @@ class Page:
 
     async def _refresh(self) -> None:
         view = await self._watcher.view()
+        if self._alert:
+            asked = await self._watcher.alert(self._alert)
+            if asked and "asked" not in self._shown:
+                self._model = str(asked.get("model"))
+            self._draw("asked", asked, lambda: _asked(self._alert, asked))
         chosen = next((m for m in view.models if m["model"] == self._model), view.models[0] if view.models else None)
         self._draw("head", (view.unready, view.error), lambda: _head(view))
         self._draw("alerts", (view.alerts, view.known), lambda: self._alerts(view.alerts, known=view.known))
@@ -139,6 +146,24 @@ def _head(view: View) -> None:
             heading("The service cannot do its work: what is shown below may be old", "h2")
             for reason in reasons:
                 ui.label(reason)
+
+
+def _asked(id: str, alert: Mapping[str, Any] | None) -> None:
+    with card(f"Alert {id}"):
+        if not alert:
+            soft(UNREAD if alert is None else "There is no such alert, or none any more.")
+            return
+        with ui.element("p"):
+            state(str(alert.get("state")), str(alert.get("severity")))
+        parts = [f"{name} {alert[name]}" for name in ("model", "version", "segment", "group") if alert.get(name)]
+        ui.label(", ".join(parts))
+        ui.label(why(alert))
+        with table(["at", "from", "to", "reason", "by"]):
+            for step in alert.get("transitions") or ():
+                with ui.element("tr"):
+                    cell(time(step.get("at")))
+                    for name in ("from", "to", "reason", "by"):
+                        cell(str(step.get(name) or ""), "sm-wide" if name == "reason" else "")
 
 
 def _system(status: Mapping[str, Any], *, known: bool) -> None:

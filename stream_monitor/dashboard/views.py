@@ -155,6 +155,15 @@ class Watcher:
             status=statuses.status(snapshot, self._config()),
         )
 
+    async def alert(self, id: str) -> Body | None:
+        """One alert; {} if there is none, None if the store cannot be read."""
+        try:
+            found = await readings.find(self._store, "alert", id)
+        except Exception as error:  # of whichever store: the view says why
+            log.debug("alert %s is not known: %r", id, error)
+            return None
+        return {} if found is None else found[1]
+
     async def detail(self, model: Body, column: str) -> Detail:
         """One model, its last windows, and `column` (the worst one if "") against the reference."""
         try:

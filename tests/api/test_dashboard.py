@@ -114,6 +114,12 @@ def test_the_page_changes_while_documents_change(
     wait_until(lambda: _clicked(browser, "//h2[.='Models']/..//td[.='churn']"), what="a click")
     wait_until(lambda: "No column is past its threshold." in _text(browser), 30, "the other model")
 
+    browser.get(f"{stage.url}/?alert=a0")
+    wait_until(lambda: "Alert a0" in _text(browser) and "model churn" in _text(browser), 30, "the alert of a link")
+    assert "No column is past its threshold." in _text(browser)  # its model is the one that is shown
+    browser.get(f"{stage.url}/?alert=a9")
+    wait_until(lambda: "There is no such alert" in _text(browser), 30, "the alert that is none")
+
     problems = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
     assert problems == []
     asked = set()

@@ -282,6 +282,10 @@ def test_reads_on_another_address_need_a_key(house: House) -> None:
     assert page.headers["www-authenticate"].startswith("Basic ")  # what a browser asks a person for
     assert house.ask("/", auth=("anybody", "reader")).status_code == 404  # let in; this api has no page
     assert house.ask("/", auth=("anybody", "wrong")).status_code == 401
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path, headers, asked in (("/v1/alerts/a1", browser, "Basic "), ("/v1/alerts/a1", {}, "Bearer")):
+        assert house.ask(path, headers=headers).headers["www-authenticate"].startswith(asked)
+    assert house.ask("/v1/alerts", auth=("anybody", "reader"), headers=browser).status_code == 200
     assert house.ask("/readyz").status_code == 503
     house.api = Api(host="0.0.0.0", keys="reader read", read="open", metrics="key")
     assert house.ask("/v1/models").status_code == 200

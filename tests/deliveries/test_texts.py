@@ -31,7 +31,7 @@ def test_alertmanager_gets_identity_as_labels_and_the_rest_as_annotations() -> N
     }
     assert sent["startsAt"] == at("01:00")
     assert sent["endsAt"] == at("03:04")
-    assert sent["generatorURL"] == "https://monitor.example.org/v1/alerts/a1"
+    assert sent["generatorURL"] == "https://monitor.example.org/?alert=a1"
     assert sent["annotations"]["reason"] == "psi of amount is 0.41, above 0.2, in 2 windows in a row"
     assert sent["annotations"]["worst"].splitlines()[0] == "amount: psi 0.412 (threshold 0.2)"
     assert sent["annotations"]["runbook"] == "https://example.org/runbook"
@@ -98,7 +98,7 @@ def test_slack_says_what_since_when_how_bad_and_where_to_look() -> None:
         "*Worst*\n"
         "• amount: psi 0.412 (threshold 0.2)\n"
         "• country: psi 0.31 (threshold 0.2)\n"
-        "<https://example.org/runbook|Runbook>   <https://monitor.example.org/|Open the page>   alert `a1`"
+        "<https://example.org/runbook|Runbook>   <https://monitor.example.org/?alert=a1|Open the page>   alert `a1`"
     )
 
 
