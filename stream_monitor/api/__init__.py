@@ -68,7 +68,13 @@ def create_api(
         from stream_monitor.dashboard import add_dashboard  # NiceGUI takes a second to import
 
         add_dashboard(
-            app, store, lambda: service.config, unready=service.unready, now_ms=service.now_ms, catalog=catalog
+            app,
+            store,
+            lambda: service.config,
+            unready=service.unready,
+            now_ms=service.now_ms,
+            catalog=catalog,
+            ledger=service.ledger,
         )
     app.add_middleware(Gate, access=access)
     return app

@@ -87,8 +87,10 @@ async def metrics(service: Services, accept: Annotated[str, Header()] = "") -> R
 async def status(service: Services) -> Response:
     """Taps, workers, partitions, lag, watermarks, totals, sinks."""
     snapshot = await statuses.read_snapshot(service.store, service.now_ms())
+    workers = service.ledger.note(snapshot.workers)
     reasons = await service.unready()
-    return json_body({"ready": not reasons, "reasons": reasons, **statuses.status(snapshot, service.config)})
+    told = statuses.status(snapshot, service.config, workers)
+    return json_body({"ready": not reasons, "reasons": reasons, **told})
 
 
 @routes.get("/v1/models", tags=["models"], dependencies=[reads])

@@ -19,6 +19,7 @@ from stream_monitor.config import Config
 from stream_monitor.dashboard.pages import Page
 from stream_monitor.dashboard.views import Watcher
 from stream_monitor.interfaces import Catalog, StatusStore
+from stream_monitor.status.telemetry import Ledger
 
 ICON = (
     "<svg viewBox='0 0 32 32' xmlns='http://www.w3.org/2000/svg'><rect width='32' height='32' rx='7' fill='#1f6feb'/>"
@@ -34,13 +35,14 @@ def add_dashboard(
     unready: Callable[[], Awaitable[list[str]]],
     now_ms: Callable[[], int],
     catalog: Catalog | None,
+    ledger: Ledger,
 ) -> None:
     """Serve the page at `/` of the application. Once per process: NiceGUI has one set of pages.
 
     `config` is asked each time, `unready` says why the service cannot work; `catalog` has the references to
-    compare with, if there is one here.
+    compare with, if there is one here, `ledger` what was delivered by processes that are gone.
     """
-    watcher = Watcher(store, config, unready, now_ms, catalog)
+    watcher = Watcher(store, config, unready, now_ms, catalog, ledger)
 
     @ui.page("/", title="stream-monitor")
     async def page(alert: str = "") -> None:

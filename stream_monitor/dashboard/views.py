@@ -12,6 +12,7 @@ from stream_monitor.config import Config
 from stream_monitor.interfaces import Catalog, StatusStore
 from stream_monitor.status import readings, statuses
 from stream_monitor.status.comparisons import Comparison, compare, reference_body
+from stream_monitor.status.telemetry import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -102,12 +103,15 @@ class Watcher:
         unready: Callable[[], Awaitable[list[str]]],
         now_ms: Callable[[], int],
         catalog: Catalog | None,
+        ledger: Ledger | None = None,
     ) -> None:
+        """`ledger`: of the api, so that the page counts deliveries as /metrics does."""
         self._store = store
         self._config = config
         self._unready = unready
         self._now_ms = now_ms
         self._catalog = catalog
+        self._ledger = ledger or Ledger()
         self._view = View()
         self._references: dict[tuple[str, str], Body] = {}
         self._lock = asyncio.Lock()
@@ -152,7 +156,7 @@ class Watcher:
             unready=await self._unready(),
             models=sorted((m for m in models if m is not None), key=_urgency),
             alerts=[*active, *others][:MOST_ALERTS],
-            status=statuses.status(snapshot, self._config()),
+            status=statuses.status(snapshot, self._config(), self._ledger.note(snapshot.workers)),
         )
 
     async def alert(self, id: str) -> Body | None:

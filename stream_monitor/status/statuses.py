@@ -145,7 +145,7 @@ def _progress(partition: Body) -> tuple[int, int]:
 
 
 def deliveries(workers: Iterable[Body]) -> dict[str, dict[str, int]]:
-    """Deliveries by sink and outcome, of the processes that live."""
+    """Deliveries by sink and outcome, of these processes."""
     total: dict[str, dict[str, int]] = {}
     for worker in workers:
         for sink, outcomes in (worker.get("telemetry") or {}).get("deliveries", {}).items():
@@ -155,8 +155,8 @@ def deliveries(workers: Iterable[Body]) -> dict[str, dict[str, int]]:
     return total
 
 
-def status(snapshot: Snapshot, config: Config) -> dict[str, Any]:
-    """The answer of GET /v1/status."""
+def status(snapshot: Snapshot, config: Config, workers: Sequence[Body]) -> dict[str, Any]:
+    """The answer of GET /v1/status. `workers`: the heartbeats whose deliveries count (Ledger.note), as in /metrics."""
     partitions = assigned(snapshot.taps)
     lag: dict[str, dict[str, int]] = {}
     marks = greatest(snapshot.counters, "watermarks")
@@ -165,7 +165,7 @@ def status(snapshot: Snapshot, config: Config) -> dict[str, Any]:
         if p.get("watermark_ms") is not None:
             of_topic = marks.setdefault(p["topic"], {})
             of_topic[str(p["partition"])] = max(p["watermark_ms"], of_topic.get(str(p["partition"]), p["watermark_ms"]))
-    told = deliveries(snapshot.workers)
+    told = deliveries(workers)
     names = target_names(config.sinks) + target_names(config.triggers, TRIGGER)
     return {
         "at": rfc3339(snapshot.now_ms),

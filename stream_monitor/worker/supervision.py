@@ -261,7 +261,7 @@ class Supervision(Generic[S]):
             ],
             "totals": dict(self._worker.totals),
             "alarms": list(self._worker.alarms),
-            "waiting_notices": self._handover.waiting if self._handover else 0,
+            "waiting_for_outbox": self._handover.waiting if self._handover else 0,
         }
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import httpx
 import pytest
 
+from connectors.memory import MemoryStatusStore
 from stream_monitor.config import Api, Config, Kafka, Model, MonitorSpec, Target
 from stream_monitor.interfaces import Document
-from stream_monitor.status.statuses import notes
+from stream_monitor.status.statuses import heartbeat, notes
 from tests.api import bodies
 from tests.api.conftest import House
 
@@ -193,8 +196,6 @@ def test_our_own_mistake_is_a_problem_that_gives_nothing_away(house: House, monk
 
 
 def test_status_has_what_the_contract_names(house: House) -> None:
-    from stream_monitor.status.statuses import heartbeat
-
     house.put(
         heartbeat("tap", "tap-1", 0, 990_000, bodies.TAP),
         heartbeat("worker", "w-1", 0, 990_000, bodies.WORKER, {"deliveries": {"slack": {"delivered": 4}}}),
@@ -214,6 +215,23 @@ def test_status_has_what_the_contract_names(house: House) -> None:
     assert body["sinks"] == {"slack": {"delivered": 4}}
     assert body["taps"][0]["started_at"] == "1970-01-01T00:00:00Z"
     assert (body["ready"], body["reasons"]) == (True, [])
+
+
+def test_deliveries_of_a_worker_that_is_gone_count_on_as_in_metrics(house: House) -> None:
+    def beat(id: str, failed: int) -> Document:
+        return heartbeat("worker", id, 0, 990_000, bodies.WORKER, {"deliveries": {"slack": {"failed": failed}}})
+
+    async def talk(client: httpx.AsyncClient) -> tuple[Any, str]:
+        await house.store.put([beat("w-1", 18)])
+        await client.get("/v1/status")
+        house.now += 60  # the heartbeat has expired
+        await house.store.put([beat("w-2", 6)])
+        return (await client.get("/v1/status")).json()["sinks"], (await client.get("/metrics")).text
+
+    house.store = MemoryStatusStore(clock=lambda: house.now)
+    sinks, metrics = house.run(talk)
+    assert sinks == {"slack": {"failed": 24}}
+    assert 'stream_monitor_deliveries_total{outcome="failed",sink="slack"} 24.0' in metrics
 
 
 def test_status_notes_what_is_not_guaranteed() -> None:
