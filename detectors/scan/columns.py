@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.layouts import HEAD, CategoricalLayout, NumericLayout
-from detectors.learning import FENCE
+from detectors.learning import FENCE, leading
 from detectors.scan.functionals import Component, Floats, Rows
 
 MOMENTS: Final = ("mean", "spread", "skewness", "peakedness")
 BIN_GROUPS: Final = 10
 TAILS: Final = (0.01, 0.05)
 MOST_CATEGORIES: Final = 20  # with a component of their own
+MOST_ONCE: Final = 2  # bins with a single row, with more of which others have none by mere chance: Good 1953
 
 
 def orthogonal_scores(masses: Floats, most: int = len(MOMENTS)) -> Floats:
@@ -114,7 +115,8 @@ def _bins(masses: Floats, wild: NDArray[np.bool_]) -> list[tuple[str, str, NDArr
     for tail in TAILS:
         found.append((f"share of the lowest {tail:.0%}", "tails", (until <= tail * (1 + 1e-9)) & ~wild))
         found.append((f"share of the highest {tail:.0%}", "tails", (until - share >= (1 - tail) * (1 - 1e-9)) & ~wild))
-    found.append(("share of unseen values in the range", "tails", (share == 0) & ~wild))
+    if np.count_nonzero(masses == 1) <= MOST_ONCE:
+        found.append(("share of unseen values in the range", "tails", (share == 0) & ~wild))
     distinct, patterns = [], set()
     for words, where, some in found:
         pattern = some.tobytes()
@@ -137,17 +139,18 @@ def _middles(of: NumericLayout, masses: Floats) -> Floats:
 
 def categorical(rows: Rows, name: str, of: CategoricalLayout, at: int, total: Floats) -> None:
     cells, columns = at + HEAD + np.arange(of.bins), rows.about(name)
-    order = np.argsort(-total[cells], kind="stable")
-    order = order[total[cells][order] > 0]
-    for i in order[:MOST_CATEGORIES].tolist():
+    seen = {word: int(n) for word, n in zip(of.categories, total[cells].tolist(), strict=True) if n > 0}
+    own = leading(seen, MOST_CATEGORIES)
+    cell_of = dict(zip(of.categories, cells.tolist(), strict=True))
+    for word in own:
         rows.add(
-            Component(group="categories", columns=columns, words=f"share of {of.categories[i]}", kind="share"),
-            cells[[i]], np.ones(1),
+            Component(group="categories", columns=columns, words=f"share of {word}", kind="share"),
+            np.array([cell_of[word]]), np.ones(1),
         )  # fmt: skip
-    rest = order[MOST_CATEGORIES:]
-    if len(rest):
+    rest = [cell_of[word] for word in seen if word not in set(own)]
+    if rest:
         component = Component(group="categories", columns=columns, words="share of rare categories", kind="share")
-        rows.add(component, cells[rest], np.ones(len(rest)))
+        rows.add(component, np.array(rest), np.ones(len(rest)))
     never = [*cells[total[cells] == 0].tolist(), *range(at + HEAD + of.bins, at + of.size)]
     new = Component(group="categories", columns=columns, words="share of new categories", kind="share")
     rows.add(new, np.array(never), np.ones(len(never)))
