@@ -22,20 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pandas as pd
-import threadpoolctl
 from confluent_kafka import Producer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deploy.demo.clocks import DAYS_A_SECOND, Clocks
 from deploy.demo.models import MODELS
 from deploy.demo.pipeline import Pipeline
 from deploy.demo.summary import missing, print_summary
 from deploy.demo.traffic import Traffic
 from deploy.kafka.node import free_port
 
-DAYS_A_SECOND = 4.0
 START_SECONDS = 90.0
+SETTLE_SECONDS = (3.0, 20.0)  # at the end: the last windows close, and the service reads what it is behind
 CONFIG = Path(__file__).with_name("monitor.yaml")
 
 
@@ -112,36 +111,42 @@ class Demo:
         return answer.json()
 
     def play(self, seconds: float | None, stop: threading.Event) -> None:
-        """Publish everything in event order, for `seconds` at the most."""
+        """Publish everything in event order, for `seconds` at the most; a model waits for what it is retrained to."""
         producer = Producer({"bootstrap.servers": self.get("/v1/status")["brokers"], "linger.ms": 20})
-        begin = time.monotonic()
+        clocks = Clocks(self.traffic, self.pipeline.is_open)
         bar = Progress(
             TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn(), console=self.console, transient=True
         )
         length = max((t.end - t.start).days for t in self.traffic.values()) / DAYS_A_SECOND
         with bar if self.console.is_terminal else contextlib.nullcontext():
             task = bar.add_task("playing", total=min(length, seconds or length))
-            told = begin
+            begin = told = last = time.monotonic()
             while not stop.is_set():
-                elapsed = time.monotonic() - begin
-                nows = {n: t.start + pd.Timedelta(days=elapsed * DAYS_A_SECOND) for n, t in self.traffic.items()}
-                for name, traffic in self.traffic.items():
-                    for message in traffic.until(nows[name]):
-                        producer.produce(message.topic, message.value, message.key)
-                        producer.poll(0)
+                step, last = time.monotonic() - last, time.monotonic()
+                for message in clocks.after(step):
+                    producer.produce(message.topic, message.value, message.key)
+                    producer.poll(0)
                 producer.flush(10)
                 self.check_alive()
-                line = ", ".join(
-                    f"{n} {min(nows[n], t.end):%Y-%m-%d} (version {t.version}, {t.published:,} events)"
-                    for n, t in self.traffic.items()
-                )
-                bar.update(task, completed=elapsed, description=line)
+                bar.update(task, completed=last - begin, description=str(clocks))
                 if not self.console.is_terminal and time.monotonic() - told > 5:
                     told = time.monotonic()
-                    self.say(line)
-                if elapsed > (seconds or float("inf")) or all(nows[n] > t.end for n, t in self.traffic.items()):
+                    self.say(str(clocks))
+                if last - begin > (seconds or float("inf")) or clocks.ended():
                     break
                 stop.wait(0.05)
+
+    def missing(self) -> list[str]:
+        """What should have been seen and was not."""
+        return missing(self.get, {name: t.version for name, t in self.traffic.items()})
+
+    def settle(self) -> None:
+        """Let the last windows close; longer while something is missing, as a busy machine is behind."""
+        least, most = SETTLE_SECONDS
+        time.sleep(least)
+        end = time.monotonic() + most - least
+        while time.monotonic() < end and self.missing():
+            time.sleep(1)
 
 
 def main() -> int:
@@ -149,7 +154,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="end by itself after so many seconds of traffic")
     parser.add_argument("--port", type=int, default=8000, help="of the API (a free one if this is taken)")
     arguments = parser.parse_args()
-    threadpoolctl.threadpool_limits(1)  # the service needs the other cores while a model is trained
     stop = threading.Event()
     for s in (signal.SIGINT, signal.SIGTERM):
         signal.signal(s, lambda *_: stop.set())
@@ -165,9 +169,9 @@ def main() -> int:
                 demo.say(f"all traffic is played; {demo.api} stays up until Ctrl-C")
                 stop.wait()
             else:
-                time.sleep(3)  # the last windows close
+                demo.settle()
             print_summary(demo.get, demo.traffic, console)
-            gaps = missing(demo.get, demo.traffic)
+            gaps = demo.missing()
             for gap in gaps:
                 console.print(f"missing: {gap}", style="red")
             return 1 if gaps and arguments.seconds is not None else 0

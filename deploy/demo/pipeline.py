@@ -44,6 +44,8 @@ class Pipeline:
         self._say = say
         self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._seen: set[str] = set()
+        self._open: list[str] = []  # a model for each of its requests that has no answer yet
+        self._lock = threading.Lock()
         self.failures: list[str] = []
         pipeline = self
 
@@ -78,23 +80,34 @@ class Pipeline:
         self._server.server_close()
         self._threads[1].join(20)
 
+    def is_open(self, model: str) -> bool:
+        """Whether a request of the model has come that has no answer yet."""
+        with self._lock:
+            return model in self._open
+
     def _signed(self, headers: Any, body: bytes) -> bool:
         signed = f"{headers.get('webhook-id')}.{headers.get('webhook-timestamp')}.".encode() + body
         expected = "v1," + base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
         return any(hmac.compare_digest(expected, s) for s in (headers.get("webhook-signature") or "").split())
 
     def _accept(self, id: str, request: dict[str, Any]) -> None:
-        if id not in self._seen:  # a webhook is delivered at least once
+        with self._lock:
+            if id in self._seen:  # a webhook is delivered at least once
+                return
             self._seen.add(id)
-            self._requests.put(request)
+            self._open.append(request["model"])
+        self._requests.put(request)
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
             try:
                 self._answer(request)
-            except (ValueError, httpx.HTTPError) as error:
+            except Exception as error:  # whatever it is: the model must not be held back for ever, nor the next request
                 self.failures.append(str(error))
                 self._say(f"{request['model']}: retraining failed: {error}")
+            finally:
+                with self._lock:
+                    self._open.remove(request["model"])
 
     def _answer(self, request: dict[str, Any]) -> None:
         name, span = request["model"], request["range"]

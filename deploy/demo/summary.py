@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -64,11 +64,11 @@ def print_summary(get: Get, models: Iterable[str], console: Console) -> None:
     console.print(told)
 
 
-def missing(get: Get, models: Iterable[str]) -> list[str]:
-    """What should have been seen of each model and was not."""
+def missing(get: Get, newest: Mapping[str, int]) -> list[str]:
+    """What should have been seen of each model and was not; `newest` is the last version that was trained of each."""
     alerts = everything(get, "/v1/alerts")
     gaps = []
-    for model in models:
+    for model, version in newest.items():
         own = [a for a in alerts if a["model"] == model]
         if not everything(get, f"/v1/models/{model}/verdicts"):
             gaps.append(f"a verdict for {model}")
@@ -78,4 +78,9 @@ def missing(get: Get, models: Iterable[str]) -> list[str]:
             gaps.append(f"an alert for {model} that was resolved")
         if not everything(get, f"/v1/models/{model}/retrain-requests"):
             gaps.append(f"a retrain request for {model}")
+        gaps += [
+            f"the end of the {a['group']} alert of {model}'s version {a['version']}, which version {version} replaced"
+            for a in own
+            if a["state"] in ("firing", "acknowledged") and int(a["version"]) < version
+        ]
     return gaps

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import threadpoolctl
 
 from deploy.demo.models import DemoModel, Predictions
 
@@ -22,6 +23,11 @@ class Message:
     value: bytes
 
 
+def _one_core() -> threadpoolctl.threadpool_limits:
+    """Training leaves the other cores to the service. OpenMP keeps this limit for the thread that sets it alone."""
+    return threadpoolctl.threadpool_limits(1)
+
+
 class Traffic:
     """The events of one model in time order; a new version takes over from the next prediction on."""
 
@@ -30,7 +36,8 @@ class Traffic:
         self.reference, self.played = model.load()
         self.version = 1
         self._lock = threading.Lock()
-        past, future = model.first(self.reference, self.played)
+        with _one_core():
+            past, future = model.first(self.reference, self.played)
         self.reference_predictions = past
         self._columns = self._plain(future)
         self._versions = [1] * len(self.played)
@@ -100,7 +107,8 @@ class Traffic:
         rows = known[(known["ts"] >= start) & (known["ts"] < end)]
         if len(rows) < 500:
             raise ValueError(f"{len(rows)} labelled events between {start} and {end}: too few to train on")
-        inside, future = self.model.retrain(rows, self.played)
+        with _one_core():
+            inside, future = self.model.retrain(rows, self.played)
         self.write_reference(rows, inside, reference_file)
         with self._lock:
             self.version += 1
