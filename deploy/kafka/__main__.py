@@ -25,12 +25,13 @@ def main() -> None:
         else:
             registry.fetch()
         return
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    for s in (signal.SIGINT, signal.SIGTERM):  # a script's background job starts with SIGINT ignored
+        signal.signal(s, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
         node = Node(arguments.dir or Path(folder), port=arguments.port, short_lived=False)
-        node.start()
-        print(f"Apache Kafka listens on {node.bootstrap}; Ctrl-C ends it", flush=True)
         try:
+            node.start()
+            print(f"Apache Kafka listens on {node.bootstrap}; Ctrl-C ends it", flush=True)
             node.wait()
         except KeyboardInterrupt:
             pass
