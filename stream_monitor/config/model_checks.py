@@ -35,6 +35,9 @@ def model_findings(
         yield from _labels(path, model, model.labels, config, known, written)
     if f"{path}.positive" in written and model.task != "binary":
         yield f"{path}.positive", f"only a binary model has a positive class, and this one's task is {model.task}"
+    for where, part in ((path, model), (f"{path}.features", model.features), (f"{path}.labels", model.labels)):
+        if part is not None:
+            yield from _header(where, part)
     if model.task != "none" and not (model.fields.prediction or model.fields.score):
         yield f"{path}.fields", f"a {model.task} model needs the path of its prediction or score"
     yield from _columns(path, model)
@@ -148,6 +151,25 @@ def _format(
             yield path, f"{name} needs kafka.schema_registry, like `schema_registry: {{url: http://registry:8081}}`"
         if missing := missing_modules(name):
             yield path, f"{name} needs {' and '.join(missing)}: pip install 'stream-monitor[registry]'"
+
+
+def _header(path: str, part: Model | Features | Labels) -> Iterator[Finding]:
+    """Paths that the lines of a CSV do not have under its stated header. A name with dots is a place in an object."""
+    format = Format.of(part.format)
+    if format.name != "csv" or not format.header:
+        return
+    mapped = {f.name: getattr(part.fields, f.name) for f in dataclasses.fields(part.fields)}
+    told = f"is not in format.header: {', '.join(format.header)}"
+    for name, paths in mapped.items():
+        if name == "features" and isinstance(paths, str):
+            if paths and not any(column.startswith(f"{paths}.") for column in format.header):
+                yield f"{path}.fields.features", f"{paths}.NAME {told}"
+        else:
+            for each in (paths,) if isinstance(paths, str) else paths:
+                if each and each not in format.header:
+                    yield f"{path}.fields.{name}", f"{each} {told}"
+    if part.select is not None and part.select.field and part.select.field not in format.header:
+        yield f"{path}.select.field", f"{part.select.field} {told}"
 
 
 def _columns(path: str, model: Model) -> Iterator[Finding]:

@@ -34,9 +34,10 @@ from tests.shell.example import ENVIRON, EXAMPLE, KNOWN, mistakes, read
 
 def test_a_format_is_a_name_or_a_mapping(tmp_path: Path) -> None:
     assert read(tmp_path, EXAMPLE).config.models["fraud"].format == "json"
-    text = EXAMPLE.replace("format: json", "format: {name: csv, header: [a, b], delimiter: ';'}")
+    header = ("request_id", "ts", "model.version", "features.amount", "prediction", "score", "latency_ms")
+    text = EXAMPLE.replace("format: json", f"format: {{name: csv, header: [{', '.join(header)}], delimiter: ';'}}")
     config = read(tmp_path, text).config
-    assert config.models["fraud"].format == Format(name="csv", header=("a", "b"), delimiter=";")
+    assert config.models["fraud"].format == Format(name="csv", header=header, delimiter=";")
     assert config_from_plain(plain_config(config)).models == config.models
 
 
@@ -54,8 +55,53 @@ def test_a_format_is_a_name_or_a_mapping(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_format_is_named_at_its_line(tmp_path: Path, format: str, message: str) -> None:
-    (found,) = mistakes(tmp_path, EXAMPLE.replace("format: json", f"format: {format}"))
+    found, *others = mistakes(tmp_path, EXAMPLE.replace("format: json", f"format: {format}"))
     assert found.startswith(f"monitor.yaml:13: {message}")
+    assert all("is not in format.header: a, a" in o for o in others)
+
+
+CSV = """\
+models:
+  fraud:
+    topic: fraud.predictions
+    format: {name: csv, header: [id, ts, amount, f.x, prediction], delimiter: ";"}
+    fields: {FIELDS}
+"""
+NOT_IN = "is not in format.header: id, ts, amount, f.x, prediction"
+
+
+@pytest.mark.parametrize(
+    ("fields", "more", "found"),
+    [
+        ("id: request_id, prediction: prediction", "", [f"5: models.fraud.fields.id: request_id {NOT_IN}"]),
+        ("id: id, time: ts, prediction: prediction", "", []),
+        ("id: id, score: p", "", [f"5: models.fraud.fields.score: p {NOT_IN}"]),  # it may be empty, but has no column
+        ("prediction: f.x, features: [amount, f.y]", "", [f"5: models.fraud.fields.features: f.y {NOT_IN}"]),
+        ("prediction: f.x, features: [amount, f.x]", "", []),
+        ("prediction: prediction, features: f", "", []),  # an object is the columns with its name before a dot
+        ("prediction: f, features: g", "", [f"5: models.fraud.fields.features: g.NAME {NOT_IN}",
+                                            f"5: models.fraud.fields.prediction: f {NOT_IN}"]),
+        ("id: id, prediction: prediction", "    select: {field: model}\n",
+         [f"6: models.fraud.select.field: model {NOT_IN}"]),
+        ("id: id, prediction: prediction", "    labels: {topic: l, fields: {id: request_id, label: y}}\n", []),  # JSON
+        ("id: id, prediction: prediction",
+         "    labels: {topic: l, format: {name: csv, header: [id, y]}, fields: {id: id, label: label}}\n",
+         ["6: models.fraud.labels.fields.label: label is not in format.header: id, y"]),
+        ("id: id, prediction: prediction",
+         "    features: {topic: f, format: {name: csv, header: [id, x]}, fields: {features: [x, z]}}\n",
+         ["6: models.fraud.features.fields.features: z is not in format.header: id, x"]),
+        ("id: id, prediction: prediction",
+         "    features: {topic: f, format: csv, fields: {features: [x, z]}}\n", []),  # each record has its own
+    ],
+)  # fmt: skip
+def test_a_mapped_path_that_a_stated_header_lacks_is_a_mistake(
+    tmp_path: Path, fields: str, more: str, found: list[str]
+) -> None:
+    text = CSV.replace("FIELDS", fields) + more
+    if found:
+        assert mistakes(tmp_path, text) == [f"monitor.yaml:{f}" for f in found]
+    else:
+        read(tmp_path, text)
 
 
 def test_the_example_of_the_contract(tmp_path: Path) -> None:
