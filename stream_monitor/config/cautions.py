@@ -27,11 +27,14 @@ def cautions(config: Config, known: Known, written: Collection[str]) -> Iterator
 
 
 def _retrain(path: str, model: Model, known: Known, written: Collection[str]) -> Iterator[Finding]:
-    """Groups that are to ask for a new model, and that nothing watches."""
+    """Groups that are to ask for a new model, and that nothing watches or that keep it from being asked for."""
     metrics = [known.metrics[spec.metric] for spec in specs_of(model) if spec.metric in known.metrics]
     for i, group in enumerate(model.retrain.on if model.retrain is not None else ()):
         if f"{path}[{i}]" in written and group not in {metric.group for metric in metrics}:
             yield f"{path}[{i}]", f"no monitor is about {group}, so that it never asks for a new model"
+    if model.retrain is not None and set(model.retrain.on) == {"quality"} and not model.retrain.max_age:
+        late = "at most when the data is right again and the alert is not resolved yet"
+        yield path, f"nothing but quality, and no model is asked for while data is wrong: a request comes {late}"
 
 
 def _threshold(path: str, monitor: MonitorSpec, metric: Metric) -> Iterator[Finding]:

@@ -432,3 +432,19 @@ def test_what_nothing_can_ever_come_of_earns_a_caution() -> None:
         "models.y.retrain.on[1]: no monitor",
     ]
     assert not list(cautions(Config(models={"y": models["y"]}), Known(metrics=METRICS), ()))
+
+
+@pytest.mark.parametrize(
+    ("on", "max_age", "found"),
+    [
+        (("quality",), 0, ["m.retrain.on: nothing but quality"]),
+        (("quality",), 1, []),  # its age asks
+        (("quality", "performance"), 0, []),
+    ],
+)
+def test_what_blocks_a_retraining_and_is_all_that_asks_for_one_earns_a_caution(
+    on: tuple[str, ...], max_age: int, found: list[str]
+) -> None:
+    model = Model(topic=("t",), task="regression", retrain=Retrain(on=on, max_age=max_age), fields=Fields(label="y"))
+    said = cautions(Config(models={"m": model}), Known(metrics=METRICS), ())
+    assert [f"{path}: {text}".partition(",")[0].removeprefix("models.") for path, text in said] == found
