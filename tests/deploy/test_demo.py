@@ -17,11 +17,18 @@ import pandas as pd
 import pytest
 import threadpoolctl
 
+from connectors.sinks import SINKS
+from connectors.triggers import TRIGGERS
+from deploy.demo.__main__ import CONFIG
 from deploy.demo.clocks import DAYS_A_SECOND, Clocks
 from deploy.demo.models import Predictions
 from deploy.demo.pipeline import Pipeline
 from deploy.demo.summary import missing
 from deploy.demo.traffic import Traffic
+from detectors.scan.units import scales_of
+from stream_monitor.config import HOUR_MS
+from stream_monitor.config.files import read_config
+from stream_monitor.shell.tables import known_tables
 
 SECRET = b"demo"
 DAYS = 60
@@ -150,3 +157,13 @@ def test_an_alert_of_a_replaced_version_that_still_fires_is_missed(
 
     found = missing(get, {"m": newest})
     assert found == ["the end of the drift alert of m's version 1, which version 2 replaced"] * gaps
+
+
+def test_a_retrained_version_is_judged_by_panes_enough_to_learn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"API_KEY": "key", "API_PORT": "1", "WEBHOOK": "http://127.0.0.1:1/", "SECRET": "whsec_ZGVtbw=="}
+    for name, value in told.items():
+        monkeypatch.setenv(f"DEMO_{name}", value)
+    bike = read_config(str(CONFIG), known_tables(sinks=SINKS, triggers=TRIGGERS)).config.models["bike"]
+    assert bike.retrain is not None
+    trained_ms = bike.retrain.min_labels * HOUR_MS  # a label an hour: what version 2 is trained on at the least
+    assert scales_of(trained_ms // (bike.pane or bike.window.size))
