@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_fd_to_metric_families
 
+from stream_monitor.config import Config, Model, Target
 from stream_monitor.status.statuses import Snapshot, heartbeat
 from stream_monitor.status.telemetry import (
     Ledger,
@@ -123,6 +124,17 @@ def test_the_values_are_those_of_the_documents() -> None:
     assert values.of("window_close_delay_seconds_bucket", le="3600.0") == 4
     assert values.of("window_close_delay_seconds_bucket", le="+Inf") == 6
     assert values.of("dropped_series") == 0
+    assert [values.of(name) for name in ("ready", "taps", "workers")] == [1, 1, 2]
+
+
+def test_what_is_configured_is_counted_from_zero_on_and_a_service_that_cannot_work_says_so() -> None:
+    """A series whose first value is 1 has not risen, as far as Prometheus knows."""
+    config = Config(models={"fraud": Model(topic=("t",))}, sinks=(Target(kind="slack"),))
+    families = service_families(Snapshot(now_ms=0), [], ["no worker is alive"], config)
+    values = Samples(exposition("", families)[0].decode())
+    assert values.of("deliveries_total", sink="slack", outcome="given_up") == 0
+    assert values.of("retrain_requests_total", model="fraud") == 0
+    assert [values.of(name) for name in ("ready", "taps", "workers")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("who", ["service", "tap", "worker", "fresh"])

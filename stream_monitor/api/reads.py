@@ -79,7 +79,8 @@ async def metrics(service: Services, accept: Annotated[str, Header()] = "") -> R
     """The whole service for Prometheus, as text or OpenMetrics."""
     snapshot = await statuses.read_snapshot(service.store, service.now_ms())
     workers = service.ledger.note(snapshot.workers)
-    body, content_type = exposition(accept, service_families(snapshot, workers))
+    families = service_families(snapshot, workers, await service.unready(), service.config)
+    body, content_type = exposition(accept, families)
     return Response(body, headers={"content-type": content_type})
 
 

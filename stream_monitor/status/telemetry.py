@@ -24,6 +24,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from stream_monitor.config import Config
+from stream_monitor.deliveries.notices import TRIGGER, target_names
 from stream_monitor.status.statuses import Snapshot, added, assigned, deliveries, greatest, newest
 
 MOST_SERIES: Final = 5_000
@@ -34,6 +36,7 @@ HISTOGRAMS: Final = {
     "event_to_verdict_seconds": "From the beginning of the block that closed a window to its verdicts.",
 }
 DELIVERIES: Final = "Attempts to deliver alerts and retrain requests."
+OUTCOMES: Final = ("delivered", "failed", "given_up", "resent", "resend_failed")  # counted from 0 on
 
 Families = Callable[[], Iterable[Metric]]
 Ready = Callable[[], str]  # why the process cannot do its work, "" if it can
@@ -105,16 +108,23 @@ class Ledger:
         return list(self._last.values())
 
 
-def service_families(snapshot: Snapshot, workers: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
-    """The whole service, from its documents; `workers` are the heartbeats whose telemetry counts (Ledger.note)."""
+def service_families(
+    snapshot: Snapshot, workers: Sequence[Mapping[str, Any]], reasons: Sequence[str] = (), config: Config | None = None
+) -> Iterator[Metric]:
+    """The whole service, from its documents; `workers` are the heartbeats whose telemetry counts (Ledger.note).
+
+    `reasons`: why the service cannot do its work. What `config` names is counted from 0 on, so that the first time is
+    seen to be one.
+    """
     counters = snapshot.counters
-    yield from _tallies(counters)
-    yield _counter(
-        "deliveries",
-        DELIVERIES,
-        ["sink", "outcome"],
-        {(s, o): n for s, of in deliveries(workers).items() for o, n in of.items()},
-    )
+    yield _gauge("ready", "1 if the service can do its work, 0 if not: /readyz says why.", [], {(): not reasons})
+    yield _gauge("taps", "Taps that are alive.", [], {(): len(snapshot.taps)})
+    yield _gauge("workers", "Workers that are alive.", [], {(): len(snapshot.workers)})
+    yield from _tallies(counters, models=() if config is None else tuple(config.models))
+    targets = [] if config is None else target_names(config.sinks) + target_names(config.triggers, TRIGGER)
+    nothing = {(target, outcome): 0 for target in targets for outcome in OUTCOMES}
+    told = {(s, o): n for s, of in deliveries(workers).items() for o, n in of.items()}
+    yield _counter("deliveries", DELIVERIES, ["sink", "outcome"], nothing | told)
     yield from _partitions(snapshot)
     for name, text in HISTOGRAMS.items():
         yield _histogram(name, text, workers)
@@ -143,7 +153,9 @@ def worker_families(counters: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     yield from _tallies(counters, ["events", "duplicate_blocks", "overlap_blocks", "retrain_requests"])
 
 
-def _tallies(counters: Sequence[Mapping[str, Any]], only: Sequence[str] = ()) -> Iterator[Metric]:
+def _tallies(
+    counters: Sequence[Mapping[str, Any]], only: Sequence[str] = (), models: Sequence[str] = ()
+) -> Iterator[Metric]:
     def pairs(name: str) -> dict[tuple[str, ...], float]:
         return {(a, b): n for a, of in greatest(counters, name).items() for b, n in of.items()}
 
@@ -175,7 +187,12 @@ def _tallies(counters: Sequence[Mapping[str, Any]], only: Sequence[str] = ()) ->
         ),
         ("offset_gaps", "Offsets without a record.", ["topic", "partition"], pairs("offset_gaps")),
         ("stream_events", "Labels and features by what became of them.", ["model", "what"], pairs("told")),
-        ("retrain_requests", "Retrain requests.", ["model"], singles("retrain_requests")),
+        (
+            "retrain_requests",
+            "Retrain requests.",
+            ["model"],
+            dict.fromkeys(((name,) for name in models), 0.0) | singles("retrain_requests"),
+        ),
     ]
     for name, text, labels, values in rows:
         if not only or name in only:

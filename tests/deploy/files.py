@@ -16,8 +16,12 @@ KUBERNETES = sorted(
 )
 
 PREFIX = "stream_monitor_"
-# What the contract names, without the prefix: counters end in _total, histograms have _bucket, _sum and _count.
+# What the contract names and what rules need beside it, without the prefix: counters end in _total, histograms have
+# _bucket, _sum and _count.
 GAUGES = {
+    "ready": set[str](),
+    "taps": set[str](),
+    "workers": set[str](),
     "consumer_lag_events": {"topic", "partition"},
     "watermark_delay_seconds": {"topic", "partition"},
     "level": {"model", "version", "segment", "group"},
