@@ -32,8 +32,8 @@ Windows = (
 class Baseline:
     """What a metric was like in the reference, window by window.
 
-    `values` has one value per window that had enough rows, each compared with the rest of the reference; `rows` is
-    the median number of rows (outcome: labels) of these windows; `total` is all of them together (window metrics:
+    `values` has one value per window that had enough rows, each compared with the rest of the reference; `sizes` has
+    the rows (outcome: labels) of each, and `rows` is their median; `total` is all of them together (window metrics:
     their mean rows; column metrics without a window: None).
     """
 
@@ -43,6 +43,7 @@ class Baseline:
     total: Total
     bounds: Bounds
     p: float
+    sizes: tuple[float, ...] = ()
 
     def at(self, rows: float) -> Bounds:
         """The bounds for a window of `rows` rows (outcome: labels): wider when it has fewer than the reference's had.
@@ -133,7 +134,9 @@ def baseline(
         limits=metric.limits,
     )
     lawful = _lawful(metric, values, total, rows, p) if metric.lawful and known else None
-    return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=lawful or bounds, p=p)
+    sizes = tuple(float(size(w)) for w in enough)
+    bounds = lawful or bounds
+    return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=bounds, p=p, sizes=sizes)
 
 
 def _lawful(metric: Metric, values: Sequence[float], total: Total, rows: float, p: float) -> Bounds | None:

@@ -129,7 +129,7 @@ class BOCPD(Machine):
         than 3 values, or where all are the same.
         """
         known, p = usual(values), exceedance("above", between)
-        rarely = min((1 / p) ** (2 * len(values) / known.values - 1), MOST_RUN)
+        rarely = math.exp(min(math.log(1 / p) * (2 * len(values) / known.values - 1), math.log(MOST_RUN)))
         return {"target": known.mean, "deviation": known.deviation, "expected_run": rarely}
 
     def parameters(self) -> list[float]:

@@ -56,22 +56,24 @@ def _binomial(chance: Floats, of: Integers, probability: float) -> Integers:
     return np.asarray(np.where(scipy.special.bdtr(k, of, probability) < chance, np.minimum(k + 1, of), k), np.int64)
 
 
-def clustering(shares: Sequence[float], events: float) -> float:
-    """How many errors come as one: by how much the shares of errors in panes of so many events vary more than those of
-    independent events would, neighbours that resemble each other counted; at least 1.
+def clustering(errors: Sequence[float], events: Sequence[float]) -> float:
+    """How many errors come as one: by how much the errors of panes of so many events vary more than independent ones
+    would, neighbours that resemble each other counted; at least 1.
 
     The exponent of a rare event's probability is so many times smaller than for independent events.
 
-    >>> shares = [0.1, 0.2, 0.3, 0.2] * 25  # of variance 0.00505; of independent events 0.16 / events
-    >>> [round(clustering(shares, events), 2) for events in (10, 40, 160)]
-    [1.0, 1.26, 5.05]
+    >>> shares = [0.1, 0.2, 0.3, 0.2] * 25  # of variance 0.005; of independent events 0.16 / events
+    >>> [round(clustering([s * n for s in shares], [n] * 100), 2) for n in (10, 40, 160)]
+    [1.0, 1.25, 5.0]
     """
-    series = np.asarray(shares, np.float64)
-    mean = float(series.mean()) if len(series) else 0.0
-    if len(series) < 3 or not 0 < mean < 1:
+    wrong, of = np.asarray(errors, np.float64), np.asarray(events, np.float64)
+    rate = float(wrong.sum() / of.sum()) if len(of) and of.sum() > 0 else 0.0
+    if len(of) < 3 or not 0 < rate < 1:
         return 1.0
-    spread = float(series.var(ddof=1)) * events / (mean * (1 - mean))
-    return max(spread * len(series) / effective(series), 1.0)
+    usual = of * rate * (1 - rate)
+    apart = wrong - of * rate
+    spread = float((apart**2).sum() / usual.sum())
+    return max(spread * len(of) / effective(apart / np.sqrt(np.maximum(usual, 1e-300))), 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

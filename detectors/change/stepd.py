@@ -96,9 +96,11 @@ class STEPD(Machine):
             raise ValueError(f"{len(values)} values without {what}: nothing to learn a rate from")
         size = int(stated.get("window_size", 30))
         errors = _too_many(size, rate, p)
-        while "window_size" not in stated and errors / size > rate + SEEN and size < MOST:
+        while "window_size" not in stated and size < MOST and errors / size > min(rate + SEEN, (1 + rate) / 2):
             size *= 2
             errors = _too_many(size, rate, p)
+        if errors >= size:
+            raise ValueError(f"no {size} values are as rare as the budget asks for, at a rate of {rate:.3g}")
         # k + 1 errors are too many, k are not
         z = ((errors + 0.5) / size - rate - 0.5 / size) / math.sqrt(rate * (1 - rate) / size)
         alpha = min(max(2 * float(scipy.special.ndtr(-z)), LEAST_ALPHA), 0.5)

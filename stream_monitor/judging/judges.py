@@ -117,6 +117,7 @@ class Judge:
             metric, panes = monitor.metric, monitor.by_pane
             cut = self._windows if not panes else self._fine[1]
             least = self.model.min_rows if not panes else min(self.model.min_rows, LEAST_OF_PANE)
+            least = 1 if monitor.reads == "errors" else least  # they are shown every event, of whatever pane
             windows: Windows
             if metric.needs == "window":
                 windows = self._volumes
@@ -175,9 +176,11 @@ class Judge:
                 values, worse = tuple(monitor.shown(v) for v in values), "above"
             count = len(values)
             if monitor.reads == "errors" and values:
-                rows = max(self.baseline(monitor, place).rows, 1.0)
-                updates, more = between * min(rows, MOST), {"clusters": clustering(values, rows)}
-                values = tuple(v + 1 / (rows * count) for v in values)  # without a single error it still allows for one
+                events = self.baseline(monitor, place).sizes
+                wrong = [share * of for share, of in zip(values, events, strict=True)]
+                more = {"clusters": clustering(wrong, events)}
+                updates = between * sum(min(of, MOST) for of in events) / count
+                values = ((sum(wrong) + 1) / sum(events),) * count  # without a single error it still allows for one
             if not monitor.by_pane:
                 values = tuple(v for v in values for _ in range(self._overlap))
             try:

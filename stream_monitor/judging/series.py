@@ -75,7 +75,9 @@ def judge_series(
     if not math.isfinite(value) or not any(start in within for start in after):
         return Sequel(Judgement(level=Level.UNKNOWN, reason=why or "no pane of it has enough rows"), moved)
     known = _known(state, window.key).setdefault(_name(monitor, place), Judged())
-    return _judged(known, _in_panes(learnt, state.model(window.key[0]), width), series, window, width, within, moved)
+    model = state.model(window.key[0])
+    apart = width or (window.end_ms - window.start_ms if model.window.rows else model.slide_ms)
+    return _judged(known, _in_panes(learnt, model, width), series, window, width, apart, within, moved)
 
 
 def _known(state: State, key: Key) -> dict[str, Judged]:
@@ -101,8 +103,10 @@ def _held(detector: Any, times: int) -> Any:
 
 
 def _judged(
-    known: Judged, learnt: Learnt, series: SeriesState, window: Window, width: int, within: set[int], moved: bool
-) -> Sequel:
+    known: Judged, learnt: Learnt, series: SeriesState, window: Window, width: int, apart: int, within: set[int],
+    moved: bool,
+) -> Sequel:  # fmt: skip
+    """`apart`: from a value of the series to the next, in ms."""
     end = window.end_ms - width if width else window.end_ms - 1  # of the last value that may be seen
     tail = series.tail[: bisect_right(series.tail, end, key=itemgetter(0))]
     judgements = known.along(learnt.detector, series.state, tail)
@@ -110,7 +114,7 @@ def _judged(
     start, judgement = min(reversed(found), key=lambda f: _WORST.index(f[1].level))
     onset = None
     if judgement.level is Level.DRIFT and judgement.onset is not None:
-        onset = _onset(series, start, judgement.onset, width or window.end_ms - window.start_ms)
+        onset = _onset(series, start, judgement.onset, apart)
     reason = judgement.reason
     if width:
         reason = f"pane of {width / 1000:g} s, {len(found)} in this window: {reason}"
@@ -162,10 +166,16 @@ def settle(state: State, key: Key, watched: tuple[Monitor, ...], judge: Judge | 
 def _learnt(monitor: Monitor, place: Place | None, judge: Judge | None) -> Learnt | None:
     """The detector as it is stated, or as the reference makes it; None while there is no reference yet."""
     if monitor.detector is not None:
-        return Learnt(monitor.detector, monitor.detector.start(), "", "")
+        return _sized(Learnt(monitor.detector, monitor.detector.start(), "", ""))
     if judge is None:
         return None
-    return judge.detector(monitor, place)
+    return _sized(judge.detector(monitor, place))
+
+
+def _sized(learnt: Learnt) -> Learnt:
+    """With the size of its memory beside the reference: what is in a memory of another size stands elsewhere."""
+    size = getattr(getattr(learnt.detector, "detector", learnt.detector), "size", None)
+    return learnt if size is None else learnt._replace(reference=f"{learnt.reference}/{size()}")
 
 
 def _series(own: KeyState, monitor: Monitor, place: Place | None, learnt: Learnt) -> SeriesState:

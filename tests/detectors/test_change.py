@@ -192,7 +192,7 @@ def test_calibrated_keeps_its_budget_where_errors_come_in_clusters(name: str) ->
     for _ in range(30):
         rates = rng.beta(1.5, 13.5, 400)
         errors = rng.binomial(50, rates)
-        factor.append(clustering((errors[:200] / 50).tolist(), 50))
+        factor.append(clustering(errors[:200].tolist(), [50] * 200))
         kind: Any = DETECTORS[name]
         budget: Any = {"worse": "above", "windows_between_false_alarms": 5_000, "clusters": factor[-1]}
         made: Any = kind.calibrated(errors[:200] / 50, **budget)
@@ -204,6 +204,35 @@ def test_calibrated_keeps_its_budget_where_errors_come_in_clusters(name: str) ->
         assert test.update(state, (2_000, 800))[1].level is Level.DRIFT
     assert 3.2 < float(np.mean(factor)) < 5.0  # 1 + 49 / 16
     assert alarms <= 60 + 3 * np.sqrt(60)
+
+
+def test_panes_of_different_sizes_are_no_clusters() -> None:
+    """Independent errors, 45 panes in a hundred of 30 events and the others of 1,500: 1, and three errors of it."""
+    rng = np.random.default_rng(4)
+    found = []
+    for _ in range(20):
+        events = np.where(rng.random(300) < 0.45, 30, 1_500)
+        found.append(clustering(rng.binomial(events, 0.1).tolist(), events.tolist()))
+    assert max(found) < 1 + 4 * np.sqrt(2 / 165)
+    assert clustering(rng.binomial(50, rng.beta(1.5, 13.5, 400)).tolist(), [50] * 400) > 3
+
+
+def test_stepd_sees_a_rise_from_any_rate() -> None:
+    kind: Any = DETECTORS["stepd"]
+    rng = np.random.default_rng(4)
+    for rate in (0.6, 0.75, 0.9, 0.95):
+        test: Machine = kind.calibrated([rate] * 60, worse="above", windows_between_false_alarms=1e6)
+        state, _ = test.update_many(test.start(), (rng.uniform(size=20_000) < rate).astype(float))
+        assert np.any(test.update_many(state, np.ones(2_000))[1] == Level.DRIFT)
+    with pytest.raises(ValueError, match="no 30 values are as rare"):
+        kind.calibrated([0.9] * 60, worse="above", windows_between_false_alarms=1e6, window_size=30)
+
+
+def test_a_reference_whose_values_nearly_all_resemble_each_other_breaks_nothing() -> None:
+    kind: Any = DETECTORS["bocpd"]
+    values = np.repeat(np.random.default_rng(1).normal(size=12), 60)
+    made = kind.calibrated(values, worse="both", windows_between_false_alarms=40_000)
+    assert 1e100 < made.expected_run <= 1e300 * (1 + 1e-9)
 
 
 def test_a_stated_window_bounds_the_samples_that_are_learnt() -> None:

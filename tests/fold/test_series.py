@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from detectors import DETECTORS
@@ -269,3 +270,49 @@ def test_a_memory_of_another_release_begins_anew(reference: Reference) -> None:
     series.tail = [(start, 0.1) for start, _ in series.tail]
     made = verdicts(run, tap, 100, 200, wrong=0.1)
     assert {v["level"] for v in made} == {"ok"}
+
+
+STATED: dict[str, dict[str, Any]] = {
+    "adwin": {"max_buckets": 6},
+    "bocpd": {"max_run": 50},
+    "cusum": {"mode": "up"},
+    "glr": {"window": 50},
+    "kswin": {"window_size": 60, "stat_size": 30, "alpha": 0.001},
+    "rddm": {"min_size_stable": 2_000},
+    "stepd": {"window_size": 60},
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_whole_numbers_and_words_are_stated_as_such(reference: Reference, name: str) -> None:
+    """The configuration reaches a worker as plain data."""
+    run = watching(reference, MonitorSpec(metric="error_rate", detector=name, parameters=STATED[name], every="pane"))
+    assert verdicts(run, Tap(), 0, 200, wrong=0.1)[-1]["level"] in ("ok", "warning")
+    assert run.state.config is not None
+    (monitor,) = run.state.config.models["m"].monitors or ()
+    assert {k: type(v) for k, v in monitor.parameters.items()} == {k: type(v) for k, v in STATED[name].items()}
+
+
+def test_a_memory_of_another_size_begins_anew(reference: Reference) -> None:
+    """A larger sample is in other places of the memory than a smaller one."""
+    stated = {"stat_size": 30, "alpha": 0.001}
+    tap = Tap()
+    specs = [
+        MonitorSpec(metric="error_rate", detector="kswin", parameters={"window_size": size, **stated}, every="pane")
+        for size in (200, 80)
+    ]
+    run = watching(reference, specs[0])
+    verdicts(run, tap, 0, 300, wrong=0.1)
+    run.model = replace(run.model, monitors=(specs[1],))
+    run.feed(msgspec.structs.replace(run.config(), id="narrower"))
+    after = verdicts(run, tap, 300, 700, wrong=0.1)
+    assert after[-1]["level"] == "ok"
+
+
+def test_a_change_is_dated_by_the_windows_that_slide(reference: Reference) -> None:
+    window = WindowSpec(size=20 * SECOND, slide=5 * SECOND)
+    run, tap = Run(model=steady(monitors=(CUSUM,), window=window), reference=reference), Tap()
+    verdicts(run, tap, 0, 400, wrong=0.1)
+    made = verdicts(run, tap, 400, 460, wrong=0.6)
+    (first, *_) = [v for v in made if v["level"] == "drift"]
+    assert 340 <= seconds(first["onset"]) <= 410
