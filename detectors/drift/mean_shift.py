@@ -29,16 +29,22 @@ def mean_shift(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def mean_shift_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
-    """Welch's t test, two-sided, with deviations read from the bins (moments.py)."""
+    """Student's t test, two-sided, with deviations read from the bins (moments.py).
+
+    Both samples' deviations are pooled: what is asked is whether anything has changed, and few rows of a rare or
+    far-out value look as if they did not vary. nan with fewer than 2 rows on either side, or where nothing varies.
+    """
     shift = mean_shift(window, reference)
     n, m = int(window.counts.sum()), int(reference.counts.sum())
     if math.isnan(shift) or n < 2 or m < 2:
         return math.nan
-    a, b = spread(window).deviation ** 2 / n, spread(reference).deviation ** 2 / m
-    if shift == 0 or not 0 < a + b < math.inf:
+    a, b = spread(window).deviation, spread(reference).deviation
+    unit = max(a, b)  # squares of large values would leave the doubles
+    if shift == 0 or unit == 0:
         return 1.0 if shift == 0 else math.nan
-    df = (a + b) ** 2 / (a * a / (n - 1) + b * b / (m - 1)) if a * a + b * b > 0 else float(n + m - 2)
-    return min(1.0, 2 * float(scipy.special.stdtr(df, -abs(shift) / math.sqrt(a + b))))
+    pooled = math.sqrt((n * (a / unit) ** 2 + m * (b / unit) ** 2) / (n + m - 2))
+    t = abs(shift) / unit / (pooled * math.sqrt(1 / n + 1 / m))
+    return min(1.0, 2 * float(scipy.special.stdtr(n + m - 2, -t)))
 
 
 def mean_shift_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:

@@ -28,23 +28,36 @@ def mean(column: ColumnCounts) -> float:
 def spread(column: ColumnCounts, like: ColumnCounts | None = None) -> Spread:
     """Values are taken as spread evenly within each bin, the open ones up to the least and the greatest value.
 
-    The error of the deviation is at most the root of the sum of share x width^2 over bins. With `like` the open bins
-    reach at least as far as that column's: why: fewer rows reach less far out of the same tail, and would look
-    narrower. (0, 3) for one value or none, or when they are too far apart for doubles.
+    The error of the deviation is at most the root of the sum of share x width^2 over bins. Whole numbers that lie on
+    their bins' edges have none: that they do is known from their exact sum. With `like` the open bins reach at least
+    as far as that column's: why: fewer rows reach less far out of the same tail, and would look narrower. (0, 3) for
+    one value or none.
     """
     rows = int(column.counts.sum())
-    low, high = (column.low, column.high) if like is None else (min(column.low, like.low), max(column.high, like.high))
-    reach = high - low
-    if rows == 0 or not 0 < reach < math.inf:
+    if rows == 0 or not column.high > column.low:
         return Spread(0.0, 3.0)
+    on_edges = _on_edges(column, rows)
+    low, high = column.low, column.high
+    if like is not None and not on_edges:
+        low, high = min(low, like.low), max(high, like.high)
+    unit = 2.0 if math.isinf(high - low) else 1.0  # the doubles hold half of what is between them
+    reach = high / unit - low / unit
     ends = np.clip(points(column.layout, low, high), low, high)
-    at = (ends - low) / reach  # 0 to 1: squares of large values would leave the doubles
-    share, middle, width = column.counts / rows, (at[:-1] + at[1:]) / 2, np.diff(at)
+    at = (ends / unit - low / unit) / reach  # 0 to 1: squares of large values would leave the doubles
+    left, right = at[:-1], at[:-1] if on_edges else at[1:]
+    share, middle, width = column.counts / rows, (left + right) / 2, right - left
     middle = middle - math.fsum((share * middle).tolist())
     square = width * width / 12
     second = math.fsum((share * (middle**2 + square)).tolist())
     fourth = math.fsum((share * (middle**4 + 6 * middle**2 * square + width**4 / 80)).tolist())
-    return Spread(reach * math.sqrt(second), fourth / (second * second) if second > 1e-150 else 3.0)
+    return Spread(reach * math.sqrt(second) * unit, fourth / (second * second) if second > 1e-150 else 3.0)
+
+
+def _on_edges(column: ColumnCounts, rows: int) -> bool:
+    """Whether every value lies on the left end of its bin: only then is the sum that of these ends."""
+    if not max(-column.low, column.high) * rows < 2**53:  # products are not exact
+        return False
+    return math.fsum((column.counts * points_of(column)[:-1]).tolist()) == column.sum
 
 
 def quantile(column: ColumnCounts, level: float) -> float:

@@ -21,8 +21,8 @@ def std_ratio(window: ColumnCounts, reference: ColumnCounts) -> float:
     >>> from detectors.layouts import NumericLayout
     >>> def even(*bins):
     ...     return ColumnCounts(layout=NumericLayout(edges=(0., 1., 2.)), rows=sum(bins), counts=np.array(bins),
-    ...         other=np.zeros(0, np.int64), missing=0, nonfinite=0, unparseable=0, sum=0., low=0.,
-    ...         high=1. + (bins[2] > 0))
+    ...         other=np.zeros(0, np.int64), missing=0, nonfinite=0, unparseable=0,
+    ...         sum=bins[1] * 0.5 + bins[2] * 1.5, low=0., high=1. + (bins[2] > 0))
     >>> std_ratio(even(0, 5, 5, 0), even(0, 5, 0, 0))
     2.0
     """

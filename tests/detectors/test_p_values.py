@@ -1,0 +1,77 @@
+"""P-values of columns without change: how often they are low, on values that layouts learnt from them hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detectors import METRICS
+from detectors.drift.moments import spread
+from detectors.learning import numeric as learnt
+from tests.detectors.build import numeric
+
+RNG = np.random.default_rng(14)
+Draw = Callable[[int], NDArray[np.float64]]
+STARS = [0.05, 0.05, 0.1, 0.2, 0.6]
+
+COLUMNS: dict[str, Draw] = {
+    "normal": lambda n: RNG.normal(size=n),
+    "flag": lambda n: (RNG.random(n) < 0.5) * 1.0,
+    "rarely 0": lambda n: (RNG.random(n) < 0.99) * 1.0,
+    "stars": lambda n: RNG.choice([1.0, 2.0, 3.0, 4.0, 5.0], n, p=STARS),
+    "log-normal": lambda n: RNG.lognormal(0, 2, n),
+}
+
+
+def low(name: str, draw: Draw, rows: tuple[int, int], alpha: float, repeats: int = 400) -> float:
+    """Share of p-values at or below alpha, each of a reference and a window of its own."""
+    p_value, found = METRICS[name].p_value, 0
+    assert p_value is not None
+    for _ in range(repeats):
+        reference, window = draw(rows[0]), draw(rows[1])
+        edges = learnt(reference).edges
+        found += p_value(numeric(window, edges), numeric(reference, edges)) <= alpha
+    return found / repeats
+
+
+def most(alpha: float, repeats: int = 400) -> float:
+    """Four standard errors of so many repeats above."""
+    return alpha + 4 * math.sqrt(alpha * (1 - alpha) / repeats)
+
+
+@pytest.fixture(autouse=True)
+def own_numbers() -> None:
+    """Each test draws the same numbers whichever others run."""
+    RNG.bit_generator.state = np.random.default_rng(14).bit_generator.state
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("rows", [(5_000, 500), (2_000, 50)])
+def test_mean_shifts_are_as_rare_as_said(column: str, rows: tuple[int, int]) -> None:
+    assert low("mean_shift", COLUMNS[column], rows, 0.05) <= most(0.05)
+
+
+@pytest.mark.parametrize("column", ["flag", "rarely 0", "stars"])
+def test_the_deviation_of_whole_numbers_is_exact(column: str) -> None:
+    values = COLUMNS[column](3_000)
+    found = spread(numeric(values, learnt(values).edges))
+    assert found.deviation == pytest.approx(values.std(), rel=1e-12)
+    assert found.kurtosis == pytest.approx(((values - values.mean()) ** 4).mean() / values.var() ** 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e154, 1e200, 2e307])
+def test_the_t_test_does_not_hang_on_the_unit(size: float) -> None:
+    values = np.array([-1.5, -0.2, 0.1, 0.4, 1.2, 1.7])
+    p_value = METRICS["mean_shift"].p_value
+    assert p_value is not None
+    plain, far = ([numeric(x * s, (values - 0.05) * s) for x in (values[1:], values)] for s in (1.0, size))
+    assert p_value(*far) == pytest.approx(p_value(*plain), rel=1e-9)
+
+
+def test_a_range_beyond_the_doubles_has_a_deviation() -> None:
+    """Two even bins are one even range."""
+    assert spread(numeric([-1.7e308, 1.7e308], [0.0])).deviation == pytest.approx(1.7e308 / math.sqrt(3))
