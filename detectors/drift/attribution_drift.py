@@ -46,19 +46,22 @@ def attribution_drift(window: FamilyCounts, reference: FamilyCounts) -> float:
 def attribution_drift_p_value(window: FamilyCounts, reference: FamilyCounts) -> float:
     """Of the clearest exchange of two features, both samples' noise counted, by Bonferroni's bound over all pairs.
 
-    For a pair that has changed its order, z is the change of the difference of their mean sizes over its error. Errors
-    of two features are taken as independent: attributions that rise together make it careful.
+    For a pair that has changed its order, z is the change of the difference of their mean sizes over its error, by the
+    reference's deviations: few rows of the window look as if they did not vary. Errors of two features are taken as
+    independent: attributions that rise together make it careful. nan with a feature of one row in the reference.
     """
     now, usual = _means(window), _means(reference)
-    if now is None or usual is None or math.isnan(ndcg(now, usual)):
+    if now is None or usual is None or math.isnan(ndcg(now, usual)) or _valid(reference).min() < 2:
         return math.nan
-    square = _deviations(window) ** 2 / _valid(window) + _deviations(reference) ** 2 / _valid(reference)
+    unit = max(_unit(now), _unit(usual))
+    now, usual = np.ldexp(now, -unit), np.ldexp(usual, -unit)
+    each = np.ldexp(_deviations(reference), -unit) * np.sqrt(1 / _valid(window) + 1 / _valid(reference))
     first, second = np.triu_indices(len(now), 1)
     before, after = usual[first] - usual[second], now[first] - now[second]
-    turned = before * after < 0
+    turned = np.sign(before) * np.sign(after) < 0
     if not turned.any():
         return 1.0
-    error = np.sqrt(square[first] + square[second])[turned]
+    error = np.hypot(each[first], each[second])[turned]
     change = np.abs(after - before)[turned]
     if (error == 0).any():
         return 0.0
@@ -75,7 +78,9 @@ def attribution_drift_noise(reference: FamilyCounts, rows: float, p: float) -> t
     if usual is None or rows <= 0 or math.isnan(ndcg(usual, usual)):
         return 0.0, 1.0
     stretch = max(1.0, float(scipy.special.ndtri(p)) / float(scipy.special.ndtri(FEW)))
-    error = _deviations(reference) * np.sqrt(1 / rows + 1 / _valid(reference))
+    unit = _unit(usual)
+    usual = np.ldexp(usual, -unit)
+    error = np.ldexp(_deviations(reference), -unit) * np.sqrt(1 / rows + 1 / _valid(reference))
     order = np.argsort(-(usual + stretch * error * _draws(len(usual))), axis=1, kind="stable")
     gains = usual[order] @ _discounts(len(usual))
     return min(1.0, float(np.quantile(gains, max(p, FEW), method="lower")) / _best(usual)), 1.0
@@ -96,8 +101,9 @@ def ndcg(now: Floats, usual: Floats) -> float:
     >>> round(ndcg(np.array([2.0, 1.0, 1.0]), np.array([1.0, 3.0, 1.0])), 6)  # two equal ones share places 2 and 3
     0.789619
     """
+    usual = np.ldexp(usual, -_unit(usual))
     discount, best = _discounts(len(usual)), _best(usual)
-    if len(usual) < 2 or not 0 < best < math.inf:
+    if len(usual) < 2 or not best > 0:
         return math.nan
     _, tied = np.unique(-now, return_inverse=True)
     sizes = np.bincount(tied)
@@ -105,6 +111,11 @@ def ndcg(now: Floats, usual: Floats) -> float:
     until = np.concatenate([[0.0], np.cumsum(discount)])
     shared = (until[ends] - until[ends - sizes]) / sizes
     return min(1.0, math.fsum((usual * shared[tied]).tolist()) / best)
+
+
+def _unit(sizes: Floats) -> int:
+    """The exponent of a power of 2 next to the greatest: in such units sums and squares stay among the doubles."""
+    return int(np.frexp(np.max(np.abs(sizes), initial=0.0))[1])
 
 
 def _discounts(places: int) -> Floats:

@@ -37,8 +37,8 @@ def embedding_drift(window: FamilyCounts, reference: FamilyCounts) -> float:
     if not names or not set(names) <= window.columns.keys():
         return math.nan
     shifts = [mean(window.columns[n]) - mean(reference.columns[n]) for n in names]
-    total = math.fsum((_deviations(reference, names) ** 2).tolist())
-    value = math.sqrt(math.fsum(s * s for s in shifts) / total) if 0 < total < math.inf else math.nan
+    total = math.hypot(*_deviations(reference, names).tolist())
+    value = math.hypot(*shifts) / total if 0 < total < math.inf else math.nan
     return value if math.isfinite(value) else math.nan
 
 
@@ -79,6 +79,7 @@ def _weights(reference: FamilyCounts) -> Sums:
     """Sums over the eigenvalues of the covariance, over their total."""
     names = projections(reference)
     deviations = _deviations(reference, names)
+    deviations = deviations / np.max(deviations)
     known = correlation(reference, names)
     covariance = (np.ones((len(names), len(names))) if known is None else known) * np.outer(deviations, deviations)
     covariance = covariance / np.trace(covariance)

@@ -45,8 +45,10 @@ def energy_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
         return math.nan
     n, m = int(window.counts.sum()), int(reference.counts.sum())
     low, high = min(window.low, reference.low), max(window.high, reference.high)
-    sums = _weights(window.counts + reference.counts, points(window.layout, low, high))
-    return 1.0 if sums is None else tail(sums, value * value * n * m / (n + m))
+    at = points(window.layout, low, high)
+    sums = _weights(window.counts + reference.counts, at)
+    square = (value / _unit(at)) ** 2 if sums is not None else 0.0
+    return 1.0 if sums is None else tail(sums, square * n * m / (n + m))
 
 
 def energy_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
@@ -58,13 +60,14 @@ def energy_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float,
     if not math.isfinite(float(at[-1]) - float(at[0])):
         return -math.inf, math.inf
     sums = _weights(reference.counts, at)
-    return -math.inf, 0.0 if sums is None else math.sqrt(quantile(sums, p) * (1 / rows + 1 / m))
+    return -math.inf, 0.0 if sums is None else math.sqrt(quantile(sums, p) * (1 / rows + 1 / m)) * _unit(at)
 
 
 def _weights(counts: Integers, at: Floats) -> Sums | None:
-    """Traces of the covariance F(x) (1 - F(y)), x < y, of a Brownian bridge over the column, and of its powers, x 2.
+    """Traces of the covariance F(x) (1 - F(y)), x < y, of a Brownian bridge over the column, and of its powers.
 
-    Each is a nested integral, so that running sums do; the bins' middles stand for the bins.
+    Of a column as long as 1, so that energy is in units of `_unit`. Each is a nested integral, so that running sums do;
+    the bins' middles stand for the bins.
     """
     share = counts / counts.sum()
     width = np.diff(at)
@@ -81,4 +84,9 @@ def _weights(counts: Integers, at: Floats) -> Sums | None:
     third = 6 * math.fsum((f * (1 - f) * width * lower * above).tolist())
     if not third > 1e-300:
         return None
-    return Sums(first, second, third).scaled(2 * scale)
+    return Sums(first, second, third)
+
+
+def _unit(at: Floats) -> float:
+    """The energy of a squared area of 1 over a column as long as 1."""
+    return math.sqrt(2 * float(at[-1] - at[0]))

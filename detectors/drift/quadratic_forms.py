@@ -16,30 +16,31 @@ import scipy
 
 
 class Sums(NamedTuple):
-    """The sums of the weights, of their squares and of their cubes."""
+    """The sums of the weights, of their squares and of their cubes.
+
+    Why in a unit of their own, weights of about 1 at most: cubes of large ones would leave the doubles.
+    """
 
     first: float
     second: float
     third: float
 
-    def scaled(self, by: float) -> Sums:
-        """All weights multiplied by `by`."""
-        return Sums(self.first * by, self.second * by * by, self.third * by**3)
-
 
 def tail(sums: Sums, x: float) -> float:
-    """Probability that the sum of weighted chi-squares is greater than x.
+    """Probability that the sum of weighted chi-squares is greater than x; nan where no weight is above 0.
 
     >>> round(tail(Sums(3.0, 3.0, 3.0), 7.8147), 4)  # three equal weights: chi-square with 3 degrees of freedom
     0.05
     """
     scale, df = _match(sums)
+    if math.isnan(scale) or math.isnan(x):
+        return math.nan
     at = (x - sums.first) / scale + df
     return float(scipy.special.chdtrc(df, at)) if at > 0 else 1.0
 
 
 def quantile(sums: Sums, p: float) -> float:
-    """What the sum of weighted chi-squares exceeds with probability p.
+    """What the sum of weighted chi-squares exceeds with probability p; nan where no weight is above 0.
 
     >>> round(quantile(Sums(3.0, 3.0, 3.0), 0.05), 4)
     7.8147
@@ -50,6 +51,7 @@ def quantile(sums: Sums, p: float) -> float:
 
 def _match(sums: Sums) -> tuple[float, float]:
     """(scale, degrees of freedom) of the chi-square that has the same second and third cumulant."""
-    if not (sums.third > 0 and math.isfinite(sums.third)):
-        raise ValueError(f"weights must be above 0 and finite: {sums}")
-    return sums.third / sums.second, sums.second**3 / sums.third**2
+    if not (sums.second > 0 and 0 < sums.third < math.inf):
+        return math.nan, math.nan
+    scale = sums.third / sums.second
+    return scale, sums.second / scale / scale

@@ -32,13 +32,17 @@ def normal_ends(mean: float, variance: float, p: float) -> Ends:
 def gamma_ends(mean: float, variance: float, p: float) -> Ends:
     """Ends of a variable that is never below 0 and leans to the right, as a mean of losses does.
 
+    0 and inf where the mean or the variance lies beyond the doubles.
+
     >>> low, high = gamma_ends(1.0, 1.0, 0.05)  # exponential: -ln 0.95 and -ln 0.05
     >>> round(low, 4), round(high, 4)
     (0.0513, 2.9957)
     """
+    if not (math.isfinite(mean) and variance < math.inf):
+        return 0.0, math.inf
     if not (mean > 0 and variance > 0):
         return max(mean, 0.0), max(mean, 0.0)
-    shape = mean * mean / variance
+    shape = mean / variance * mean
     if shape > 1e8:
         return normal_ends(mean, variance, p)
     return float(scipy.special.gammaincinv(shape, p)) * variance / mean, float(

@@ -6,17 +6,18 @@ import math
 
 from detectors.counts import OutcomeCounts
 from detectors.layouts import LABEL_SQUARE, LABEL_VALUE, LABELS, SQUARED_ERROR
-from detectors.performance.errors import squared_error_variance
+from detectors.performance.errors import squared_error_scatter
 from detectors.performance.intervals import Ends, normal_ends
 
 NORMAL: float = 2.0  # variance of a squared normal deviation, over its squared mean
+GREATEST: float = 1e150  # of the labels whose squares are counted in full
 
 
 def r2(outcome: OutcomeCounts) -> float:
     """1 - sum of (prediction - label)^2 / sum of (label - mean label)^2, from exact sums.
 
     1 is a perfect model, 0 one that is no better than the mean label of the window, below 0 it is worse. nan without
-    labels, or where all labels are the same.
+    labels, where all labels are the same, or with one beyond 1e150, whose square is not counted in full.
 
     >>> import numpy as np
     >>> from detectors.counts import float_to_limbs
@@ -30,7 +31,7 @@ def r2(outcome: OutcomeCounts) -> float:
     """
     labels = int(outcome.cells[LABELS])
     spread = labels * (outcome.exact(LABEL_SQUARE) << 1074) - outcome.exact(LABEL_VALUE) ** 2  # in units of 2**-2148
-    if spread <= 0:
+    if spread <= 0 or outcome.total(LABEL_SQUARE) >= GREATEST**2:
         return float("nan")
     try:
         return 1.0 - labels * (outcome.exact(SQUARED_ERROR) << 1074) / spread
@@ -56,22 +57,17 @@ def _ends(value: float, variance: float, p: float) -> Ends:
     if not value < 1:
         return value, value
     low, high = normal_ends(math.log(1 - value), variance, p)
-    return 1 - math.exp(min(high, 700.0)), 1 - math.exp(low)
+    return 1 - math.exp(high) if high < 709 else -math.inf, 1 - math.exp(min(low, 709.0))
 
 
 def _variance(outcome: OutcomeCounts) -> float:
     """Variance of one event's part in log(1 - R2).
 
-    By the delta method, for errors that do not depend on the prediction and labels that are normal: too small for
-    labels with heavy tails, which fourth powers would have to tell. With normal errors it is 4 R2, the classical one
-    (Olkin and Finn 1995, Psychological Bulletin 118). Below 0 the errors' part in the labels is not known, and taken
-    the smaller the worse the model.
+    By the delta method, for labels that are normal: too small for labels with heavy tails, which fourth powers would
+    have to tell. Nor is it counted how far the errors move the labels' spread along with their own: not at all where
+    they belong to the prediction; where they belong to the label (prediction + error) the ends are up to 1 / sqrt(R2)
+    too far out, as its variance is 4 R2 then (Olkin and Finn 1995, Psychological Bulletin 118).
     """
-    labels, value = int(outcome.cells[LABELS]), r2(outcome)
-    square = outcome.total(SQUARED_ERROR) / labels if labels else 0.0
-    if not (square > 0 and math.isfinite(value)):
+    if not math.isfinite(r2(outcome)) or not outcome.exact(SQUARED_ERROR):
         return 0.0
-    errors = squared_error_variance(outcome) / square**2 or NORMAL
-    unexplained = 1 - value
-    common = errors * min(unexplained, 1 / unexplained)
-    return max(errors + NORMAL - 2 * common, 0.02)
+    return (squared_error_scatter(outcome) or NORMAL) + NORMAL

@@ -27,7 +27,8 @@ def rmse(outcome: OutcomeCounts) -> float:
 
 def rmse_noise(reference: OutcomeCounts, labels: float, p: float) -> Ends:
     """Root of a gamma variable, the reference's own noise counted; see errors.py."""
-    square, variance = rmse(reference) ** 2, squared_error_variance(reference)
+    root, variance = rmse(reference), squared_error_variance(reference)
+    square = root * root
     low, high = of_reference(reference, labels, lambda per: gamma_ends(square, variance * per, p), (0.0, math.inf))
     return math.sqrt(low), math.sqrt(high)
 
@@ -37,5 +38,6 @@ def rmse_interval(outcome: OutcomeCounts, p: float) -> Ends:
     labels = int(outcome.cells[LABELS])
     if not labels:
         return math.nan, math.nan
-    low, high = gamma_ends(rmse(outcome) ** 2, squared_error_variance(outcome) / labels, p)
+    root = rmse(outcome)
+    low, high = gamma_ends(root * root, squared_error_variance(outcome) / labels, p)
     return math.sqrt(low), math.sqrt(high)

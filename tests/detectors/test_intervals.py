@@ -17,6 +17,7 @@ from detectors.layouts import (
     CORRECT,
     FN,
     FP,
+    LABEL_VALUE,
     LABELS,
     LIMBS,
     LOG_LOSS,
@@ -105,6 +106,35 @@ def test_noise_is_left_and_intervals_miss_about_as_rarely_as_said(metric: Metric
     assert max(above, below) / REPEATS <= P + slack
     if metric.name != "ece":  # which chance only makes greater
         assert missed / REPEATS <= 2 * P + math.sqrt(2) * slack
+
+
+@pytest.mark.parametrize("size", [1.0, 0.7])
+def test_errors_may_belong_to_the_prediction(size: float) -> None:
+    """R2 = 1 - size^2 where the prediction is the label and an error; at 1, no better than the mean label."""
+    interval, missed = METRICS["r2"].interval, 0
+    assert interval is not None
+    for _ in range(REPEATS):
+        label = RNG.normal(size=500)
+        low, high = interval(regression(label, label + RNG.normal(0, size, 500), exact=False), P)
+        missed += not low <= 1 - size**2 <= high
+    assert missed / REPEATS <= 2 * P + 4 * math.sqrt(2 * P / REPEATS)
+
+
+def test_errors_far_from_0_have_their_variance() -> None:
+    """A square of 1e18 is rounded by up to 64: the ends may be that much too far out, and are never too near."""
+    error = 1e9 + RNG.normal(size=1_000)
+    interval = METRICS["bias"].interval
+    assert interval is not None
+    low, high = interval(regression(error * 0, error), P)
+    assert low <= 1e9 <= high
+    least, most = (1.96 * math.sqrt(v / 1_000) for v in (0.9, 130.0))
+    assert least <= (high - low) / 2 <= most
+
+
+def test_a_label_whose_square_is_not_counted_in_full_tells_no_r2() -> None:
+    cells = regression(np.append(np.ones(1_999), 1e150), np.ones(2_000)).cells
+    cells[LABEL_VALUE : LABEL_VALUE + LIMBS] = float_to_limbs([1e151, 1_999.0])
+    assert math.isnan(METRICS["r2"].function(OutcomeCounts(rows=2_000, cells=cells)))
 
 
 def test_ends_where_nothing_varies() -> None:
