@@ -74,7 +74,7 @@ def expected(window: ColumnCounts, reference: ColumnCounts) -> Expected | None:
 def estimate(window: ColumnCounts, reference: ColumnCounts, read: Read) -> float:
     """The value that `read` makes of the window's scores; nan without any."""
     of = expected(window, reference)
-    return math.nan if of is None else read(of).value
+    return math.nan if of is None else _share(read(of).value)
 
 
 def estimate_noise(reference: ColumnCounts, rows: float, p: float, read: Read) -> Ends:
@@ -86,7 +86,7 @@ def estimate_noise(reference: ColumnCounts, rows: float, p: float, read: Read) -
     if not math.isfinite(value):
         return 0.0, 1.0
     variance = math.fsum((of.weights * influence**2).tolist()) * (1 / rows + 1 / of.events)
-    return logit_ends(value, variance, p, min(rows, of.events))
+    return logit_ends(_share(value), variance, p, min(rows, of.events))
 
 
 def estimate_interval(window: ColumnCounts, reference: ColumnCounts, p: float, read: Read) -> Ends:
@@ -101,7 +101,12 @@ def estimate_interval(window: ColumnCounts, reference: ColumnCounts, p: float, r
     together = np.bincount(of.place, of.weights * gradient, SCORE_BINS)
     doubt = np.zeros(SCORE_BINS)
     doubt[of.place] = of.doubt
-    return logit_ends(value, drawn + math.fsum((together**2 * doubt).tolist()), p, of.events)
+    return logit_ends(_share(value), drawn + math.fsum((together**2 * doubt).tolist()), p, of.events)
+
+
+def _share(value: float) -> float:
+    """Without what rounding puts beyond 0 and 1."""
+    return value if math.isnan(value) else min(max(value, 0.0), 1.0)
 
 
 def _calibration(reference: ColumnCounts) -> tuple[Floats | None, Floats, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from detectors.layouts import (
     TN,
     TP,
 )
-from detectors.performance.estimates import expected
+from detectors.performance.estimates import Expected, Reading, estimate, estimate_interval, estimate_noise, expected
 from tests.detectors.build import numeric
 
 NAMES = ["accuracy", "precision", "recall", "f1", "roc_auc"]
@@ -112,3 +113,16 @@ def test_a_window_is_estimated_with_the_calibration_of_the_others() -> None:
     windows = [column([0, 1] * 50, [0.705] * 100) for _ in range(10)]
     learnt = baseline(METRICS["estimated_accuracy"], windows, windows_between_false_alarms=100)
     assert learnt.values == pytest.approx([(450 + 0.705 + 20 * 0.6) / (900 + 1 + 20)] * 10)
+
+
+def test_estimates_are_shares_whatever_rounding_does() -> None:
+    of = column(*draw(np.random.default_rng(6), 500, 1.0, 1.0))
+    for value, share in ((1 + 2e-12, 1.0), (-2e-12, 0.0)):
+        read = partial(_read_as, value)
+        assert estimate(of, of, read) == share
+        for low, high in (estimate_noise(of, 40, 0.01, read), estimate_interval(of, of, 0.01, read)):
+            assert 0 <= low <= share <= high <= 1
+
+
+def _read_as(value: float, of: Expected) -> Reading:
+    return Reading(value, of.claimed, of.claimed)
