@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from detectors.counts import ColumnCounts
 from detectors.joint_counts import JointCounts, correlations
 
 Floats = NDArray[np.float64]
+
+HIGHEST: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +48,8 @@ def correlation(of: FamilyCounts, names: Sequence[str]) -> Floats | None:
 def cauchy(p_values: Sequence[float]) -> float:
     """One p-value of several, however they depend on each other: right far out in the tail, about right before.
 
-    Those of 1 have nothing to tell and are left out; 1 when all are; nan without any.
+    Those of 1 have nothing to tell and are left out; 1 when all are; nan without any. One near 1 counts as 0.99, so
+    that it cannot make up for one near 0.
     Liu and Xie 2020, J. Am. Stat. Assoc. 115.
 
     >>> [round(cauchy(p), 9) for p in ([0.01, 0.01, 0.01], [0.2, 1.0], [1.0])]
@@ -57,4 +61,5 @@ def cauchy(p_values: Sequence[float]) -> float:
     some = [p for p in known if p < 1]
     if not some:
         return 1.0
-    return math.atan2(1.0, math.fsum(1 / math.tan(math.pi * max(p, 1e-300)) for p in some) / len(some)) / math.pi
+    cotangents = [1 / math.tan(math.pi * min(max(p, 1e-300), HIGHEST)) for p in some]
+    return math.atan2(1.0, math.fsum(cotangents) / len(some)) / math.pi

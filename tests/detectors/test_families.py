@@ -132,6 +132,20 @@ def test_an_order_that_stays_is_within_its_noise(weights: Any) -> None:
     assert metric.function(exchanged, reference) < metric.noise(reference, 300, 1e-5)[0]
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_few_rows_do_not_tell_of_another_order(rows: int) -> None:
+    """One deviation of 1 or 2 rows is none. 300 references of 500 events."""
+    rng, metric = np.random.default_rng(12), METRICS["attribution_drift"]
+    assert metric.p_value is not None
+    low = 0
+    for _ in range(300):
+        reference, window = (attributions(np.abs(rng.normal(size=(n, 5)))) for n in (500, rows))
+        low += metric.p_value(window, reference) < 0.05
+    assert low / 300 <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 300)
+    alone = attributions(np.abs(rng.normal(size=(1, 5))))
+    assert np.isnan(metric.p_value(reference, alone))
+
+
 def test_combined_p_values_of_independent_tests_are_even() -> None:
     """Of 2,000 sets of 5: a share p below p, to 4 standard errors; closed form, as Cauchy variables add up."""
     drawn = np.random.default_rng(11).uniform(size=(2_000, 5))
@@ -139,3 +153,4 @@ def test_combined_p_values_of_independent_tests_are_even() -> None:
     for p in (0.01, 0.1, 0.5):
         assert abs((found < p).mean() - p) <= 4 * np.sqrt(p * (1 - p) / 2_000)
     assert cauchy([1e-12, 0.3, 0.9]) == pytest.approx(3e-12, rel=1e-3)
+    assert cauchy([1e-10, 1 - 1e-12, 0.5]) == pytest.approx(3e-10, rel=1e-3)  # one near 1 does not hide another
