@@ -36,8 +36,11 @@ def chi_square(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def chi_square_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
-    """Probability of so great a statistic without change; 1 when only one group is left to compare."""
-    statistic, df, rows = _test(window, reference)
+    """Probability of so great a statistic without change, in groups of both samples together (groups.py).
+
+    1 when only one group is left to compare.
+    """
+    statistic, df, rows = _test(window, reference, together=True)
     if not rows:
         return float("nan")
     return float(scipy.special.chdtrc(df, statistic)) if df else 1.0
@@ -49,9 +52,9 @@ def chi_square_value_noise(reference: ColumnCounts, rows: float, p: float) -> tu
     return -math.inf, min(1.0, math.sqrt(noise * rows * m) / (rows + m)) if math.isfinite(noise) else 1.0
 
 
-def _test(window: ColumnCounts, reference: ColumnCounts) -> tuple[float, int, float]:
+def _test(window: ColumnCounts, reference: ColumnCounts, *, together: bool = False) -> tuple[float, int, float]:
     """(statistic, degrees of freedom, rows of both; 0 when a side is empty)."""
-    w, r, n, m = pooled(window, reference)
+    w, r, n, m = pooled(window, reference, together=together)
     if n == 0 or m == 0:
         return 0.0, 0, 0.0
     return statistic_of(w, r, n, m), len(w) - 1, n + m
@@ -62,9 +65,11 @@ def statistic_of(w: Floats, r: Floats, n: float, m: float) -> float:
     return math.fsum(((w * m - r * n) ** 2 / (w + r)).tolist()) / (n * m)
 
 
-def pooled(window: ColumnCounts, reference: ColumnCounts) -> tuple[Floats, Floats, float, float]:
+def pooled(
+    window: ColumnCounts, reference: ColumnCounts, *, together: bool = False
+) -> tuple[Floats, Floats, float, float]:
     """Events per group on either side, groups with few rows put together, and the rows of each side."""
-    w, r = grouped(window, reference)
+    w, r = grouped(window, reference, together=together)
     n, m = float(w.sum()), float(r.sum())
     if n == 0 or m == 0:
         return w, r, n, m

@@ -33,8 +33,11 @@ def g_test(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def g_test_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
-    """Probability of so great a statistic without change; 1 when only one group is left to compare."""
-    statistic, df, rows = _test(window, reference)
+    """Probability of so great a statistic without change, in groups of both samples together (groups.py).
+
+    1 when only one group is left to compare.
+    """
+    statistic, df, rows = _test(window, reference, together=True)
     if not rows:
         return math.nan
     return float(scipy.special.chdtrc(df, statistic)) if df else 1.0
@@ -47,9 +50,9 @@ def g_test_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float,
     return -math.inf, min(most, math.sqrt(noise * rows * m) / (rows + m)) if math.isfinite(noise) else most
 
 
-def _test(window: ColumnCounts, reference: ColumnCounts) -> tuple[float, int, float]:
+def _test(window: ColumnCounts, reference: ColumnCounts, *, together: bool = False) -> tuple[float, int, float]:
     """(statistic, degrees of freedom, rows of both; 0 when a side is empty)."""
-    w, r, n, m = pooled(window, reference)
+    w, r, n, m = pooled(window, reference, together=together)
     if n == 0 or m == 0:
         return 0.0, 0, 0.0
     terms = [t for x, of in ((w, n), (r, m)) for t in scipy.special.xlogy(x, x * (n + m) / (of * (w + r))).tolist()]

@@ -22,13 +22,16 @@ NUMERIC_GROUPS: Final = 10  # the deciles that PSI is commonly read by
 CATEGORICAL_GROUPS: Final = 20  # a category with 5 % of the reference, and most with 3 %, stands alone
 
 
-def grouped(window: ColumnCounts, reference: ColumnCounts) -> tuple[Floats, Floats]:
+def grouped(window: ColumnCounts, reference: ColumnCounts, *, together: bool = False) -> tuple[Floats, Floats]:
     """Events of the window and of the reference per group; missing and invalid values are in no group.
 
     Numeric bins are taken in their order, categories (and the hash buckets of unknown ones) from the most to the least
     frequent in the reference. A bin belongs to the k-th of 10 (20) equal shares of the reference that its middle event
     lies in, so a heaped value keeps a group of its own. Where the reference has nothing at all is a group of its own
     too: below its least bin, above its greatest bin, categories it has not seen.
+
+    With `together` the rows of both take the reference's place, as tests need it. Why: groups that the reference has
+    chosen are those in which it lies high by chance, and a window of the same distribution then differs from it.
 
     >>> from detectors.layouts import NumericLayout
     >>> none = np.zeros(0, np.int64)
@@ -40,16 +43,18 @@ def grouped(window: ColumnCounts, reference: ColumnCounts) -> tuple[Floats, Floa
     """
     if window.layout.kind == "numeric":
         ours, theirs, groups = window.counts, reference.counts, NUMERIC_GROUPS
+        by = ours + theirs if together else theirs
     else:
         ours = np.concatenate([window.counts, window.other])
         theirs = np.concatenate([reference.counts, reference.other])
-        order = np.argsort(-theirs, kind="stable")
-        ours, theirs, groups = ours[order], theirs[order], CATEGORICAL_GROUPS
-    until = np.cumsum(theirs)
+        by = ours + theirs if together else theirs
+        order = np.argsort(-by, kind="stable")
+        ours, theirs, by, groups = ours[order], theirs[order], by[order], CATEGORICAL_GROUPS
+    until = np.cumsum(by)
     total = int(until[-1])
     if total == 0:
         return np.array([float(ours.sum())]), np.zeros(1)
-    group = (2 * until - theirs) * groups // (2 * total) + 1  # integers: the same on every machine
+    group = (2 * until - by) * groups // (2 * total) + 1  # integers: the same on every machine
     group[until == 0] = 0
     w: Floats = np.bincount(group, weights=ours, minlength=groups + 2).astype(np.float64)
     r: Floats = np.bincount(group, weights=theirs, minlength=groups + 2).astype(np.float64)

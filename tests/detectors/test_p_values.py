@@ -12,7 +12,7 @@ import pytest
 from detectors import METRICS
 from detectors.drift.moments import spread
 from detectors.learning import numeric as learnt
-from tests.detectors.build import numeric
+from tests.detectors.build import categorical, numeric
 
 RNG = np.random.default_rng(14)
 Draw = Callable[[int], Any]
@@ -53,6 +53,20 @@ def own_numbers() -> None:
 @pytest.mark.parametrize("rows", [(5_000, 500), (2_000, 50)])
 def test_mean_shifts_are_as_rare_as_said(column: str, rows: tuple[int, int]) -> None:
     assert low("mean_shift", COLUMNS[column], rows, 0.05) <= most(0.05)
+
+
+@pytest.mark.parametrize("name", ["chi_square", "g_test", "cramers_v"])
+def test_groups_are_not_chosen_by_one_side(name: str) -> None:
+    """Deciles of 2,000 rows for a window of 50, and 60 and 1,000 equal categories, 100 known."""
+    assert low(name, COLUMNS["normal"], (2_000, 50), 0.05) <= most(0.05)
+    p_value, found = METRICS[name].p_value, [0, 0]
+    assert p_value is not None
+    for i, (categories, known, rows) in enumerate([(60, 60, (5_000, 500)), (1_000, 100, (5_000, 2_000))]):
+        for _ in range(400):
+            reference, window = (RNG.multinomial(n, [1 / categories] * categories) for n in rows)
+            sides = [categorical(c[:known].tolist(), int(c[known:].sum())) for c in (window, reference)]
+            found[i] += p_value(*sides) <= 0.05
+    assert max(found) / 400 <= most(0.05)
 
 
 @pytest.mark.parametrize("column", ["flag", "rarely 0", "stars"])
