@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.counts import ColumnCounts
-from detectors.drift.functions import gap
+from detectors.drift.functions import Floats, gap
 from detectors.drift.quadratic_forms import Sums, quantile, tail
-
-WEIGHTS: Final = Sums(1.0, math.pi**2 / 3 - 3, 10 - math.pi**2)  # of 1 / (j (j + 1))
 
 
 def anderson_darling(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -33,30 +32,60 @@ def anderson_darling(window: ColumnCounts, reference: ColumnCounts) -> float:
     g = gap(window, reference)
     if g is None:
         return math.nan
-    below = np.cumsum(g.both)[:-1]
-    inside = (below > 0) & (below < 1 - 1e-12)
-    if not inside.any():
-        return 0.0
-    weight = (g.both[:-1] + g.both[1:])[inside] / 2
-    share = below[inside]
-    first, last = int(np.argmax(inside)), len(inside) - 1 - int(np.argmax(inside[::-1]))
-    weight[0] += g.both[: first + 1].sum() - g.both[first] / 2  # the outer halves of the outer bins count in full
-    weight[-1] += g.both[last + 1 :].sum() - g.both[last + 1] / 2
-    return math.fsum((g.right[:-1][inside] ** 2 / (share * (1 - share)) * weight).tolist())
+    at = _places(g.both)
+    share = at.below
+    return math.fsum((g.right[:-1][at.inside] ** 2 / (share * (1 - share)) * at.weight).tolist())
 
 
 def anderson_darling_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
-    """Asymptotic probability of so great a distance without change."""
+    """Asymptotic probability of so great a distance without change, of values as tied as both samples' bins are."""
     value = anderson_darling(window, reference)
     if math.isnan(value):
         return math.nan
     n, m = int(window.counts.sum()), int(reference.counts.sum())
-    return tail(WEIGHTS, value * n * m / (n + m))
+    sums = _weights((window.counts + reference.counts) / (n + m))
+    return 1.0 if sums is None else tail(sums, value * n * m / (n + m))
 
 
 def anderson_darling_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
-    """Distance of independent rows without change: the limit distribution, times 1/n + 1/m."""
+    """Distance of independent rows without change: the limit distribution of the reference's ties, times 1/n + 1/m."""
     m = int(reference.counts.sum())
     if rows <= 0 or m == 0:
         return -math.inf, math.inf
-    return -math.inf, quantile(WEIGHTS, p) * (1 / rows + 1 / m)
+    sums = _weights(reference.counts / m)
+    return -math.inf, 0.0 if sums is None else quantile(sums, p) * (1 / rows + 1 / m)
+
+
+class _Places(NamedTuple):
+    """The edges with rows on both sides."""
+
+    inside: NDArray[np.bool_]
+    below: Floats  # share of the rows below
+    weight: Floats  # rows that an edge stands for, which add up to 1
+
+
+def _places(both: Floats) -> _Places:
+    below = np.cumsum(both)[:-1]
+    inside = (below > 0) & (below < 1 - 1e-12)
+    weight = (both[:-1] + both[1:])[inside] / 2
+    if len(weight):
+        first, last = int(np.argmax(inside)), len(inside) - 1 - int(np.argmax(inside[::-1]))
+        weight[0] += both[: first + 1].sum() - both[first] / 2  # the outer halves of the outer bins count in full
+        weight[-1] += both[last + 1 :].sum() - both[last + 1] / 2
+    return _Places(inside, below[inside], weight)
+
+
+def _weights(both: Floats) -> Sums | None:
+    """Traces of the covariance of what is summed, and of its powers; None where all rows are in one bin.
+
+    Two edges with shares s < t below go together by the root of s (1 - t) / t (1 - s). Without ties the eigenvalues
+    are 1 / j (j + 1); one edge alone has chi-square with 1 degree of freedom.
+    """
+    at = _places(both)
+    if not len(at.weight):
+        return None
+    odds = np.sqrt(at.below / (1 - at.below))
+    together = np.minimum.outer(odds, odds) / np.maximum.outer(odds, odds)
+    covariance = together * np.sqrt(np.outer(at.weight, at.weight))
+    square = covariance @ covariance
+    return Sums(float(np.trace(covariance)), float(np.trace(square)), float(np.sum(square * covariance)))

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from detectors import METRICS
 from detectors.drift.moments import spread
+from detectors.drift.quadratic_forms import Sums, quantile
 from detectors.learning import numeric as learnt
 from tests.detectors.build import categorical, numeric
 
@@ -23,6 +25,8 @@ COLUMNS: dict[str, Draw] = {
     "flag": lambda n: (RNG.random(n) < 0.5) * 1.0,
     "rarely 0": lambda n: (RNG.random(n) < 0.99) * 1.0,
     "stars": lambda n: RNG.choice([1.0, 2.0, 3.0, 4.0, 5.0], n, p=STARS),
+    "two values": lambda n: np.where(RNG.random(n) < 0.9, 0.9, 0.1),
+    "zeros": lambda n: np.where(RNG.random(n) < 0.8, 0.0, RNG.exponential(1, n)),
     "log-normal": lambda n: RNG.lognormal(0, 2, n),
 }
 
@@ -49,10 +53,29 @@ def own_numbers() -> None:
     RNG.bit_generator.state = np.random.default_rng(14).bit_generator.state
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("column", [c for c in COLUMNS if c != "two values"])  # read from bins: too narrow
 @pytest.mark.parametrize("rows", [(5_000, 500), (2_000, 50)])
 def test_mean_shifts_are_as_rare_as_said(column: str, rows: tuple[int, int]) -> None:
     assert low("mean_shift", COLUMNS[column], rows, 0.05) <= most(0.05)
+
+
+@pytest.mark.parametrize("column", ["normal", "flag", "two values", "zeros"])
+def test_ties_count_in_anderson_darlings(column: str) -> None:
+    name, rows = "anderson_darling", (2_000, 200)
+    assert low(name, COLUMNS[column], rows, 0.05) <= most(0.05)
+    assert low(name, COLUMNS[column], rows, 0.01) <= most(0.01)
+
+
+def test_anderson_darlings_laws() -> None:
+    """Without ties the sums of 1 / j (j + 1), their squares and cubes; of one edge chi-square's."""
+    evenly = METRICS["anderson_darling"].noise
+    assert evenly is not None
+    weights = 1 / (np.arange(1.0, 2_000) * np.arange(2.0, 2_001))
+    limit = quantile(Sums(1.0, float((weights**2).sum()), float((weights**3).sum())), 0.01)
+    many = numeric(np.arange(2_550) % 255 + 0.5, np.arange(1.0, 255))
+    assert evenly(many, 1e12, 0.01)[1] * 2_550 == pytest.approx(limit, rel=0.01)
+    flag = numeric([0.0, 1.0, 1.0, 1.0], [0.5])
+    assert evenly(flag, 1e12, 0.01)[1] * 4 == pytest.approx(stats.chi2.isf(0.01, 1), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["chi_square", "g_test", "cramers_v"])
