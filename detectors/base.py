@@ -56,7 +56,8 @@ class Metric:
     the reference is not asked. `counted`: which stream cells are counted only because a monitor asks for them.
     `events(what function takes)`, of metrics that are shares of single events: how many there were, and how many were
     for the worse. `empty_tells`: windows without events have a value, too. `lawful`: `noise` is the law of the values
-    of independent events and no mere bound, so that a reference which keeps to it is judged by it (laws.py).
+    of independent events and no mere bound, so that a reference which keeps to it is judged by it (laws.py), and only
+    there has its p-value a meaning.
     """
 
     name: str

@@ -34,7 +34,8 @@ class Baseline:
 
     `values` has one value per window that had enough rows, each compared with the rest of the reference; `sizes` has
     the rows (outcome: labels) of each, and `rows` is their median; `total` is all of them together (window metrics:
-    their mean rows; column metrics without a window: None).
+    their mean rows; column metrics without a window: None). `lawful`: the windows keep to the law of the metric's noise
+    (laws.py), so that its p-value holds.
     """
 
     metric: Metric
@@ -43,7 +44,8 @@ class Baseline:
     total: Total
     bounds: Bounds
     p: float
-    sizes: tuple[float, ...] = ()
+    lawful: bool
+    sizes: tuple[float, ...]
 
     def at(self, rows: float) -> Bounds:
         """The bounds for a window of `rows` rows (outcome: labels): wider when it has fewer than the reference's had.
@@ -134,9 +136,16 @@ def baseline(
         limits=metric.limits,
     )
     lawful = _lawful(metric, values, total, rows, p) if metric.lawful and known else None
-    sizes = tuple(float(size(w)) for w in enough)
-    bounds = lawful or bounds
-    return Baseline(metric=metric, values=tuple(values), rows=rows, total=total, bounds=bounds, p=p, sizes=sizes)
+    return Baseline(
+        metric=metric,
+        values=tuple(values),
+        rows=rows,
+        total=total,
+        bounds=lawful or bounds,
+        p=p,
+        lawful=lawful is not None,
+        sizes=tuple(float(size(w)) for w in enough),
+    )
 
 
 def _lawful(metric: Metric, values: Sequence[float], total: Total, rows: float, p: float) -> Bounds | None:

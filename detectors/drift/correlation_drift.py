@@ -33,7 +33,11 @@ def correlation_drift(window: JointCounts, reference: JointCounts) -> float:
 
 
 def correlation_drift_p_value(window: JointCounts, reference: JointCounts) -> float:
-    """Of the greatest change of Fisher's z, both samples' noise counted, by Sidak's bound over the pairs."""
+    """Of the greatest change of Fisher's z, both samples' noise counted, by Sidak's bound over the pairs.
+
+    Holds where the reference's own windows keep to that law (laws.py, `Baseline.lawful`); too low with rare or
+    heaped values.
+    """
     change = _changes(window, reference)
     if change is None:
         return math.nan

@@ -33,7 +33,10 @@ def mmd(window: JointCounts, reference: JointCounts) -> float:
 
 
 def mmd_p_value(window: JointCounts, reference: JointCounts) -> float:
-    """By the weighted chi-squares that its square follows without change, both samples' noise counted."""
+    """By the weighted chi-squares that its square follows without change, both samples' noise counted.
+
+    Holds where the reference's own windows keep to that law (laws.py, `Baseline.lawful`); far too low with rare values.
+    """
     value, sums = mmd(window, reference), _weights(reference)
     if math.isnan(value) or sums is None:
         return math.nan

@@ -35,7 +35,11 @@ def pca_reconstruction(window: JointCounts, reference: JointCounts) -> float:
 
 
 def pca_reconstruction_p_value(window: JointCounts, reference: JointCounts) -> float:
-    """Normal on the scale of logarithms, both samples' noise counted."""
+    """Normal on the scale of logarithms, both samples' noise counted.
+
+    Holds where the reference's own windows keep to that law (laws.py, `Baseline.lawful`); far too low where
+    components' variances are close to each other, or features correlated, heaped or rare.
+    """
     value, of = pca_reconstruction(window, reference), _left(reference)
     if of is None or math.isnan(value):
         return math.nan

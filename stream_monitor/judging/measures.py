@@ -161,7 +161,7 @@ def _measure_family(
     value = metric.function(now, usual)
     if not math.isfinite(value):
         return Measured(why="undefined here", reference_rows=usual.rows)
-    p_value = metric.p_value(now, usual) if metric.p_value is not None else None
+    p_value = metric.p_value(now, usual) if metric.p_value is not None and _holds(monitor, place, judge) else None
     effect = value - metric.function(usual, usual)
     return Measured(value, "", p_value, effect if math.isfinite(effect) else None, usual.rows)
 
@@ -183,8 +183,13 @@ def _measure_joint(monitor: Monitor, judge: Judge | None, window: Window, learni
         few = not window.layout.joint_pairs
         why = "pairs are counted for 2 to 25 numeric features" if few else "undefined here"
         return Measured(why=why, reference_rows=judge.joint.rows)
-    p_value = metric.p_value(now, judge.joint) if metric.p_value is not None else None
+    p_value = metric.p_value(now, judge.joint) if metric.p_value is not None and _holds(monitor, None, judge) else None
     return Measured(value, "", p_value, value - metric.function(judge.joint, judge.joint), judge.joint.rows)
+
+
+def _holds(monitor: Monitor, place: Place | None, judge: Judge) -> bool:
+    """Whether a metric's p-value holds for this reference: several columns' hangs on a law that its windows keep to."""
+    return not monitor.metric.lawful or judge.baseline(monitor, place).lawful
 
 
 def _measure_segments(state: State, metric: Metric, dimension: str, window: Window) -> Measured:

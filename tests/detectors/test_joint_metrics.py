@@ -98,7 +98,8 @@ def test_learnt_bounds_use_the_budget_and_keep_to_it(name: str) -> None:
         assert most is not None
         false += sum(not least <= metric.function(w, learnt.total) <= most for w in of_windows(rng, 60))
         rare = baseline(metric, windows, windows_between_false_alarms=10_000)
-        if "keep to" in rare.bounds.reason:
+        assert rare.lawful == ("keep to" in rare.bounds.reason)
+        if rare.lawful:
             assert rare.bounds.above is not None
             assert metric.noise(rare.total, 300, 1e-4 / sides)[1] <= rare.bounds.above
             assert rare.bounds.above <= metric.noise(rare.total, 300, 1e-4 / 5 / sides)[1]
@@ -110,6 +111,7 @@ def test_a_reference_that_varies_by_more_than_chance_is_not_judged_by_chance() -
     assert metric.noise is not None
     learnt = baseline(metric, of_windows(rng, 20, wobble=0.15), windows_between_false_alarms=1_000)
     assert learnt.bounds.reason.startswith("learnt from 20 windows")
+    assert not learnt.lawful  # and its p-value has no meaning
     assert learnt.bounds.above is not None
     assert learnt.bounds.above > 1.3 * metric.noise(learnt.total, 300, 1e-3)[1]
 
