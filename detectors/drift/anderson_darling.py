@@ -78,14 +78,18 @@ def _places(both: Floats) -> _Places:
 def _weights(both: Floats) -> Sums | None:
     """Traces of the covariance of what is summed, and of its powers; None where all rows are in one bin.
 
-    Two edges with shares s < t below go together by the root of s (1 - t) / t (1 - s). Without ties the eigenvalues
-    are 1 / j (j + 1); one edge alone has chi-square with 1 degree of freedom.
+    Two edges with shares s < t below go together by the root of s (1 - t) / t (1 - s), three by that of the outermost,
+    so that running sums do. Without ties the eigenvalues are 1 / j (j + 1); one edge alone has chi-square with 1 degree
+    of freedom.
     """
     at = _places(both)
     if not len(at.weight):
         return None
-    odds = np.sqrt(at.below / (1 - at.below))
-    together = np.minimum.outer(odds, odds) / np.maximum.outer(odds, odds)
-    covariance = together * np.sqrt(np.outer(at.weight, at.weight))
-    square = covariance @ covariance
-    return Sums(float(np.trace(covariance)), float(np.trace(square)), float(np.sum(square * covariance)))
+    w, odds = at.weight, at.below / (1 - at.below)
+    until, low, high = np.cumsum(w), w * odds, w / odds
+    lower = np.cumsum(low) - low
+    between = (until - w) * lower - (np.cumsum(low * until) - low * until)  # with a third edge inside
+    ends = w * lower + np.cumsum(low * w) - low * w  # with the third at either end
+    second = 2 * float(high @ lower) + float(w @ w)
+    third = 6 * float(high @ between) + 3 * float(high @ ends) + float(w @ w**2)
+    return Sums(float(w.sum()), second, third)
