@@ -8,7 +8,7 @@ has a size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,7 +34,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MAX_CATEGORIES: Final = 100
-STANDS_OUT: Final = 4.0  # standard errors between two frequencies that are not the same by chance
 _GREATEST: Final = float(np.finfo(np.float64).max)
 TAIL: Final = 15  # doubling bins on either side, the first an eighth of the range wide
 INNER: Final = MAX_EDGES - 2 * TAIL  # edges within the range seen
@@ -52,54 +51,47 @@ def guess(*, numbers: int, words: int) -> str:
 
 
 def categorical(words: Mapping[str, int]) -> CategoricalLayout:
-    """The most frequent categories (`leading`), at most MAX_CATEGORIES, in order of frequency and of the alphabet.
+    """At most MAX_CATEGORIES of them, see `distinguished`, in order of frequency and then of the alphabet.
 
     >>> categorical({"fr": 2, "de": 5, "at": 2}).categories
     ('de', 'at', 'fr')
     """
-    return CategoricalLayout(categories=tuple(leading(words, MAX_CATEGORIES)))
+    return CategoricalLayout(categories=distinguished(words, MAX_CATEGORIES))
 
 
-def leading(words: Mapping[str, int], most: int) -> list[str]:
-    """The most frequent words, at most so many, in order of frequency and then of the alphabet.
+def distinguished(words: Mapping[str, int], most: int) -> tuple[str, ...]:
+    """All words if they are at most so many, else those that are clearly the most frequent and some of the others.
 
-    Where that many are not all, and which are more frequent is mostly chance, those that stand out and a draw of the
-    others: what leads by chance falls back later, which would look like a change to whoever compares with these counts.
+    The same rows often serve as reference, and those that come first of many about equally frequent ones have been
+    seen too often there: later they come less often, and the rest more (the winner's curse). So the line is drawn
+    where few counts are near it, and how much too often those above it have been seen (near x sd / 2, as a count
+    just beyond the line is there by chance) is at most half the error of their share. Places that are left go to others
+    by their hash, which knows nothing of counts, but for what the rest not seen at all takes from those seen once.
 
-    >>> equal = leading({f"{i:04}": 400 + i % 5 for i in range(1_000)}, 100)
-    >>> len(equal), 10 < sum(int(word) % 5 == 4 for word in equal) < 30
-    (100, True)
+    >>> distinguished({"a": 900, "b": 400, "c": 50, "d": 50, "e": 50}, 2)
+    ('a', 'b')
     """
     ordered = sorted(words, key=lambda word: (-words[word], word))
-    if len(ordered) > most and _by_chance(words, ordered, most):
-        stand_out, drawn = _drawn(words, ordered, most)
-        ordered = sorted([*stand_out, *drawn], key=lambda word: (-words[word], word))
-    return ordered[:most]
-
-
-def _by_chance(words: Mapping[str, int], ordered: Sequence[str], most: int) -> bool:
-    """Whether the first ones lead by more chance than their share varies by.
-
-    Those with at least so many rows have, by chance, as many rows too many as there are words with just so many, times
-    that many: Good 1953, Biometrika 40.
-    """
-    border, total = words[ordered[most]], sum(words.values())
-    near = sum(abs(words[word] - border) <= math.sqrt(border) for word in ordered)
-    kept = sum(words[word] for word in ordered[:most])
-    return border * near / (2 * math.sqrt(border) + 1) > math.sqrt(kept * (total - kept) / total)
-
-
-def _drawn(words: Mapping[str, int], ordered: Sequence[str], most: int) -> tuple[list[str], list[str]]:
-    """The words that stand out from the first one that has no place, and a draw of those that may be as frequent.
-
-    No draw where most that comes has not been seen before, as with ids: no word of these comes again.
-    """
-    border, total = words[ordered[most]], sum(words.values())
-    stand_out = [w for w in ordered[:most] if words[w] - border > STANDS_OUT * math.sqrt(words[w])]
-    alike = [w for w in ordered[len(stand_out) :] if border - words[w] <= STANDS_OUT * math.sqrt(border)]
-    drawn = sorted(alike, key=hash_bytes)[: most - len(stand_out)]
-    rows, once = sum(words[word] for word in drawn), sum(words[word] == 1 for word in ordered)
-    return stand_out, drawn if rows * once / total <= math.sqrt(rows) else []
+    if len(ordered) <= most:
+        return tuple(ordered)
+    counts = np.array([words[word] for word in ordered], np.float64)
+    above = np.cumsum(counts)
+    total = float(above[-1])
+    head = 0
+    for k in range(most, 0, -1):
+        line = float(counts[k - 1] + counts[k]) / 2
+        near = int((np.abs(counts - line) <= line**0.5).sum())
+        share = float(above[k - 1]) / total
+        if near * line**0.5 <= (total * share * (1 - share)) ** 0.5:
+            head = k
+            break
+    others, places = ordered[head:], most - head
+    part, rest = places / len(others), float(counts[head:].sum())
+    once = int((counts[head:] == 1).sum())
+    if part * once > (part * rest) ** 0.5 / 2:
+        return tuple(ordered[:head])
+    some = set(sorted(others, key=lambda word: (hash_bytes(word), word))[:places])
+    return tuple(word for i, word in enumerate(ordered) if i < head or word in some)
 
 
 def boolean() -> CategoricalLayout:

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.layouts import HEAD, CategoricalLayout, NumericLayout
-from detectors.learning import FENCE, leading
+from detectors.learning import FENCE, distinguished
 from detectors.scan.functionals import Component, Floats, Rows
 
 MOMENTS: Final = ("mean", "spread", "skewness", "peakedness")
 BIN_GROUPS: Final = 10
 TAILS: Final = (0.01, 0.05)
 MOST_CATEGORIES: Final = 20  # with a component of their own
-MOST_ONCE: Final = 2  # bins with a single row, with more of which others have none by mere chance: Good 1953
+MOST_SINGLES: Final = 3  # bins with one row of the reference, up to which those with none are taken to stay empty
 
 
 def orthogonal_scores(masses: Floats, most: int = len(MOMENTS)) -> Floats:
@@ -115,7 +115,9 @@ def _bins(masses: Floats, wild: NDArray[np.bool_]) -> list[tuple[str, str, NDArr
     for tail in TAILS:
         found.append((f"share of the lowest {tail:.0%}", "tails", (until <= tail * (1 + 1e-9)) & ~wild))
         found.append((f"share of the highest {tail:.0%}", "tails", (until - share >= (1 - tail) * (1 - 1e-9)) & ~wild))
-    if np.count_nonzero(masses == 1) <= MOST_ONCE:
+    # Empty bins hold about as much of what comes as those with one row do of the reference (Good 1953), if the bins
+    # were not chosen by these rows; it is said of none where that is not next to nothing.
+    if int((masses == 1).sum()) <= MOST_SINGLES:
         found.append(("share of unseen values in the range", "tails", (share == 0) & ~wild))
     distinct, patterns = [], set()
     for words, where, some in found:
@@ -138,22 +140,45 @@ def _middles(of: NumericLayout, masses: Floats) -> Floats:
 
 
 def categorical(rows: Rows, name: str, of: CategoricalLayout, at: int, total: Floats) -> None:
-    cells, columns = at + HEAD + np.arange(of.bins), rows.about(name)
-    seen = {word: int(n) for word, n in zip(of.categories, total[cells].tolist(), strict=True) if n > 0}
-    own = leading(seen, MOST_CATEGORIES)
-    cell_of = dict(zip(of.categories, cells.tolist(), strict=True))
-    for word in own:
-        rows.add(
-            Component(group="categories", columns=columns, words=f"share of {word}", kind="share"),
-            np.array([cell_of[word]]), np.ones(1),
-        )  # fmt: skip
-    rest = [cell_of[word] for word in seen if word not in set(own)]
-    if rest:
-        component = Component(group="categories", columns=columns, words="share of rare categories", kind="share")
-        rows.add(component, np.array(rest), np.ones(len(rest)))
-    never = [*cells[total[cells] == 0].tolist(), *range(at + HEAD + of.bins, at + of.size)]
-    new = Component(group="categories", columns=columns, words="share of new categories", kind="share")
-    rows.add(new, np.array(never), np.ones(len(never)))
+    """Shares of single categories, of the others, and of those that no row of the reference has.
+
+    What has not been seen comes about as often as what has been seen once (Good 1953), and is missing from what has.
+    """
+    columns, counts = rows.about(name), total[at + HEAD : at + HEAD + of.bins]
+    place = {category: i for i, category in enumerate(of.categories)}
+    seen = {category: int(n) for category, n in zip(of.categories, counts.tolist(), strict=True) if n}
+    single = distinguished(seen, MOST_CATEGORIES)
+    for category in single:
+        component = Component(group="categories", columns=columns, words=f"share of {category}", kind="share")
+        rows.add(component, np.array([at + HEAD + place[category]]), np.ones(1))
+    rest = np.array(sorted(place[category] for category in seen.keys() - set(single)), np.int64)
+    if len(rest):
+        once, twice = int((counts[rest] == 1).sum()), int((counts[rest] == 2).sum())
+        left = max(float(counts[rest].sum()) - once, 1.0)
+        component = Component(
+            group="categories",
+            columns=columns,
+            words="share of rare categories",
+            kind="share",
+            unseen=left - float(counts[rest].sum()),
+            error=(left + 2 * (once + twice)) / left,
+        )
+        rows.add(component, at + HEAD + rest, np.ones(len(rest)))
+    never = np.concatenate([np.flatnonzero(counts == 0), np.arange(of.bins, of.size - HEAD)])
+    others = float(total[at + HEAD + never].sum())
+    if not seen and others:  # all that is not missing: nothing is to be told apart
+        return
+    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+    unseen = max(float(once), 1.0 if twice and not others else 0.0)
+    new = Component(
+        group="categories",
+        columns=columns,
+        words="share of new categories",
+        kind="share",
+        unseen=unseen,
+        error=1 + 2 * twice / max(others + unseen, 1.0),
+    )
+    rows.add(new, at + HEAD + never, np.ones(len(never)))
 
 
 def quality(rows: Rows, name: str, at: int) -> None:

@@ -69,18 +69,28 @@ def look(unit: Unit, first: int, vectors: Floats, since: int | None = None) -> L
     }
     asked = len(vectors) - 1 if since is None else max(since - first, 0)
     results = [result(series, t, n, of_windows, asked) for t, n in zip(tried, effective, strict=True)]
-    if unit.joint is not None:
-        t2 = joint_t2(unit, sums, exposed, scales)
-        p, alphas = joint_p(unit, t2), unit.joint.alphas[scales]
-        telling = int((p / alphas).argmin())
-        together = [
-            Crossing(int(ends[w]), int(scales[w]), JOINT, float(np.sqrt(t2[w])), float(p[w]), float(alphas[w]))
-            for w in range(len(ends))
-            if p[w] <= alphas[w] or w == telling
-        ]
-        most_events = float(got.effective[:, unit.joint.of].max())
+    together = _together(unit, sums, exposed, ends, scales)
+    if together:
+        telling = min(together, key=lambda c: c.p / c.alpha)
+        joints = [(w, unit.joint[s]) for w, s in enumerate(scales.tolist())]
+        most_events = max(float(got.effective[w, j.of].max()) for w, j in joints if j is not None)
+        together = [c for c in together if c.p <= c.alpha or c is telling]
         results.append(result(series, together, most_events, of_windows, asked))
     return Look(unit=unit.name, pane=last, results=tuple(results))
+
+
+def _together(unit: Unit, sums: Floats, exposed: Floats, ends: Integers, scales: Integers) -> list[Crossing]:
+    """What the windows say of all columns together, where their scales have such a test."""
+    found = []
+    for scale, joint in enumerate(unit.joint):
+        some = np.flatnonzero(scales == scale)
+        if joint is None or not len(some):
+            continue
+        t2 = joint_t2(unit, sums[some], exposed[:, some], scale)
+        alpha = float(joint.alphas[scale])
+        for w, t, p in zip(some.tolist(), t2.tolist(), joint_p(unit, t2, scale).tolist(), strict=True):
+            found.append(Crossing(int(ends[w]), scale, JOINT, t**0.5, p, alpha))
+    return found
 
 
 def _windows(unit: Unit, first: int, last: int, since: int) -> tuple[Integers, Integers]:

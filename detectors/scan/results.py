@@ -191,8 +191,9 @@ def _subject(unit: Unit, of: Crossing) -> str:
 def _columns(unit: Unit, of: Crossing) -> tuple[str, ...]:
     if of.component != JOINT:
         return _component(unit, of).columns
-    assert unit.joint is not None
-    return tuple(unit.components.of[i].columns[0] for i in unit.joint.of)
+    joint = unit.joint[of.scale]
+    assert joint is not None
+    return tuple(unit.components.of[i].columns[0] for i in joint.of)
 
 
 def words(unit: Unit, of: Crossing) -> str:
@@ -241,10 +242,11 @@ def _onset(series: Series, of: Crossing) -> int:
     unit = series.unit
     until = slice(0, of.end + 1)
     if of.component == JOINT:
-        assert unit.joint is not None
+        joint = unit.joint[of.scale]
+        assert joint is not None
         exposures = series.exposures[0, until]
-        deviations = series.vectors[until][:, unit.joint.of] - exposures @ unit.coefficients[:, unit.joint.of]
-        scores_ = deviations @ unit.joint.weights
+        deviations = series.vectors[until][:, joint.of] - exposures @ unit.coefficients[:, joint.of]
+        scores_ = deviations @ joint.weights
         values = scores_ @ scores_[_window(series, of)].sum(axis=0)
     else:
         exposures = series.exposures[unit.per[of.component], until]
@@ -259,8 +261,9 @@ def _sooner(series: Series, of: Crossing) -> str:
     shortest = unit.scales[0]
     events = float(series.exposures[0, _window(series, of), 0].sum())
     if of.component == JOINT:
-        assert unit.joint is not None
-        bound = float(np.sqrt(unit.joint.weights.shape[1]) + 4)
+        joint = unit.joint[of.scale]
+        assert joint is not None
+        bound = float(np.sqrt(joint.weights.shape[1]) + 4)
     else:
         bound = float(unit.bounds[of.component, of.scale])
     needed_events = events * (bound / max(abs(of.z), 1e-9)) ** 2

@@ -69,22 +69,23 @@ def p_values(unit: Unit, z: Floats, effective: Floats, some: Integers, scale: in
     return student_tail(z, unit.df[some, scale], third, fourth)
 
 
-def joint_t2(unit: Unit, sums: Floats, exposures: Floats, scale: int | Integers) -> Floats:
+def joint_t2(unit: Unit, sums: Floats, exposures: Floats, scale: int) -> Floats:
     """T^2 of windows, from their sums over all components; 0 where there are too few effective events."""
-    joint = unit.joint
+    joint = unit.joint[scale]
     assert joint is not None
     n = np.maximum(exposures[0, :, 0], 1e-9)
     error = np.einsum("wk,kl,wl->w", exposures[0], unit.inverses[0], exposures[0]) / n**2
     deviation = sums[:, joint.of] - exposures[0] @ unit.coefficients[:, joint.of]
-    own = np.atleast_2d(joint.inflation[:, scale].T)
+    own = joint.inflation[:, scale][None, :]
     all_ = joint.inflation[:, -1][None, :]
     z = (deviation @ joint.weights) / np.sqrt(n[:, None] * own + (n**2 * error)[:, None] * all_)
-    vif = unit.excess[joint.of] * np.atleast_2d(unit.inflation[joint.of][:, scale].T)
-    enough = n / vif.mean(axis=1) >= LEAST_EVENTS
+    vif = unit.excess[joint.of] * unit.inflation[joint.of, scale]
+    enough = n / vif.mean() >= LEAST_EVENTS
     return np.asarray(np.where(enough, (z**2).sum(axis=1), 0.0), np.float64)
 
 
-def joint_p(unit: Unit, t2: Floats) -> Floats:
+def joint_p(unit: Unit, t2: Floats, scale: int) -> Floats:
     """P-values of T^2."""
-    assert unit.joint is not None
-    return hotelling_tail(t2, unit.joint.weights.shape[1], unit.joint.df)
+    joint = unit.joint[scale]
+    assert joint is not None
+    return hotelling_tail(t2, joint.weights.shape[1], joint.df)

@@ -89,10 +89,11 @@ def _crossings(series: Series, ends: Integers, scale: int, sums: Floats, exposed
             alpha = float(unit.alphas[c, scale])
             if p_value <= alpha:
                 found.append(Crossing(int(ends[w]), scale, c, z, p_value, alpha))
-    if unit.joint is not None:
+    joint = unit.joint[scale]
+    if joint is not None:
         t2 = joint_t2(unit, sums, exposed, scale)
-        p = joint_p(unit, t2)
-        alpha = float(unit.joint.alphas[scale])
+        p = joint_p(unit, t2, scale)
+        alpha = float(joint.alphas[scale])
         found += [
             Crossing(int(ends[w]), scale, JOINT, float(np.sqrt(t2[w])), float(p[w]), alpha)
             for w in np.flatnonzero(p <= alpha).tolist()
@@ -141,7 +142,7 @@ def _p(series: Series, of: Crossing, rows: slice) -> float:
     sums = series.vectors[rows, : len(unit.components.of)].sum(axis=0)[None, :]
     exposed = series.exposures[:, rows].sum(axis=1)[:, None]
     if of.component == JOINT:
-        return float(joint_p(unit, joint_t2(unit, sums, exposed, of.scale))[0])
+        return float(joint_p(unit, joint_t2(unit, sums, exposed, of.scale), of.scale)[0])
     some = np.array([of.component])
     got = scores(unit, sums[:, some], exposed, of.scale, some)
     return float(p_values(unit, got.z[0], got.effective[0], some, of.scale)[0])
@@ -167,7 +168,7 @@ def _gains(series: Series, of: Crossing, rows: slice) -> tuple[Run, Floats]:
 def _joint_gains(series: Series, of: Crossing, rows: slice) -> tuple[Run, Floats]:
     """The same of the location of all columns together, along the direction in which it moved."""
     unit = series.unit
-    joint = unit.joint
+    joint = unit.joint[of.scale]
     assert joint is not None
     values, events = series.vectors[rows, : len(unit.components.of)], series.exposures[0, rows, 0]
     whitened = (values[:, joint.of] - series.exposures[0, rows] @ unit.coefficients[:, joint.of]) @ joint.weights
@@ -209,7 +210,7 @@ def _lasting(series: Series, end: int, scale: int, component: int, sign: float, 
 
 def _joint_lasting(series: Series, end: int, scale: int, alpha: float) -> bool:
     unit = series.unit
-    joint = unit.joint
+    joint = unit.joint[scale]
     assert joint is not None
     rows = slice(end + 1 - unit.scales[scale], end + 1)
     count = len(unit.components.of)
@@ -218,4 +219,4 @@ def _joint_lasting(series: Series, end: int, scale: int, alpha: float) -> bool:
     direction = deviations.sum(axis=0)
     kept = np.argsort(-(deviations @ direction), kind="stable")[2:]
     t2 = joint_t2(unit, values[kept].sum(axis=0)[None, :], exposures[:, kept].sum(axis=1)[:, None], scale)
-    return bool(joint_p(unit, t2)[0] <= np.sqrt(alpha))
+    return bool(joint_p(unit, t2, scale)[0] <= np.sqrt(alpha))
