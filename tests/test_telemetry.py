@@ -125,6 +125,16 @@ def test_the_values_are_those_of_the_documents() -> None:
     assert values.of("window_close_delay_seconds_bucket", le="+Inf") == 6
     assert values.of("dropped_series") == 0
     assert [values.of(name) for name in ("ready", "taps", "workers")] == [1, 1, 2]
+    assert values.of("worker_lag_entries", partition="0") == 0
+
+
+def test_the_lag_of_a_worker_partition_that_moves_is_its_new_owners() -> None:
+    old = {"partitions": [{"partition": 0, "at": 70, "lag": 9}, {"partition": 1, "at": 5, "lag": 4}]}
+    new = {"partitions": [{"partition": 0, "at": 77, "lag": 2}]}
+    for workers in ([old, new], [new, old]):
+        families = service_families(Snapshot(now_ms=NOW_MS, workers=workers), workers)
+        values = Samples(exposition("", families)[0].decode())
+        assert [values.of("worker_lag_entries", partition=number) for number in ("0", "1")] == [2, 4]
 
 
 def test_what_is_configured_is_counted_from_zero_on_and_a_service_that_cannot_work_says_so() -> None:

@@ -144,6 +144,23 @@ def _progress(partition: Body) -> tuple[int, int]:
     return int(partition.get("epoch") or 0), int(partition.get("n") or 0)
 
 
+def worker_lags(workers: Iterable[Body]) -> dict[int, int]:
+    """Entries of its log that each worker partition has yet to fold.
+
+    While one moves, two workers may name it: the one that has got further is right.
+
+    >>> old, new = {"partition": 0, "at": 5, "lag": 9}, {"partition": 0, "at": 7, "lag": 2}
+    >>> worker_lags([{"partitions": [new]}, {"partitions": [old]}])
+    {0: 2}
+    """
+    found: dict[int, Body] = {}
+    for partition in (p for worker in workers for p in worker.get("partitions") or ()):
+        known = found.setdefault(partition["partition"], partition)
+        if partition["at"] > known["at"]:
+            found[partition["partition"]] = partition
+    return {number: found[number]["lag"] for number in sorted(found)}
+
+
 def deliveries(workers: Iterable[Body]) -> dict[str, dict[str, int]]:
     """Deliveries by sink and outcome, of these processes."""
     total: dict[str, dict[str, int]] = {}

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from stream_monitor.config import Config
 from stream_monitor.deliveries.notices import TRIGGER, target_names
-from stream_monitor.status.statuses import Snapshot, added, assigned, deliveries, greatest, newest
+from stream_monitor.status.statuses import Snapshot, added, assigned, deliveries, greatest, newest, worker_lags
 
 MOST_SERIES: Final = 5_000
 PREFIX: Final = "stream_monitor_"
@@ -120,6 +120,10 @@ def service_families(
     yield _gauge("ready", "1 if the service can do its work, 0 if not: /readyz says why.", [], {(): not reasons})
     yield _gauge("taps", "Taps that are alive.", [], {(): len(snapshot.taps)})
     yield _gauge("workers", "Workers that are alive.", [], {(): len(snapshot.workers)})
+    lags = {(str(partition),): lag for partition, lag in worker_lags(snapshot.workers).items()}
+    yield _gauge(
+        "worker_lag_entries", "Entries of its log that a worker partition has yet to fold.", ["partition"], lags
+    )
     yield from _tallies(counters, models=() if config is None else tuple(config.models))
     targets = [] if config is None else target_names(config.sinks) + target_names(config.triggers, TRIGGER)
     nothing = {(target, outcome): 0 for target in targets for outcome in OUTCOMES}

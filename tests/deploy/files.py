@@ -24,6 +24,7 @@ GAUGES = {
     "workers": set[str](),
     "consumer_lag_events": {"topic", "partition"},
     "watermark_delay_seconds": {"topic", "partition"},
+    "worker_lag_entries": {"partition"},
     "level": {"model", "version", "segment", "group"},
     "metric_value": {"model", "version", "segment", "metric", "column"},
     "alerts_firing": {"model", "group"},
