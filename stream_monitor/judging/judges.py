@@ -42,7 +42,10 @@ LEAST_OF_PANE: Final = 25  # rows (labels) of a pane whose value a detector sees
 
 
 class Learnt(NamedTuple):
-    """A change detector, the state it starts from, and the reference that made it ("": it is as stated)."""
+    """A change detector, the state it starts from, and the reference that made it ("": it is as stated).
+
+    Of a reference that trails its lineage: a series goes on, by new limits, when it is found anew.
+    """
 
     detector: Any  # a Detector; of single errors its values are (events, errors)
     start: Mapping[str, Any]
@@ -183,6 +186,7 @@ class Judge:
                 values = ((sum(wrong) + 1) / sum(events),) * count  # without a single error it still allows for one
             if not monitor.by_pane:
                 values = tuple(v for v in values for _ in range(self._overlap))
+            lineage = self.reference.lineage or self.reference_id or "?"
             try:
                 made = kind.calibrated(
                     values,
@@ -198,7 +202,7 @@ class Judge:
             except ValueError as error:
                 made = stated_detector(monitor.spec)
                 start, note = made.start(), f"; not from the reference: {error}"
-            known = self._detectors[monitor.name, place] = Learnt(made, start, self.reference_id or "?", note)
+            known = self._detectors[monitor.name, place] = Learnt(made, start, lineage, note)
         return known
 
     def family(self, monitor: Monitor, place: Place) -> FamilyCounts:

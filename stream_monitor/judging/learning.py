@@ -18,7 +18,7 @@ from stream_monitor.config import Model
 from stream_monitor.entries import PaneRecord, Source
 from stream_monitor.interfaces import Catalog
 from stream_monitor.judging.packed_references import pack_reference, unpack_reference
-from stream_monitor.judging.references import Reference, layout_from_raw
+from stream_monitor.judging.references import TRAILING, Reference, layout_from_raw
 from stream_monitor.judging.trailing import due, holes, let_go, touched
 from stream_monitor.moments import epoch_ms, rfc3339
 from stream_monitor.outputs import Output
@@ -203,7 +203,7 @@ def _renew(
             "note": f"not found anew: {rows} rows without holes from {of}, {needed} needed",
         }
         return []
-    source = f"trailing {rfc3339(begin)} to {rfc3339(end)}"
+    source = f"{TRAILING}{rfc3339(begin)} to {rfc3339(end)}"
     made = adopt(state, name, "", length, known.layout, series, source, catalog, holes=spans, anew=False)
     if begin == end - model.reference.trailing:
         known.reference_facts["provisional"] = False

@@ -31,6 +31,7 @@ from stream_monitor.errors import ConfigError, Mistake
 from stream_monitor.formats.files import Flat, Piece, everything
 from stream_monitor.formats.selections import selected
 
+TRAILING: Final = "trailing "  # how the source of a reference that trails begins
 PSEUDO_PANES: Final = 400  # panes of a reference that has no times, if it has rows enough
 
 
@@ -48,6 +49,11 @@ class Reference:
     ordered_by: str = "time"  # "rows": it had no times, and its panes are equal numbers of rows
     skipped: int = 0  # rows of the file that could not be read
     holes: tuple[tuple[int, int], ...] = ()  # [from, to) that was left out, as not normal
+
+    @property
+    def lineage(self) -> str:
+        """The same for references that a trailing one was before and after it was found anew; "": it stands alone."""
+        return f"{TRAILING}{self.layout}" if self.source.startswith(TRAILING) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

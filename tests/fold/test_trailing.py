@@ -13,6 +13,7 @@ from stream_monitor.config import Reference as Wanted
 from stream_monitor.judging.judges import Judge
 from stream_monitor.judging.packed_references import pack_reference, unpack_reference
 from stream_monitor.judging.references import Reference
+from stream_monitor.state.memories import SeriesState
 from stream_monitor.state.states import State
 from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies, counts, steady
 
@@ -21,6 +22,12 @@ TRAILER = steady(
     monitors=(MonitorSpec(metric="psi", threshold=2.0),),
     reference=Wanted(trailing=100 * SECOND, every=50 * SECOND, first=60),
 )
+
+
+def seen(series: SeriesState) -> int:
+    """Values that a detector has seen."""
+    n = series.state["n"] if "n" in series.state else (series.state["memory"] or [0])[0]  # a machine's first number
+    return int(n) + len(series.tail)
 
 
 def live(run: Run, tap: Tap, seconds: range, x: float | None = None, seed: int = 3) -> list[dict[str, Any]]:
@@ -142,14 +149,19 @@ def test_what_is_too_little_leaves_the_reference_as_it_is() -> None:
 
 def test_finding_it_anew_is_no_training_and_forgets_no_series() -> None:
     """The oldest allowed age of a model is counted from its promotion, and a change detector goes on."""
-    spec = MonitorSpec(metric="psi", detector="page_hinkley", parameters={"threshold": 1e9})
-    run, tap = Run(model=steady(TRAILER, monitors=(spec,))), Tap()
-    live(run, tap, range(60))
+    specs = (
+        MonitorSpec(metric="psi", detector="page_hinkley", parameters={"threshold": 1e9}),
+        MonitorSpec(metric="mean_shift", detector="cusum"),  # its limits are learnt, and those it takes anew each time
+    )
+    run, tap = Run(model=steady(TRAILER, monitors=specs)), Tap()
+    live(run, tap, range(110))
     trained = run.state.models["m"].trained_ms
-    before = {k: dict(s.series) for k, s in run.state.keys.items()}
-    assert len(live(run, tap, range(60, 220))) == 4 - 1
+    before = {k: {name: seen(s) for name, s in own.series.items()} for k, own in run.state.keys.items()}
+    assert {name for own in before.values() for name in own} == {"psi:page_hinkley|x", "mean_shift:cusum|x"}
+    assert len(live(run, tap, range(110, 220))) == 2
     assert run.state.models["m"].trained_ms == trained
-    assert all(run.state.keys[k].series.keys() == s.keys() for k, s in before.items())
+    after = {k: {name: seen(s) for name, s in own.series.items()} for k, own in run.state.keys.items()}
+    assert all(after[k][name] == n + 11 for k, own in before.items() for name, n in own.items())
 
 
 def test_holes_are_kept_with_the_reference() -> None:
