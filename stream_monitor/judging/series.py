@@ -28,7 +28,7 @@ from stream_monitor.config import Model
 from stream_monitor.config.monitors import Monitor
 from stream_monitor.judging.families import Place
 from stream_monitor.judging.judges import LEAST_OF_PANE, Judge, Learnt
-from stream_monitor.judging.tails import Judged, Value
+from stream_monitor.judging.tails import Judged, Value, updated
 from stream_monitor.state.memories import Key, KeyState, SeriesState
 from stream_monitor.state.states import State
 from stream_monitor.state.traces import KEPT, LOOKS, trace
@@ -158,7 +158,7 @@ def settle(state: State, key: Key, watched: tuple[Monitor, ...], judge: Judge | 
             continue
         memory: Mapping[str, Any] = series.state
         for _, value in first:
-            memory, _ = learnt.detector.update(memory, value)
+            memory, _ = updated(learnt.detector, memory, value)
         series.state, series.tail = dict(memory), series.tail[len(first) :]
         _known(state, key).setdefault(name, Judged()).settled(series.state, first)
 

@@ -7,12 +7,35 @@ Of memories only the last one is kept, as some are large; a tail that has change
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from detectors import Judgement
+from detectors import Judgement, Level
 
 Value = float | tuple[int, int]  # of a window or a pane; (events, errors) for a detector of single errors
 Tail = Sequence[tuple[int, Value]]  # (start of the window or pane, value)
+
+UNCOMPUTABLE: Final = (
+    ArithmeticError,
+    ValueError,
+)  # of numbers nobody thought of: they must not stop a partition for good
+
+
+def uncomputable(error: Exception) -> str:
+    """Why there is no value.
+
+    >>> uncomputable(OverflowError("too large"))
+    'cannot be computed: OverflowError: too large'
+    """
+    return f"cannot be computed: {type(error).__name__}: {error}"
+
+
+def updated(detector: Any, memory: Mapping[str, Any], value: Value) -> tuple[Mapping[str, Any], Judgement]:
+    """The detector's memory after a value, and what it says of it; one that it cannot compute with leaves no trace."""
+    try:
+        after: tuple[Mapping[str, Any], Judgement] = detector.update(memory, value)
+    except UNCOMPUTABLE as error:
+        return memory, Judgement(level=Level.UNKNOWN, reason=uncomputable(error))
+    return after
 
 
 class Judged:
@@ -32,7 +55,7 @@ class Judged:
             self._before, self._detector, self._memory = before, detector, before
             self._tail, self._judgements = [], []
         for start, value in tail[len(self._tail) :]:
-            self._memory, judgement = detector.update(self._memory, value)
+            self._memory, judgement = updated(detector, self._memory, value)
             self._tail.append((start, value))
             self._judgements.append(judgement)
         return self._judgements[: len(tail)]

@@ -23,6 +23,7 @@ from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.judging.references import Reference
 from stream_monitor.judging.scans import Found, calibrated, judge_by_scan
 from stream_monitor.judging.series import judge_series
+from stream_monitor.judging.tails import UNCOMPUTABLE, uncomputable
 from stream_monitor.moments import rfc3339
 from stream_monitor.state.memories import Key
 from stream_monitor.state.states import State
@@ -93,11 +94,8 @@ def judge_window(state: State, window: Window, catalog: Catalog, learning: str) 
                     judged.moved = judged.moved or series.moved
                 else:
                     judgement = _by_threshold(monitor, place, judge, rows, measured, learning)
-            except (
-                ArithmeticError,
-                ValueError,
-            ) as error:  # numbers nobody thought of must not stop a partition for good
-                measured = Measured(why=f"cannot be computed: {type(error).__name__}: {error}")
+            except UNCOMPUTABLE as error:
+                measured = Measured(why=uncomputable(error))
                 judgement = Judgement(level=Level.UNKNOWN, reason=measured.why)
             judged.verdicts.append(_verdict(monitor, place, window, rows, measured, judgement, onset_ms=onset_ms))
             if math.isfinite(measured.value):
@@ -115,17 +113,21 @@ def _scan(state: State, monitor: Monitor, judge: Judge | None, window: Window, l
         why = "the reference has no events of this segment"
     elif window.rows < least:
         why = f"{window.rows} rows, at least {least} needed" if window.rows else "no data"
+    found: list[Found] = []
+    if judge is not None and not why:
+        key = ("scan", name, judge.reference_id)
+        try:
+            known = state.derived.get(key)
+            if known is None:
+                known = state.derived[key] = calibrated(judge)
+            found = judge_by_scan(state, monitor, judge, known, window)
+        except UNCOMPUTABLE as error:
+            why = uncomputable(error)
     if judge is None or why:
         layout = window.layout or (judge.layout if judge is not None else None)
         columns = [] if layout is None else [c for _, c in places_of(monitor, state.model(name), layout)]
         unknown = Judgement(level=Level.UNKNOWN, reason=why)
         found = [Found(column=c, judgement=unknown) for c in dict.fromkeys(columns)]
-    else:
-        key = ("scan", name, judge.reference_id)
-        known = state.derived.get(key)
-        if known is None:
-            known = state.derived[key] = calibrated(judge)
-        found = judge_by_scan(state, monitor, judge, known, window)
     # The looks of later windows reach back into this one, though it may have too few rows for verdicts of its own.
     judged.moved = judged.moved or (judge is not None and not judge.empty)
     reference_rows = judge.rows if judge is not None and not judge.empty else 0

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from detectors import Judgement, Level
 from stream_monitor.judging.tails import Judged
 
+TOO_LARGE = 1e300
+
 
 @dataclass
 class Summing:
@@ -21,6 +23,8 @@ class Summing:
 
     def update(self, state: Mapping[str, Any], value: float) -> tuple[Mapping[str, Any], Judgement]:
         self.updates[0] += 1
+        if value == TOO_LARGE:
+            raise OverflowError("too large")
         seen = [*state["seen"], value]
         return {"seen": seen}, Judgement(level=Level.OK, reason=str(seen))
 
@@ -67,3 +71,12 @@ def test_a_value_is_judged_once() -> None:
     known.settled(before, tail[:20])
     assert known.along(detector, before, tail[20:])[-1].reason == str([float(i) for i in range(50)])
     assert detector.updates == [50]
+
+
+def test_a_value_that_cannot_be_computed_with_is_unknown_and_leaves_no_trace() -> None:
+    said = Judged().along(Summing(), {"seen": []}, [(0, 1.0), (1, TOO_LARGE), (2, 3.0)])
+    assert [(j.level, j.reason) for j in said] == [
+        (Level.OK, "[1.0]"),
+        (Level.UNKNOWN, "cannot be computed: OverflowError: too large"),
+        (Level.OK, "[1.0, 3.0]"),
+    ]

@@ -316,3 +316,24 @@ def test_a_change_is_dated_by_the_windows_that_slide(reference: Reference) -> No
     made = verdicts(run, tap, 400, 460, wrong=0.6)
     (first, *_) = [v for v in made if v["level"] == "drift"]
     assert 340 <= seconds(first["onset"]) <= 410
+
+
+def test_a_value_that_a_detector_breaks_on_stops_neither_it_nor_the_worker(
+    reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when it is judged, nor when its window is final and it would go into the memory."""
+    kind: Any = DETECTORS["cusum"]
+    update = kind.update
+
+    def breaking(self: Any, memory: Any, value: float) -> Any:
+        if value > 0.9:
+            raise OverflowError("too large")
+        return update(self, memory, value)
+
+    monkeypatch.setattr(kind, "update", breaking)
+    run, tap = watching(reference, CUSUM), Tap()
+    made = verdicts(run, tap, 0, 50, wrong=0.1) + verdicts(run, tap, 50, 60, wrong=1.0)
+    made += verdicts(run, tap, 60, 300, wrong=0.1)
+    reasons = {v["start"]: v["reason"].partition(";")[0] for v in made if v["level"] == "unknown"}
+    assert reasons == {"1970-01-01T00:00:50Z": "cannot be computed: OverflowError: too large"}
+    assert made[-1]["level"] == "ok"

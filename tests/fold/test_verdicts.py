@@ -13,6 +13,7 @@ from detectors import METRICS, PageHinkley
 from detectors.counts import columns
 from stream_monitor.config import Alerts, MonitorSpec, WindowSpec
 from stream_monitor.config.monitors import monitors_of
+from stream_monitor.judging import verdicts
 from stream_monitor.judging.judges import cut_by_rows, cut_by_time
 from stream_monitor.judging.packed_references import unpack_reference
 from stream_monitor.judging.references import Reference
@@ -143,6 +144,18 @@ def test_a_metric_that_breaks_is_unknown_and_the_others_are_judged(monkeypatch: 
     made = traffic(watch(MonitorSpec(metric="ks"), MonitorSpec(metric="psi")), Tap(), range(2))
     assert {(v["monitor"], v["level"]) for v in made} == {("ks", "unknown"), ("psi", "ok")}
     assert {v["reason"] for v in made if v["monitor"] == "ks"} == {"cannot be computed: OverflowError: too large"}
+
+
+def test_a_scan_that_breaks_is_unknown_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise FloatingPointError("of nothing")
+
+    monkeypatch.setattr(verdicts, "judge_by_scan", broken)
+    made = traffic(watch(MonitorSpec(metric="scan"), MonitorSpec(metric="psi")), Tap(), range(2))
+    assert {(v["monitor"], v["level"]) for v in made} == {("scan", "unknown"), ("psi", "ok")}
+    assert {v["reason"] for v in made if v["monitor"] == "scan"} == {
+        "cannot be computed: FloatingPointError: of nothing"
+    }
 
 
 def test_a_segment_that_the_reference_does_not_know_is_unknown() -> None:
