@@ -31,7 +31,7 @@ from stream_monitor.judging.judges import LEAST_OF_PANE, Judge, Learnt
 from stream_monitor.judging.tails import Judged, Value, updated
 from stream_monitor.state.memories import Key, KeyState, SeriesState
 from stream_monitor.state.states import State
-from stream_monitor.state.traces import KEPT, LOOKS, trace
+from stream_monitor.state.traces import KEPT, LET_GO, LOOKS, let_go, trace
 from stream_monitor.state.windows import Window
 
 LEARNING: Final = "the reference, which the detector's limit is learnt from, is still being learnt"
@@ -73,6 +73,8 @@ def judge_series(
         series.tail = sorted(after.items())
         moved = any(start > window.start_ms and start not in within for start in after)
     if not math.isfinite(value) or not any(start in within for start in after):
+        if width and window.revision and let_go(state, window.key, window.end_ms):
+            why = why or LET_GO
         return Sequel(Judgement(level=Level.UNKNOWN, reason=why or "no pane of it has enough rows"), moved)
     known = _known(state, window.key).setdefault(_name(monitor, place), Judged())
     model = state.model(window.key[0])

@@ -27,6 +27,7 @@ from stream_monitor.judging.tails import UNCOMPUTABLE, uncomputable
 from stream_monitor.moments import rfc3339
 from stream_monitor.state.memories import Key
 from stream_monitor.state.states import State
+from stream_monitor.state.traces import LET_GO, let_go
 from stream_monitor.state.windows import Window
 
 Verdict = dict[str, Any]  # in the public shape
@@ -113,6 +114,8 @@ def _scan(state: State, monitor: Monitor, judge: Judge | None, window: Window, l
         why = "the reference has no events of this segment"
     elif window.rows < least:
         why = f"{window.rows} rows, at least {least} needed" if window.rows else "no data"
+    gone = window.revision > 0 and let_go(state, window.key, window.end_ms)
+    why = why or (LET_GO if gone else "")
     found: list[Found] = []
     if judge is not None and not why:
         key = ("scan", name, judge.reference_id)
@@ -129,7 +132,7 @@ def _scan(state: State, monitor: Monitor, judge: Judge | None, window: Window, l
         unknown = Judgement(level=Level.UNKNOWN, reason=why)
         found = [Found(column=c, judgement=unknown) for c in dict.fromkeys(columns)]
     # The looks of later windows reach back into this one, though it may have too few rows for verdicts of its own.
-    judged.moved = judged.moved or (judge is not None and not judge.empty)
+    judged.moved = judged.moved or (judge is not None and not judge.empty and not gone)
     reference_rows = judge.rows if judge is not None and not judge.empty else 0
     for one in found:
         measured = Measured(one.value, one.judgement.reason, one.p_value, one.effect, reference_rows)

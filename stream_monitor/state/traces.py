@@ -23,6 +23,7 @@ from stream_monitor.state.windows import unit_ms
 LONGEST: Final = 128  # panes of the longest window that the scan tests
 LOOKS: Final = 64  # panes of one of the model's windows, at most: each is looked at
 KEPT: Final = 512
+LET_GO: Final = "it is judged no more: its panes are let go"  # of a window that closes again
 
 
 def trace_ms(model: Model, pane_ms: int) -> int:
@@ -51,7 +52,10 @@ def keep(state: State, source: Source, record: PaneRecord, catalog: Catalog) -> 
         state.touch("m", record.model)
     key = (record.model, record.version, record.segment)
     start = record.start_ms // length * length
-    state.traces.setdefault(key, {}).setdefault(start, Pane()).add(record.layout, record.counts)
+    panes = state.traces.setdefault(key, {})
+    if len(panes) >= KEPT and start < min(panes):  # let go of before: what is late alone would pass for all of it
+        return
+    panes.setdefault(start, Pane()).add(record.layout, record.counts)
     state.touch("f", *key, start)
 
 
@@ -78,6 +82,11 @@ def forget(state: State, name: str) -> None:
             state.touch("f", *key, start)
         if not panes:
             del state.traces[key]
+
+
+def let_go(state: State, key: Key, end_ms: int) -> bool:
+    """Whether the panes of a key up to `end_ms` are kept no more, though there were some."""
+    return end_ms <= min(state.traces.get(key, ()), default=end_ms - 1)
 
 
 def trace(state: State, key: Key, layout: str, pane_ms: int, first_ms: int, end_ms: int) -> list[Counts | None]:

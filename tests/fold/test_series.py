@@ -14,11 +14,13 @@ from detectors import DETECTORS
 from stream_monitor.config import Budget, MonitorSpec, WindowSpec
 from stream_monitor.config.monitors import monitors_of
 from stream_monitor.judging.references import Reference
-from tests.fold.makers import LAYOUT, SECOND, Event, Run, Tap, bodies, counts, seconds, steady
+from stream_monitor.state.traces import KEPT
+from tests.fold.makers import LAYOUT, SECOND, TIME, Event, Run, Tap, bodies, counts, seconds, steady
 
 LEARNT = [name for name, kind in DETECTORS.items() if getattr(kind, "limits", ())]
 SINGLE = ("ddm", "hddm_a", "hddm_w", "stepd")  # see the events of every pane
 CUSUM = MonitorSpec(metric="error_rate", detector="cusum")
+SCAN = MonitorSpec(metric="scan")
 
 
 def events(first: int, last: int, *, seed: int, wrong: float, rate: int = 20) -> list[Event]:
@@ -148,6 +150,23 @@ def test_late_events_change_the_panes_of_their_window_and_what_follows(reference
     assert last(behind) == last(straight)
     assert "drift" in {level for level, _ in last(straight).values()}
     assert any(v["revision"] == 1 for v in bodies(behind.outputs, "verdict"))
+
+
+@pytest.mark.parametrize(
+    "spec", [*(replace(CUSUM, detector=d, every="pane") for d in ("cusum", "stepd")), SCAN], ids=str
+)
+def test_what_is_late_for_panes_that_are_let_go_is_not_taken_for_all_of_them(
+    reference: Reference, spec: MonitorSpec
+) -> None:
+    """Of a second that is kept no more one late error would be a pane of nothing but errors."""
+    model = steady(monitors=(spec,), window=WindowSpec(size=10 * SECOND))
+    run, tap = Run(model=model, reference=reference, time=replace(TIME, allowed_lateness=900 * SECOND)), Tap()
+    verdicts(run, tap, 0, KEPT + 100, wrong=0.1)
+    series = {k: (dict(s.state), s.tail) for k, s in run.state.keys["m", "1", "all"].series.items()}
+    made = bodies(run.feed(tap.block([Event(at=20 * SECOND + k, right=False) for k in range(40)])), "verdict")
+    assert {(v["start"], v["revision"], v["level"]) for v in made} == {("1970-01-01T00:00:20Z", 1, "unknown")}
+    assert made[0]["reason"] == "it is judged no more: its panes are let go"
+    assert {k: (dict(s.state), s.tail) for k, s in run.state.keys["m", "1", "all"].series.items()} == series
 
 
 def test_the_tail_is_bounded_by_what_may_re_open(reference: Reference) -> None:
