@@ -1,11 +1,11 @@
 """River's drift detectors by name: `detector: river.ADWIN`, with River's own parameters.
 
-River's detectors are objects that change; a detector here is a pure function of plain data. So the state is the newest
-values since the detector last fired (at most `memory` of them), and every update builds River's detector anew and shows
-it these values and the next one. All of River's start anew after they have fired, so the result is River's own, as long
-as no more than `memory` values come between two firings; beyond, it is what River's says of the newest `memory` values
-alone. One update costs as much as `memory` of River's: meant for series of windows, not of events. A detector that
-draws at random is given a `seed` of 0 where none is stated.
+River's detectors are objects that change; a detector here is a pure function of plain data. So the state is the values
+since the detector last fired, and every update builds River's detector anew and shows it these values and the next one.
+All of River's start anew after they have fired, so the result is River's own, as long as no more than `memory` values
+come between two firings. Beyond, the older half is forgotten, and River's begins with the newer one; where it fires in
+that, as it did not with the older half before it, it has fired now. One update costs as much as `memory` of River's:
+meant for series of windows, not of events. A detector that draws at random is given a `seed` of 0 where none is stated.
 
 River is an optional extra: `pip install 'stream-monitor[river]'`.
 """
@@ -47,14 +47,15 @@ class RiverDetector:
 
     def update(self, state: Mapping[str, Any], value: float) -> tuple[Mapping[str, Any], Judgement]:
         """Show River's detector what it has seen since it last fired, and the value."""
-        values = [*state["values"], float(value)][-self.memory :]
-        detector = self._made()
-        for x in values:
+        values = self._short([*state["values"], float(value)])
+        detector, fired = self._made(), 0
+        for n, x in enumerate(values, 1):
             detector.update(int(x) if x.is_integer() else x)
+            fired = n if detector.drift_detected else fired
         name = self.places[0].rpartition(".")[2]
-        if detector.drift_detected:
-            reason = f"River's {name} fired after {len(values)} values"
-            return {"values": [], "held": self.hold}, Judgement(level=Level.DRIFT, reason=reason)
+        if fired:
+            reason = f"River's {name} fired after {fired} values"
+            return {"values": values[fired:], "held": self.hold}, Judgement(level=Level.DRIFT, reason=reason)
         held = state["held"]
         if held:
             reason = f"River's {name} fired {self.hold - held + 1} values ago"
@@ -68,22 +69,24 @@ class RiverDetector:
         """Judge several errors, 1 or 0, as one: the first DRIFT in them, or what is said of the last. `hold` is not
         counted."""
         detector, name = self._made(), self.places[0].rpartition(".")[2]
-        seen = [*state["values"]]
-        for x in seen:
-            detector.update(int(x))
+        known = state["values"]
+        seen: list[float] = []
         fired: int | None = None
-        for i, x in enumerate(1 - v for v in values) if self.rights else enumerate(values):
+        for i, x in enumerate([*known, *((1 - v for v in values) if self.rights else values)], -len(known)):
             detector.update(int(x))
             seen.append(x)
             if detector.drift_detected:
-                fired = i if fired is None else fired
+                fired = max(i, 0) if fired is None else fired
                 detector, seen = self._made(), []
         if fired is not None:
             judgement = Judgement(level=Level.DRIFT, reason=f"River's {name} fired", onset=len(values) - 1 - fired)
         else:
             level = Level.WARNING if getattr(detector, "warning_detected", False) else Level.OK
             judgement = Judgement(level=level, reason=f"River's {name} has not fired in {len(seen)} values")
-        return {"values": seen[-self.memory :], "held": 0}, judgement
+        return {"values": self._short(seen), "held": 0}, judgement
+
+    def _short(self, values: list[float]) -> list[float]:
+        return values if len(values) <= self.memory else values[-(self.memory + 1) // 2 :]
 
     def _made(self) -> Any:
         parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("memory", "hold")}
@@ -104,6 +107,8 @@ class RiverDetector:
 def _adapted(places: tuple[str, ...], summary: str, reads: Reads, **parameters: Any) -> type:
     """A detector with River's parameters and defaults as its fields."""
     named = [(name, Any if d is None else type(d), field(default=d)) for name, d in parameters.items()]
+    if reads == "errors":  # there are many in a window, and where half of them is forgotten River's alarms sooner
+        named.append(("memory", int, field(default=20_000)))
     made = make_dataclass(
         places[0].rpartition(".")[2], named, bases=(RiverDetector,), frozen=True, kw_only=True,
         namespace={
@@ -115,7 +120,7 @@ def _adapted(places: tuple[str, ...], summary: str, reads: Reads, **parameters: 
     shown = ", ".join(f"{name}={default!r}" for name, default in parameters.items())
     made.__doc__ = f"""{summary}
 
-    As in River, on the newest `memory` values since it last fired; see the module. {shown}
+    As in River, on at most `memory` values since it last fired; see the module. {shown}
 
     >>> test = RIVER["{_key(places)}"]()
     >>> test.update(test.start(), 0.0)[1].level.label

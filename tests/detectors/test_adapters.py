@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,23 @@ def test_memory_bounds_the_state() -> None:
     state = test.start()
     for value in VALUES:
         state, _ = test.update(state, value)
-    assert len(state["values"]) == 20
+    assert 10 <= len(state["values"]) <= 20
+
+
+def test_a_change_that_fires_in_what_is_shown_again_has_fired() -> None:
+    """When the older half is forgotten River's begins anew: it may fire before the last value, and would know the
+    change for the usual from then on."""
+    kind: Any = RIVER["river.DDM"]
+    test, found = kind(memory=1_000, hold=0), []
+    for seed in range(10):
+        rng = random.Random(seed)
+        state, levels = test.start(), []
+        for i in range(225):
+            errors = [int(rng.random() < (0.1 if i < 150 else 0.3)) for _ in range(40)]
+            state, judgement = test.run(state, errors)
+            levels.append((i, judgement.level))
+        found.append(any(level == 2 for i, level in levels if i >= 150))
+    assert found == [True] * 10
 
 
 @pytest.mark.parametrize("name", ALIBI)
