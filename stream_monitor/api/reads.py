@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from stream_monitor.access.keys import Scope
@@ -14,6 +14,7 @@ from stream_monitor.api.gates import problem
 from stream_monitor.api.orders import Instant
 from stream_monitor.api.services import ERRORS, Service, Services, administrates, json_body, needs, reads
 from stream_monitor.interfaces import StatusStore
+from stream_monitor.names import choices
 from stream_monitor.status import readings, statuses
 from stream_monitor.status.readings import Filter
 from stream_monitor.status.telemetry import exposition, service_families
@@ -53,7 +54,17 @@ class _Filters:
         return json_body(page.json())
 
 
-Filters = Annotated[_Filters, Depends()]
+def _filters(request: Request, filters: Annotated[_Filters, Depends()]) -> _Filters:
+    """A parameter that is misspelt must not pass for one that selects everything."""
+    described = request.app.openapi()["paths"][request.scope["route"].path]["get"]["parameters"]
+    known = [p["name"] for p in described if p["in"] == "query"]
+    for name in request.query_params:
+        if name not in known:
+            raise _invalid(name, f"unknown parameter{choices(name, known)}")
+    return filters
+
+
+Filters = Annotated[_Filters, Depends(_filters)]
 
 
 def _invalid(name: str, message: str) -> RequestValidationError:
@@ -165,6 +176,15 @@ async def find_alert(service: Service, id: str) -> tuple[str, readings.Body]:
 async def silences(service: Services, filters: Filters) -> Response:
     """Silences that have not ended."""
     return await filters.page(service.store, "silence", [""])
+
+
+@routes.get("/v1/silences/{id}", tags=["alerts"], dependencies=[reads])
+async def silence(service: Services, id: str) -> Response:
+    """One silence, until it ends."""
+    found = await readings.find(service.store, "silence", id)
+    if found is None:
+        raise HTTPException(404, f"no silence {id!r}: it has ended, or there was none")
+    return json_body(found[1])
 
 
 @routes.get("/v1/audit", tags=["health"], dependencies=[administrates])

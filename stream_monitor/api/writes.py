@@ -61,7 +61,7 @@ async def silence(service: Services, request: Request, body: SilenceOrder) -> Re
         kind="silence", scope="", id=id, order=f"{told['at']}|{id}", revision=1, body=data, ttl_seconds=ttl_seconds
     )
     await service.store.put([kept])
-    return json_body(made, 201, Location=f"/v1/silences?id={id}")
+    return json_body(made, 201, Location=f"/v1/silences/{id}")
 
 
 @routes.post("/v1/models/{model}/retrain-requests", tags=["retraining"], status_code=202, dependencies=[operates])

@@ -243,6 +243,18 @@ def test_status_notes_what_is_not_guaranteed() -> None:
     assert "(b)" in notes(learnt)[2]
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["models", "models/fraud/windows", "models/fraud/verdicts", "models/fraud/retrain-requests", "alerts", "silences"],
+)
+def test_a_misspelt_parameter_does_not_select_everything(house: House, path: str) -> None:
+    answer = house.ask(f"/v1/{path}?limit=5&verison=3")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "verison"
+    assert answer.json()["detail"].startswith("verison: unknown parameter; did you mean 'version'? known: ")
+    assert house.ask(f"/v1/{path}?limit=5&version=3").status_code == 200
+
+
 def test_schemas_are_served(house: House) -> None:
     for name in ("window", "verdict", "alert", "retrain-request"):
         answer = house.ask(f"/v1/schemas/{name}")

@@ -92,6 +92,9 @@ def test_a_silence(house: House) -> None:
     assert (model, command.kind, command.id) == ("fraud", "silence", made["id"])
     assert command.body == {k: made[k] for k in ("id", "model", "matchers", "until", "comment")}
     assert list(house.items("/v1/silences")) == [made]
+    assert house.ask(answer.headers["location"]).json() == made
+    gone = house.ask("/v1/silences/another")
+    assert (gone.status_code, gone.json()["detail"]) == (404, "no silence 'another': it has ended, or there was none")
     everywhere = house.tell("/v1/silences", {"group": "stream", "until": "1970-01-01T01:00:00Z"})
     assert everywhere.status_code == 201
     assert house.log.told[1][0] == ""
