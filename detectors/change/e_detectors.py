@@ -7,6 +7,14 @@ Rinaldo 2022, arXiv 2203.03532.
 
 Why the usual mean is an interval: a reference's mean has an error of its own, and a bound that holds for the point
 alone is broken by it for good.
+
+Values that resemble their neighbours, v of which say as much as one, do not have the usual mean given the past. Each
+bet is worth the v-th root there: the wealth is then the geometric mean of v bettors who look at every v-th value each,
+and is expected to be at most what theirs is (Hoelder).
+
+Once it has fired it begins anew, and the level stays DRIFT until values are back: until a CUSUM against half of the way
+that they were off has the sum of six usual ones. Wealth says nothing of that: it is slow to be lost, and the sum over
+all moments grows with time whatever the values are.
 """
 
 from __future__ import annotations
@@ -24,12 +32,16 @@ from detectors.calibration import Floats, effective
 from detectors.change.levels import MODE_OF, MODES, Mode, check_mode, number
 from detectors.change.machines import Machine, Step, at_least
 
+# Numbers before those of the bets. [4]: how far off values were when it fired, [7]: the sum to end it, [8]: their mean
+HEAD: Final = 9
+RECENT: Final = 8.0  # values (where neighbours resemble each other, as many as say as much) in that mean
+BACK: Final = 3.0  # times [4], in that sum: six values at the usual mean
 BETS: Final = 8  # shares of the greatest possible bet: 0.9, 0.45, ...
 CONFIDENCE: Final = 0.05  # at each end of the interval of the usual mean
 
 
 def _step(p: Any, m: Any, x: float) -> int:
-    low, high, limit, mode, learning, sums, t = p[0], p[1], p[2], p[3], p[6], p[7] == 1.0, p[8]
+    low, high, limit, mode, learning, sums, t, root = p[0], p[1], p[2], p[3], p[6], p[7] == 1.0, p[8], 1 / p[9]
     x = min(max((x - low) / (high - low), 0.0), 1.0)
     m[0] += 1
     if p[4] != p[4] and m[0] <= learning:  # [5] mean, [6] sum of squares around it
@@ -43,31 +55,47 @@ def _step(p: Any, m: Any, x: float) -> int:
         reach = t * math.sqrt(m[6] / (learning - 1) / learning) + 1 / learning
         least, most = m[5] - reach, m[5] + reach
     least, most = min(max(least, 1e-6), 1 - 1e-6), min(max(most, 1e-6), 1 - 1e-6)
+    known = m[0] - (0 if p[4] == p[4] else learning)
+    m[8] = (least + most) / 2 if known == 1 else m[8]
+    m[8] += (x - m[8]) * root / RECENT
+    if m[4] != 0.0:
+        side, edge = math.copysign(1.0, m[4]), most if m[4] > 0 else least
+        m[7] = max(m[7] + side * (edge - x) + abs(m[4]) / 2, 0.0)
+        if m[7] <= BACK * abs(m[4]) / root:
+            m[3] += 1
+            return 2
+        m[4], m[7] = 0.0, 0.0
     wealth, count = 0.0, 0
-    bets = (len(m) - 8) // 4
+    bets = (len(m) - HEAD) // 4
     for side in range(2):
         if (side == 0 and mode == -1.0) or (side == 1 and mode == 1.0):
             continue
         share = 0.9
         for b in range(bets):
             growth = 1 + share * (x - most) / most if side == 0 else 1 - share * (x - least) / (1 - least)
-            at = 8 + 2 * (side * bets + b)  # wealth, and values since it was last that of a beginner
+            growth = growth if root == 1.0 else growth**root
+            at = HEAD + 2 * (side * bets + b)  # wealth, and values since it was last that of a beginner
             old = m[at] if m[at + 1] > 0 else 0.0 if sums else 1.0
             before = old + 1.0 if sums else max(old, 1.0)
             m[at + 1] = m[at + 1] + 1 if old > (1.0 if not sums else 0.0) else 1.0
             if sums and m[at + 1] > 1.0 and old * growth < 1.0:
                 m[at + 1] = 1.0
-            m[at] = min(before * growth, limit * limit * limit)
+            m[at] = before * growth
             wealth += m[at]
             count += 1
             share /= 2
     wealth /= count
     m[1], m[2], m[3] = math.log(wealth) if wealth > 0 else -1e9, math.log(limit), 0.0
-    best = -1.0
+    best, side = -1.0, 0
     for i in range(2 * bets):
-        if m[8 + 2 * i] > best:
-            best, m[3] = m[8 + 2 * i], max(m[9 + 2 * i] - 1, 0.0)
-    return 2 if wealth >= limit else 0
+        if m[HEAD + 2 * i] > best:
+            best, m[3], side = m[HEAD + 2 * i], max(m[HEAD + 2 * i + 1] - 1, 0.0), i // bets
+    if wealth < limit:
+        return 0
+    m[4] = max(m[8] - most, 1e-9) if side == 0 else min(m[8] - least, -1e-9)
+    for i in range(HEAD, len(m)):
+        m[i] = 0.0
+    return 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +113,7 @@ class _EDetector(Machine):
     mean_most: float | None = None
     updates_between_false_alarms: float = 1_000.0
     min_instances: int = 30
+    resemblance: float = 1.0
     mode: Mode = "up"
     hold: int = 0
 
@@ -98,6 +127,7 @@ class _EDetector(Machine):
         check_mode(self.mode)
         at_least("updates_between_false_alarms", self.updates_between_false_alarms, 2)
         at_least("min_instances", self.min_instances, 3)
+        at_least("resemblance", self.resemblance, 1)
         at_least("hold", self.hold, 0)
 
     @classmethod
@@ -117,28 +147,28 @@ class _EDetector(Machine):
         error = -float(scipy.special.stdtrit(count - 1, CONFIDENCE)) * float(series.std(ddof=1)) / math.sqrt(count)
         error += (high - low) / count**2  # values that hardly vary still have not shown all they can be
         own = {"low": low, "high": high, "mean_least": mean - error, "mean_most": mean + error, "mode": MODE_OF[worse]}
-        return {**own, "updates_between_false_alarms": between}
+        return {**own, "updates_between_false_alarms": between, "resemblance": len(series) / count}
 
     def parameters(self) -> list[float]:
         own = [self.updates_between_false_alarms, MODES[self.mode], number(self.mean_least), number(self.mean_most)]
         quantile = -float(scipy.special.stdtrit(self.min_instances - 1, CONFIDENCE))
-        return [self.low, self.high, *own, float(self.min_instances), float(self.sums), quantile]
+        return [self.low, self.high, *own, float(self.min_instances), float(self.sums), quantile, self.resemblance]
 
     def size(self) -> int:
         """Two numbers a bet and side."""
-        return 8 + 4 * BETS
+        return HEAD + 4 * BETS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ECUSUM(_EDetector):
-    """DRIFT while the greatest wealth of any bettor who began since is at least `updates_between_false_alarms`.
+    """DRIFT once the greatest wealth of any bettor who began since is `updates_between_false_alarms`.
 
     Values lie between `low` and `high` (others are taken as the nearer of the two); the usual mean between
     `mean_least` and `mean_most`, learnt from the first `min_instances` values where it is not given, as a 90 %
     interval. While the mean is there, false alarms come no sooner than every `updates_between_false_alarms` values on
     average, for any distribution. `mode` up bets that the mean rises. The onset is where the greatest wealth began.
 
-    State: at most 42 numbers.
+    State: at most 43 numbers.
 
     >>> test = ECUSUM(mean_least=0.1, mean_most=0.1, updates_between_false_alarms=100)
     >>> _, levels = test.update_many(test.start(), [0.1] * 50 + [1.0] * 4)
@@ -149,12 +179,12 @@ class ECUSUM(_EDetector):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EShiryaevRoberts(_EDetector):
-    """DRIFT while the wealth of all bettors, one beginning at each value, is at least `updates_between_false_alarms`.
+    """DRIFT once the wealth of all bettors, one beginning at each value, is `updates_between_false_alarms`.
 
     The same as ECUSUM with the sum in the place of the greatest: sooner for small changes. The bound on false alarms
     is nearly reached, where that of ECUSUM is generous. The onset is where the wealth last was below a beginner's.
 
-    State: at most 42 numbers.
+    State: at most 43 numbers.
 
     >>> test = EShiryaevRoberts(mean_least=0.1, mean_most=0.1, updates_between_false_alarms=100)
     >>> _, levels = test.update_many(test.start(), [0.1] * 50 + [1.0] * 4)
