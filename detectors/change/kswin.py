@@ -44,18 +44,30 @@ def _step(p: Any, m: Any, x: float) -> int:
         state = state * 16807 % 2147483647
         j = i + state % (old - i)
         m[at + size + i], m[at + size + j] = m[at + size + j], m[at + size + i]
-    greatest = 0
-    for side in range(2):  # the functions differ most at a value of the one or the other side
-        for i in range(recent):
-            v = m[at + old + i] if side == 0 else m[at + int(m[at + size + i])]
-            difference = 0
-            for j in range(recent):
-                if m[at + old + j] <= v:
-                    difference += 1
-                if m[at + int(m[at + size + j])] <= v:
-                    difference -= 1
-            greatest = max(greatest, abs(difference))
-    for i in range(old):
+    # Both samples in the room of the places, each in order (Shell 1959): the newer one behind the drawn one.
+    drawn, newest = at + size, at + size + recent
+    for i in range(recent):
+        m[drawn + i] = m[at + int(m[drawn + i])]
+        m[newest + i] = m[at + old + i]
+    for side in range(2):
+        first, gap = drawn + side * recent, recent // 2
+        while gap > 0:
+            for i in range(first + gap, first + recent):
+                v, j = m[i], i
+                while j >= first + gap and m[j - gap] > v:
+                    m[j] = m[j - gap]
+                    j -= gap
+                m[j] = v
+            gap //= 2
+    greatest, i, j = 0, 0, 0
+    while i < recent and j < recent:  # the functions differ most at a value of the one or the other
+        v = min(m[drawn + i], m[newest + j])
+        while i < recent and m[drawn + i] <= v:
+            i += 1
+        while j < recent and m[newest + j] <= v:
+            j += 1
+        greatest = max(greatest, abs(i - j))
+    for i in range(size):
         m[at + size + i] = 0.0
     m[1], m[3] = greatest / recent, recent - 1
     if greatest >= critical and greatest / recent > 0.1:
