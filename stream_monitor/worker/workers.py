@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Final, Generic
 
 from stream_monitor.entries import Bundle, Entry
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 STORE_SECONDS: Final = 10.0  # how long one write to the store may take
 HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
 HELD_DOCUMENTS: Final = 20_000
+PORTION: Final = 1_000  # messages or documents of one write: what a block gives may take longer than nothing may happen
 AT_ONCE: Final = 16  # messages of a segment, of up to 900 kB, on their way to the broker
 SEEK_SECONDS: Final = 2.0  # between two attempts to read a partition again
 WAIT_SECONDS: Final = 5.0  # for an entry that is in the log, before the partition is read again
@@ -219,7 +221,8 @@ class Worker(Generic[S]):
                 kept = self._documents.get((d.kind, d.scope, d.id))
                 if kept is None or kept.revision <= d.revision:
                     self._documents[d.kind, d.scope, d.id] = d
-        await self._send(outgoing)
+        for i in range(0, len(outgoing), PORTION):
+            await self._send(outgoing[i : i + PORTION])
         self.totals["outputs"] += len(outputs)
         now = self._clock()
         for output, entry in outputs:
@@ -250,18 +253,19 @@ class Worker(Generic[S]):
                 return
 
     async def _store_documents(self) -> None:
-        if not self._documents:
-            return
-        documents = list(self._documents.values())
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                await self._store.put(documents)
-        except Exception as error:  # of whichever store: the documents wait, detection goes on
-            self.store_error = f"{type(error).__name__}: {error}"
-            log.warning("the status store does not take %d documents: %s", len(documents), self.store_error)
-            return
-        self.store_error = ""
-        self._documents.clear()
+        while self._documents:
+            portion = dict(islice(self._documents.items(), PORTION))
+            try:
+                async with asyncio.timeout(STORE_SECONDS):
+                    await self._store.put(list(portion.values()))
+            except Exception as error:  # of whichever store: the documents wait, detection goes on
+                self.store_error = f"{type(error).__name__}: {error}"
+                log.warning("the status store does not take %d documents: %s", len(self._documents), self.store_error)
+                return
+            self.store_error = ""
+            self.progress = time.monotonic()
+            for key in portion:
+                del self._documents[key]
 
     def _overfull(self) -> bool:
         held = max((len(h.arrivals) for h in self.holds.values()), default=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -76,7 +77,7 @@ class AwayStore(MemoryStatusStore):
 
 
 def _worker(
-    bus: Bus, store: AwayStore | None = None, catalog: NoCatalog | None = None, **pace: Any
+    bus: Bus, store: MemoryStatusStore | None = None, catalog: NoCatalog | None = None, **pace: Any
 ) -> Worker[ToyState]:
     return Worker(
         fold=FOLD,
@@ -160,6 +161,46 @@ def test_segments_are_sent_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(work())
     assert len(bus.topics["checkpoints"]) > 4
     assert max(sizes) == 2
+
+
+class FineStore(MemoryStatusStore):
+    """Takes only a few documents in the time that a write has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[str] = []
+
+    async def put(self, documents: Sequence[Document]) -> None:
+        if len(documents) > 4:
+            raise TimeoutError
+        self.taken += [document.id for document in documents]
+        await super().put(documents)
+
+
+def test_what_a_block_gives_is_written_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block after a long silence may close thousands of windows: the way of their outputs is no standstill."""
+
+    async def test() -> None:
+        monkeypatch.setattr(workers, "PORTION", 4)
+        bus, store = Bus(), FineStore()
+        worker = _worker(bus, store)
+        await _assigned(worker, bus)
+        seen: list[float] = []
+
+        def slow() -> None:
+            seen.append(worker.progress)
+            time.sleep(0.002)
+
+        bus.before_send = slow
+        await worker.take(_arrivals(0, 60))
+        written = [m.key for topic in ("verdicts", "alerts") for m in bus.topics[f"p.{topic}"]]
+        assert len(written) == 60 // 5 + 60 // 20
+        assert len(seen) >= len(written) / 4
+        assert sorted(set(seen)) == seen
+        assert not worker.store_error
+        assert len(store.taken) == len(set(store.taken)) >= 60
+
+    asyncio.run(test())
 
 
 @run
