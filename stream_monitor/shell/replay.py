@@ -42,6 +42,7 @@ from stream_monitor.outputs import Output
 from stream_monitor.shell.progress import Steps
 
 BLOCK_ROWS: Final = 10_000
+UNCOUNTED_ROWS: Final = 500  # of a block as long as columns are not counted: it does not know what it teaches
 TOPIC_ID: Final = "file"
 NEVER: Final = int(np.iinfo(np.int64).min)
 
@@ -80,8 +81,8 @@ class Feed:
         self._times: Integers = np.zeros(0, np.int64)  # running maximum, per row of the piece
         self._row = 0  # the first row of the piece that no block has
 
-    def block(self, until_ms: int | None = None) -> Block | None:
-        """The next block; of rows whose time has been reached by `until_ms`, if given. None: there is none."""
+    def block(self, until_ms: int | None = None, most: int = BLOCK_ROWS) -> Block | None:
+        """The next block of at most so many rows; of those reached by `until_ms`, if given. None: there is none."""
         if self._piece is None and not self._read():
             return None
         assert self._piece is not None
@@ -89,6 +90,7 @@ class Feed:
         last = len(piece.numbers) if until_ms is None else int(np.searchsorted(self._times, until_ms, side="right"))
         if until_ms is not None and last <= first < len(piece.numbers):
             return None
+        last = min(last, first + most)
         whole = last == len(piece.numbers)
         end = max([self.at, *(piece.numbers[-1:] + 1).tolist(), *(d.index + 1 for d in piece.dead)])
         to = end if whole else int(piece.numbers[last])
@@ -147,6 +149,11 @@ class Run:
         self._plan: Plan = event_plan(name, config, flat=True)
         self._feature_plan: Plan | None = feature_plan(name, config, flat=True) if self._model.features else None
         self._label_plan: LabelPlan | None = label_plan(name, config, flat=True) if self._model.labels else None
+
+    @property
+    def most_rows(self) -> int:
+        """Of the next block."""
+        return BLOCK_ROWS if self._layout is not None else UNCOUNTED_ROWS
 
     def configure(self, command: Command) -> None:
         """The first entry of the log."""
@@ -309,7 +316,7 @@ def play(run: Run, sources: Feeds, steps: Steps) -> None:
         for feed, count in ((sources.features, run.features), (sources.labels, run.labels))
         if feed is not None
     ]
-    while (block := sources.events.block()) is not None:
+    while (block := sources.events.block(most=run.most_rows)) is not None:
         _count(run, sources.events, run.events, block, steps, _day(block.reached_ms))
         for feed, count in followers:
             _follow(run, feed, count, block.reached_ms, steps)

@@ -96,6 +96,16 @@ def replay(
     return Output(folder / name)
 
 
+def test_columns_of_the_first_events_are_learnt_while_a_short_file_is_read(tmp_path: Path) -> None:
+    """As a tap's are: a file of one block has columns, too, soon after the events that it takes to know them."""
+    rows = stream(3000, 5)
+    out = replay(tmp_path, write(tmp_path / "events.jsonl", rows))
+    whole = [w for w in out.windows if w["segment"] == "all"]
+    assert sum(w["rows"] for w in whole) == len(rows)
+    assert [bool(w["columns"]) for w in whole][-6:] == [True] * 6
+    assert any(v["metric"] == "missing_rate" and v["level"] == "ok" for v in out.verdicts)
+
+
 def minute(ts: float) -> str:
     return datetime.fromtimestamp(ts // 60 * 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
