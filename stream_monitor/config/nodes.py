@@ -279,7 +279,9 @@ class Reader:
                 for other in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                     merged.update(self._merged(other, path, line))
             elif key.value in own:
-                self.wrong(_join(path, key.value), f"written twice; first on line {own[key.value][0]}", line)
+                twice = f"written twice; first on line {own[key.value][0]}"
+                where = _join(path, key.value)  # not bad: the first one is read, and its own mistakes are told, too
+                self.mistakes.append(Mistake(file=self._file, line=line, path=where, message=twice))
             else:
                 own[key.value] = (line, value)
         return merged | own

@@ -271,6 +271,12 @@ def test_all_mistakes_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert [m.split(":")[1] for m in found] == ["4", "9", "27", "33", "37"]
 
 
+def test_what_is_written_twice_hides_no_mistake_in_it(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, "models:\n  m: {topic: t, alerts: {for: 0}}\n  m: {topic: other}\n")
+    assert [m.split(";")[0] for m in found][1:] == ["monitor.yaml:3: models.m: written twice"]
+    assert found[0].startswith("monitor.yaml:2: models.m.alerts.for: ")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
