@@ -264,8 +264,9 @@ class Worker(Generic[S]):
                 return
             self.store_error = ""
             self.progress = time.monotonic()
-            for key in portion:
-                del self._documents[key]
+            for key, put in portion.items():
+                if self._documents.get(key) is put:  # not a newer one that came meanwhile
+                    del self._documents[key]
 
     def _overfull(self) -> bool:
         held = max((len(h.arrivals) for h in self.holds.values()), default=0)
