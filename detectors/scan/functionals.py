@@ -39,6 +39,7 @@ class Component:
     unit: float = 1.0  # score: variance of one event in the reference; share: unused; nan: not known
     third: float = 0.0  # third and fourth cumulant of one event's standardised score
     fourth: float = 0.0
+    least: float = 0.0  # score: what its unknown variance is at least
     unseen: float = 0.0  # share: events to add to those of the reference, for what it happened not to see
     error: float = 1.0  # share: by how much the variance of the reference's share is greater than of counted events
     size: int = -1  # the report that says its size in the column's units, -1: in its own

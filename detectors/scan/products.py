@@ -1,14 +1,24 @@
-"""What is looked at across columns: products of their ranks."""
+"""What is looked at across columns: products of their ranks.
+
+How they vary is read from the reference's panes, if it is long enough to show it. That two columns are far out in one
+event it may never have shown, though it will be; where it is worth less than ENOUGH of such products they are taken for
+those of independent columns: of that variance at least, and as heavy in their tails.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.layouts import HEAD, Layout
 from detectors.scan.functionals import Component, Floats, Rows
+
+ENOUGH: Final = 100.0  # products' worth of a reference, its events over their fourth moment, that shows how they vary
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,8 @@ class Ranks:
     ranks: Floats
     mean: float
     spread: float
+    third: float  # moments of the standardised rank
+    fourth: float
 
 
 def ranks(layout: Layout, total: Floats, events: int) -> dict[str, Ranks]:
@@ -29,8 +41,26 @@ def ranks(layout: Layout, total: Floats, events: int) -> dict[str, Ranks]:
         ranks: Floats = 2.0 * np.arange(bins, dtype=np.float64) - (bins - 1)
         mean = float(total[cells] @ ranks) / events
         spread = float(np.sqrt(max(float(total[cells] @ ranks**2) / events - mean**2, 0.0)))
-        found[name] = Ranks(cells, ranks, mean, spread)
+        apart = (ranks - mean) / max(spread, 1e-9)
+        third, fourth = (float(total[cells] @ apart**power) / events for power in (3, 4))
+        found[name] = Ranks(cells, ranks, mean, spread, third, fourth)
     return found
+
+
+def independent(of: Sequence[Ranks]) -> tuple[float, float, float]:
+    """Variance, third and fourth cumulant of the products of these ranks, were they independent: of each pair times its
+    spreads, over the sum of all these.
+
+    >>> flag = Ranks(np.zeros(2, np.int64), np.array([-1.0, 1.0]), 0.0, 1.0, 0.0, 1.0)  # a fair one
+    >>> independent([flag, flag])  # so is the product
+    (1.0, 0.0, -2.0)
+    """
+    pairs = list(combinations(of, 2))
+    weights = np.array([a.spread * b.spread for a, b in pairs])
+    power = float((weights**2).sum())
+    third = float((weights**3 * [a.third * b.third for a, b in pairs]).sum()) / power**1.5
+    fourth = float((weights**4 * [a.fourth * b.fourth - 3 for a, b in pairs]).sum()) / power**2
+    return power / float(weights.sum()) ** 2, third, fourth
 
 
 def dependence(rows: Rows, layout: Layout, total: Floats, events: int) -> None:
@@ -63,6 +93,9 @@ def dependence(rows: Rows, layout: Layout, total: Floats, events: int) -> None:
         scale = twice / 2 * float(spreads.sum() ** 2 - (spreads**2).sum())
         constant = twice / 2 * (centre**2 - sum(r.mean**2 for _, r, _ in some))
         rows.mixed.append((rows.count, np.array(shared), np.array(weights) / scale))
+        least, third, fourth = independent([r for _, r, _ in some])
+        if events > ENOUGH * (fourth + 3):
+            least, third, fourth = 0.0, 0.0, 0.0
         rows.add(
             Component(
                 group="dependence",
@@ -70,6 +103,9 @@ def dependence(rows: Rows, layout: Layout, total: Floats, events: int) -> None:
                 words="dependence",
                 kind="score",
                 unit=float("nan"),
+                third=third,
+                fourth=fourth,
+                least=least,
             ),
             np.array([layout.joint_offset + k, layout.size]),
             np.array([1.0, constant]) / scale,

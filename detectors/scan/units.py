@@ -173,6 +173,7 @@ def calibrated(
     binomial = (probability * (1 - probability) * events[:, per]).sum(axis=0) / totals[per]
     unit = np.where(share, binomial, unit)
     own = (residuals**2).sum(axis=0) / max(1, panes - x.shape[1])
+    own = np.maximum(own, np.array([c.least for c in of]))
     unknown = np.isnan(unit)
     unit = np.where(unknown, own, unit)
     third, fourth = np.array([c.third for c in of]), np.array([c.fourth for c in of])

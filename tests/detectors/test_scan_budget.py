@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -42,13 +43,24 @@ def panes(layout: Layout, values: Values, first: int) -> list[tuple[int, Counts]
     made = []
     for i in range(len(values) // PANE):
         at, counts = np.unique(found[:, i * PANE : (i + 1) * PANE], return_counts=True)
+        if layout.joint:
+            some = values[i * PANE : (i + 1) * PANE]
+            ranks = [
+                2.0 * np.searchsorted(np.array(of.edges), some[:, k], side="right") - (of.bins - 1)
+                for k, of in enumerate(f for f in layout.features.values() if isinstance(f, NumericLayout))
+            ]
+            at = np.concatenate([at, layout.joint_offset + np.arange(layout.joint_size)])
+            products = [float(a @ b) for a, b in combinations(ranks, 2)]
+            counts = np.concatenate([counts, np.array(products, np.int64)])
         none = np.zeros(len(layout.features))
         of = Counts(rows=PANE, cells=at.astype(np.int32), values=counts, low=none, high=none)
         made.append(((first + i) * 1000, of))
     return made
 
 
-def alarms(draw: Draw, kind: str, runs: int, *, reference: int = PANES, learnt_apart: bool = False) -> list[str]:
+def alarms(
+    draw: Draw, kind: str, runs: int, *, reference: int = PANES, learnt_apart: bool = False, joint: bool = False
+) -> list[str]:
     """What was found in each run that found anything; the layout is that of the reference's own rows, or of others."""
     found = []
     for seed in range(runs):
@@ -76,6 +88,25 @@ def test_categories_that_lead_by_chance_do_not_fall_back(of: int) -> None:
 def test_flags_that_are_seldom_set_are_not_tested_as_if_they_were_even() -> None:
     """20 of them, set once in 1,000 events: T^2 without their skewness alarmed in 24 of 60 runs."""
     assert alarms(lambda rng, n: (rng.random((n, 20)) < 0.001).astype(float), "numeric", 8) == []
+
+
+@pytest.mark.parametrize(("rate", "tied"), [(0.003, False), (0.01, False), (0.01, True)])
+def test_flags_that_were_hardly_ever_set_together_are_not_dependent_when_they_are(rate: float, *, tied: bool) -> None:
+    """One in 10,000 events at 0.01 for each of 66 pairs: it was a warning, of p = 0. Tied ones are found."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        usual, later = ((rng.random((PANE * PANES, 12)) < rate).astype(float) for _ in range(2))
+        if tied:
+            later[:, 1] = later[:, 0]
+        features: dict[str, ColumnLayout] = {f"c{i}": numeric(column) for i, column in enumerate(usual.T)}
+        layout = Layout(pane_ms=1000, features=features, predictions={})
+        unit = Scan.calibrated(layout, {ALL: panes(layout, usual, 0)}, panes_between_false_alarms=BUDGET).units[ALL]
+        vectors = unit.components.vectors([c for _, c in panes(layout, later, PANES)])
+        (told,) = (r for r in look(unit, PANES, vectors, since=PANES).results if r.subject == "dependence")
+        assert (told.drift or told.over is not None, told.glitch) == (tied, False)  # it may be over by chance
+        assert told.p_value is not None
+        assert told.p_value > 0
+        assert tied == (told.component == "c0 x c1: dependence up")
 
 
 def test_what_a_short_reference_has_not_seen_is_not_new() -> None:
