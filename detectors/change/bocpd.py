@@ -12,11 +12,11 @@ from detectors.calibration import Floats, exceedance
 from detectors.change.levels import Mode, check, number, usual
 from detectors.change.machines import Machine, Step, at_least, between
 
-MOST_RUN: Final = 1e300
+MOST_RUNS: Final = 1_000  # where more values say as much as `max_run` independent ones
 
 
 def _step(p: Any, m: Any, x: float) -> int:
-    most, known = int(p[3]), p[0] == p[0]
+    most, known, worth = int(p[3]), p[0] == p[0], 1 / p[6]
     if m[4] == 1.0:
         mean, squares = m[5], m[6]
         for i in range(len(m)):
@@ -39,21 +39,24 @@ def _step(p: Any, m: Any, x: float) -> int:
     hazard, changed, total = 1 / p[2], 0.0, 0.0
     a, b, c = 8, 8 + most + 2, 8 + 2 * (most + 2)
     for r in range(longest, -1, -1):
-        weight, shape, rate = 0.1 + r, 1.0 + r / 2, 1.0 + m[c + r] / 2
+        weight, shape, rate = 0.1 + r * worth, 1.0 + r * worth / 2, 1.0 + m[c + r] / 2
         scale = rate * (weight + 1) / (shape * weight)  # Student's t with 2 shape degrees of freedom
         off = z - m[b + r]
         density = math.exp(
-            math.lgamma(shape + 0.5)
-            - math.lgamma(shape)
-            - 0.5 * math.log(2 * shape * math.pi * scale)
-            - (shape + 0.5) * math.log(1 + off * off / (2 * shape * scale))
+            worth
+            * (
+                math.lgamma(shape + 0.5)
+                - math.lgamma(shape)
+                - 0.5 * math.log(2 * shape * math.pi * scale)
+                - (shape + 0.5) * math.log(1 + off * off / (2 * shape * scale))
+            )
         )
         joint = m[a + r] * density
         changed += joint * hazard
         grown = joint * (1 - hazard)
         m[a + r + 1] = grown
-        m[b + r + 1] = (weight * m[b + r] + z) / (weight + 1)
-        m[c + r + 1] = m[c + r] + weight * off * off / (weight + 1)
+        m[b + r + 1] = (weight * m[b + r] + worth * z) / (weight + worth)
+        m[c + r + 1] = m[c + r] + worth * weight * off * off / (weight + worth)
         total += grown
     m[a], m[b], m[c] = changed, 0.0, 0.0
     total += changed
@@ -82,10 +85,11 @@ class BOCPD(Machine):
     Bayesian: normal values with unknown mean and variance in every stretch, a change being expected once in
     `expected_run` values; runs longer than `max_run` count as one, which bounds memory and time. Values are read in
     deviations from target, learnt from the first `min_instances` values where they are not given: they set the scale of
-    the prior. After a change it starts anew. The onset is the most probable one. The probability is the model's, no
-    rate of false alarms. Adams and MacKay 2007, arXiv 0710.3742.
+    the prior. Where neighbours resemble each other, so that `resemblance` values say as much as one, each counts as
+    such a part of one: its likelihood to that power. After a change it starts anew. The onset is the most probable one.
+    The probability is the model's, no rate of false alarms. Adams and MacKay 2007, arXiv 0710.3742.
 
-    State: at most 16 + 3 * max_run numbers.
+    State: at most 16 + 3 * max_run numbers, max_run being at most 1,000 where it is learnt from a budget.
 
     >>> test = BOCPD(target=0.0, deviation=1.0, hold=0)
     >>> _, levels = test.update_many(test.start(), [0.5, -0.5] * 20 + [6.0] * 5)
@@ -101,6 +105,7 @@ class BOCPD(Machine):
     deviation: float | None = None
     expected_run: float = 250.0
     max_run: int = 200
+    resemblance: float = 1.0
     min_instances: int = 30
     threshold: float = 0.9
     hold: int = 2
@@ -114,6 +119,7 @@ class BOCPD(Machine):
         check(self)
         at_least("expected_run", self.expected_run, 2)
         at_least("max_run", self.max_run, 10)
+        at_least("resemblance", self.resemblance, 1)
         at_least("min_instances", self.min_instances, 3)
         between("threshold", self.threshold, 0, 1)
         at_least("hold", self.hold, 0)
@@ -124,16 +130,21 @@ class BOCPD(Machine):
 
         The odds of a change then have to grow from 1 / `expected_run` to 9: evidence that as many values give without a
         change less than once (the sum of likelihood ratios over all places less their number is a martingale, as in
-        Shiryaev-Roberts). Of values that resemble their neighbours, v of which say as much as one, the evidence has to
-        be v times as great on the scale of logarithms. It looks both ways, whatever is `worse`. ValueError for fewer
-        than 3 values, or where all are the same.
+        Shiryaev-Roberts). It looks both ways, whatever is `worse`. ValueError for fewer than 3 values, or where all are
+        the same.
         """
         known, p = usual(values), exceedance("above", between)
-        rarely = math.exp(min(math.log(1 / p) * (2 * len(values) / known.values - 1), math.log(MOST_RUN)))
-        return {"target": known.mean, "deviation": known.deviation, "expected_run": rarely}
+        resemblance = len(values) / known.values
+        return {
+            "target": known.mean,
+            "deviation": known.deviation / math.sqrt(resemblance),  # of one value, which `usual` takes for as many
+            "expected_run": 1 / p,
+            "resemblance": resemblance,
+            "max_run": min(math.ceil(cls().max_run * resemblance), MOST_RUNS),
+        }
 
     def parameters(self) -> list[float]:
-        own = [self.expected_run, float(self.max_run), float(self.min_instances), self.threshold]
+        own = [self.expected_run, float(self.max_run), float(self.min_instances), self.threshold, self.resemblance]
         return [number(self.target), number(self.deviation), *own]
 
     def size(self) -> int:

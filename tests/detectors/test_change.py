@@ -228,11 +228,23 @@ def test_stepd_sees_a_rise_from_any_rate() -> None:
         kind.calibrated([0.9] * 60, worse="above", windows_between_false_alarms=1e6, window_size=30)
 
 
-def test_a_reference_whose_values_nearly_all_resemble_each_other_breaks_nothing() -> None:
+def test_bocpd_sees_a_change_through_windows_that_overlap() -> None:
+    """
+    20 panes a window, one apart; a change of two deviations of a window |______----|  one false alarm in 500 values
+    """
     kind: Any = DETECTORS["bocpd"]
-    values = np.repeat(np.random.default_rng(1).normal(size=12), 60)
-    made = kind.calibrated(values, worse="both", windows_between_false_alarms=40_000)
-    assert 1e100 < made.expected_run <= 1e300 * (1 + 1e-9)
+    panes, fired, seen = np.ones(20) / np.sqrt(20), 0, []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        reference = rng.normal(size=(300, 20)) @ panes
+        made: Machine = kind.calibrated(np.repeat(reference, 20), worse="both", windows_between_false_alarms=500)
+        levels = made.update_many(made.start(), np.convolve(rng.normal(size=2_019), panes, "valid"))[1]
+        fired += int(((levels[1:] == 2) & (levels[:-1] != 2)).sum())
+        moved = rng.normal(size=1_200) + np.repeat([0, 2 / np.sqrt(20)], 600)
+        levels = made.update_many(made.start(), np.convolve(moved, panes, "valid"))[1]
+        seen.append(int(np.argmax(levels[600:] == 2)) if (levels[600:] == 2).any() else 600)
+    assert fired <= 24 + 3 * 24**0.5
+    assert np.median(seen) <= 10 * 20
 
 
 def test_a_stated_window_bounds_the_samples_that_are_learnt() -> None:
