@@ -11,7 +11,7 @@ from stream_monitor.catalogs import MemoryCatalog
 from stream_monitor.config.files import ConfigFile
 from stream_monitor.config.roles import is_pattern, resolved
 from stream_monitor.errors import ConfigError, Mistake, Unreachable
-from stream_monitor.names import choices
+from stream_monitor.names import choices, many
 from stream_monitor.shell.starts import read_references
 
 PING_SECONDS: Final = 10.0
@@ -60,7 +60,7 @@ def check_outside(read: ConfigFile, outside: Outside) -> list[str]:
         silent.append(f"kafka: {_text(error)}")
     else:
         mistakes += _topics(read, topics)
-        said.append(f"kafka: {len(topics)} topics")
+        said.append(f"kafka: {many(len(topics), 'topic')}")
         for name, found in resolved(read.config, topics).items():
             said.append(f"{name}: its patterns stand for {', '.join(found) or 'no topic yet'}")
     said_too, silent_too = asyncio.run(_ping({"store": outside.store, **outside.targets}))
@@ -75,11 +75,10 @@ def check_outside(read: ConfigFile, outside: Outside) -> list[str]:
 def summary(read: ConfigFile, said: Sequence[str]) -> str:
     """What `check` prints when all is well."""
     config = read.config
-    lines = [
-        f"{read.file}: right: {len(config.models)} models, {len(config.sinks)} sinks, {len(config.triggers)} triggers"
-    ]
+    counts = {"model": config.models, "sink": config.sinks, "trigger": config.triggers}
+    lines = [f"{read.file}: right: {', '.join(many(len(of), what) for what, of in counts.items())}"]
     for name, model in config.models.items():
-        monitors = f"{len(model.monitors)} monitors" if model.monitors else "the default monitors"
+        monitors = many(len(model.monitors), "monitor") if model.monitors else "the default monitors"
         lines.append(f"{name}: {model.task}, {', '.join(model.topic)}, {monitors}")
     return "\n".join([*lines, *said])
 
