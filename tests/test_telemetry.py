@@ -14,10 +14,10 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_fd_to_metric_families
 
 from stream_monitor.config import Config, Model, Target
+from stream_monitor.status.process_server import ProcessServer
 from stream_monitor.status.statuses import Snapshot, heartbeat
 from stream_monitor.status.telemetry import (
     Ledger,
-    ProcessServer,
     Telemetry,
     exposition,
     service_families,

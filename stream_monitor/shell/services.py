@@ -41,8 +41,9 @@ from stream_monitor.shell.promotions import Promotions
 from stream_monitor.shell.reloads import needing_restart, taken_over, told
 from stream_monitor.shell.starts import Start, make_known
 from stream_monitor.shell.warming import warm
+from stream_monitor.status.process_server import ProcessServer
 from stream_monitor.status.statuses import heartbeat
-from stream_monitor.status.telemetry import ProcessServer, Telemetry, tap_families, worker_families
+from stream_monitor.status.telemetry import Telemetry, tap_families, worker_families
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.rules import Rules
 from stream_monitor.tap.tap import Tap
