@@ -130,8 +130,9 @@ class BOCPD(Machine):
 
         The odds of a change then have to grow from 1 / `expected_run` to 9: evidence that as many values give without a
         change less than once (the sum of likelihood ratios over all places less their number is a martingale, as in
-        Shiryaev-Roberts). It looks both ways, whatever is `worse`. ValueError for fewer than 3 values, or where all are
-        the same.
+        Shiryaev-Roberts). The longest run is doubled, not stretched, for values that resemble each other: a memory of
+        the same size goes on when the reference is found anew. It looks both ways, whatever is `worse`. ValueError for
+        fewer than 3 values, or where all are the same.
         """
         known, p = usual(values), exceedance("above", between)
         resemblance = len(values) / known.values
@@ -140,7 +141,7 @@ class BOCPD(Machine):
             "deviation": known.deviation / math.sqrt(resemblance),  # of one value, which `usual` takes for as many
             "expected_run": 1 / p,
             "resemblance": resemblance,
-            "max_run": min(math.ceil(cls().max_run * resemblance), MOST_RUNS),
+            "max_run": min(cls().max_run * 2 ** round(math.log2(resemblance)), MOST_RUNS),
         }
 
     def parameters(self) -> list[float]:

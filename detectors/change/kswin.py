@@ -14,6 +14,7 @@ from detectors.change.levels import usual
 from detectors.change.machines import Machine, Step, at_least, between
 
 LEAST_ALPHA: Final = 1e-300
+GRADE: Final = 1.25
 
 
 def _step(p: Any, m: Any, x: float) -> int:
@@ -137,12 +138,12 @@ class KSWIN(Machine):
         """An `alpha` that spends the budget; samples that reach it at a distance of 0.7, and a window in proportion.
 
         Of values that resemble their neighbours, v of which say as much as one, 2 exp(-n D^2), which `alpha` bounds, is
-        taken with n / v. It looks both ways, whatever is `worse`. ValueError for fewer than 3 values, or where all are
-        the same.
+        taken with n / v. Sizes are graded, so that a memory goes on when the reference is found anew. It looks both
+        ways, whatever is `worse`. ValueError for fewer than 3 values, or where all are the same.
         """
         known, p = usual(values), exceedance("above", between)
         rate = log(2 / p) * len(values) / known.values
-        size = max(30, ceil(2 * rate))
+        size = ceil(30 * GRADE ** max(ceil(log(2 * rate / 30, GRADE)), 0))
         if "window_size" in stated:
             size = min(size, int(stated["window_size"]) // 2)
         size = int(stated.get("stat_size", size))
