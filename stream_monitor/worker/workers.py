@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 STORE_SECONDS: Final = 10.0  # how long one write to the store may take
 HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
 HELD_DOCUMENTS: Final = 20_000
+STEP_SECONDS: Final = 900.0  # how long the fold of one entry, of weeks perhaps, may take
 PORTION: Final = 1_000  # messages or documents of one write: what a block gives may take longer than nothing may happen
 AT_ONCE: Final = 16  # messages of a segment, of up to 900 kB, on their way to the broker
 SEEK_SECONDS: Final = 2.0  # between two attempts to read a partition again
@@ -54,6 +55,7 @@ class Hold(Generic[S]):
     stopped: str = ""
     checkpointed: float = field(default_factory=time.monotonic)
     sought: float = 0.0
+    stepping: bool = False  # its state is between two entries
     stepped: float = field(default_factory=time.monotonic)
 
     @property
@@ -178,7 +180,7 @@ class Worker(Generic[S]):
             return []
         entry = owner.read(arrival.value or b"")
         await self._known(entry)
-        outputs = owner.step(arrival.offset, entry)
+        outputs = await self._stepped(hold, arrival.offset, entry)
         self.totals["entries"] += 1
         self.progress = hold.stepped = time.monotonic()
         if owner.state.stopped:
@@ -186,6 +188,21 @@ class Worker(Generic[S]):
             self.alarms.append(f"partition {owner.partition} stopped at {owner.at - 1}: {hold.stopped}")
             log.critical("%s", self.alarms[-1])
         return [(output, entry) for output in outputs]
+
+    async def _stepped(self, hold: Hold[S], offset: int, entry: Entry | None) -> Sequence[Output]:
+        """The outputs of the next entry.
+
+        In a thread: a block of weeks closes thousands of windows, and who keeps the group, the api and the log of this
+        process alive is in this event loop. If this is cancelled meanwhile the state is of use to nobody.
+        """
+        hold.stepping = True
+        task = asyncio.ensure_future(asyncio.to_thread(hold.owner.step, offset, entry))
+        end = time.monotonic() + STEP_SECONDS
+        while not (await asyncio.wait([task], timeout=1.0))[0]:
+            if time.monotonic() < end:
+                self.progress = time.monotonic()
+        hold.stepping = False
+        return task.result()
 
     async def _seek(self, hold: Hold[S]) -> None:
         if time.monotonic() - hold.sought >= SEEK_SECONDS:
@@ -210,6 +227,16 @@ class Worker(Generic[S]):
     # -- outputs
 
     async def _publish(self, outputs: Sequence[tuple[Output, Entry | None]]) -> None:
+        for i in range(0, len(outputs), PORTION):
+            await self._publish_some(outputs[i : i + PORTION])
+            await asyncio.sleep(0)
+        await self._store_documents()
+        now = self._clock()
+        for output, _ in outputs:
+            if output.kind == "window":
+                self._watching.window_closed(output.model, now - epoch_ms(str(output.body["end"])) / 1000)
+
+    async def _publish_some(self, outputs: Sequence[tuple[Output, Entry | None]]) -> None:
         outgoing = []
         for output, _ in outputs:
             if output.kind in ("layout", "reference"):
@@ -221,17 +248,12 @@ class Worker(Generic[S]):
                 kept = self._documents.get((d.kind, d.scope, d.id))
                 if kept is None or kept.revision <= d.revision:
                     self._documents[d.kind, d.scope, d.id] = d
-        for i in range(0, len(outgoing), PORTION):
-            await self._send(outgoing[i : i + PORTION])
+        await self._send(outgoing)
         self.totals["outputs"] += len(outputs)
         now = self._clock()
         for output, entry in outputs:
             if output.kind == "verdict" and isinstance(entry, Bundle):
                 self._watching.verdict_given(output.model, now - entry.at_ms / 1000)
-        await self._store_documents()
-        for output, _ in outputs:
-            if output.kind == "window":
-                self._watching.window_closed(output.model, now - epoch_ms(str(output.body["end"])) / 1000)
 
     @property
     def _source(self) -> str:
@@ -267,6 +289,7 @@ class Worker(Generic[S]):
             for key, put in portion.items():
                 if self._documents.get(key) is put:  # not a newer one that came meanwhile
                     del self._documents[key]
+            await asyncio.sleep(0)  # a store in memory never waits
 
     def _overfull(self) -> bool:
         held = max((len(h.arrivals) for h in self.holds.values()), default=0)
@@ -291,7 +314,7 @@ class Worker(Generic[S]):
         async with self._busy:
             await self._store_documents()
             for hold in list(self.holds.values()):
-                if hold.arrivals and not hold.stopped and not self._documents:
+                if hold.arrivals and not hold.stopped and not hold.stepping and not self._documents:
                     await self._checkpoint(hold)
 
     @property

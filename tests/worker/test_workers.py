@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from connectors.memory import MemoryStatusStore
-from stream_monitor.entries import pack
+from stream_monitor.entries import Entry, pack
 from stream_monitor.errors import Unreachable
-from stream_monitor.interfaces import Document
+from stream_monitor.interfaces import Catalog, Document
+from stream_monitor.outputs import Output
 from stream_monitor.worker import checkpoints, workers
 from stream_monitor.worker.buses import Arrival, Outgoing, Pace
-from stream_monitor.worker.owners import Span
+from stream_monitor.worker.owners import Fold, Span
 from stream_monitor.worker.workers import Worker
 from tests.worker.process import NoCatalog
-from tests.worker.toy import FOLD, ToyState, entry, totals
+from tests.worker.toy import FOLD, ToyState, entry, step, totals
 
 LOG = [pack(entry("s", n, f"k{n % 3}", n)) for n in range(1, 61)]
 
@@ -115,6 +117,52 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
 
     runs.__name__, runs.__doc__ = test.__name__, test.__doc__
     return runs
+
+
+@run
+async def test_a_long_fold_lets_the_group_the_api_and_the_clock_live_on() -> None:
+    """A block of weeks closes thousands of windows at once. What lives in the same event loop would be thought dead."""
+
+    def slow(state: ToyState, of: Entry, catalog: Catalog) -> tuple[ToyState, Sequence[Output]]:
+        time.sleep(1.3 if state.head_state.entries == 3 else 0)
+        return step(state, of, catalog)
+
+    bus = Bus()
+    worker = _worker(bus)
+    worker._fold = Fold(empty=ToyState.empty, step=slow, restore=ToyState.restore)
+    await _assigned(worker, bus)
+    beats: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            beats.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    beating = asyncio.create_task(beat())
+    taking = asyncio.create_task(worker.take(_arrivals(0, 10)))
+    await asyncio.sleep(0.1)
+    begun = worker.progress
+    await asyncio.sleep(1.1)
+    assert worker.progress > begun  # no standstill
+    await worker.finish()  # waits for it
+    await taking
+    beating.cancel()
+    assert max(b - a for a, b in pairwise(beats)) < 1.0
+    assert _totals(worker) == _expected(10)
+
+
+@run
+async def test_a_state_between_two_entries_is_no_checkpoint() -> None:
+    bus = Bus()
+    worker = _worker(bus, checkpoint_entries=100)
+    await _assigned(worker, bus)
+    await worker.take(_arrivals(0, 5))
+    worker.holds[0].stepping = True  # whoever folded was cancelled, and the thread goes on
+    await worker.finish()
+    assert not bus.checkpoints()
+    worker.holds[0].stepping = False
+    await worker.finish()
+    assert bus.checkpoints()
 
 
 @run
