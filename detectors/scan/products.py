@@ -47,18 +47,20 @@ def ranks(layout: Layout, total: Floats, events: int) -> dict[str, Ranks]:
     return found
 
 
-def independent(of: Sequence[Ranks]) -> tuple[float, float, float]:
+def independent(of: Sequence[Ranks], signs: Sequence[float]) -> tuple[float, float, float]:
     """Variance, third and fourth cumulant of the products of these ranks, were they independent: of each pair times its
-    spreads, over the sum of all these.
+    spreads and signs, over the sum of all spreads.
 
     >>> flag = Ranks(np.zeros(2, np.int64), np.array([-1.0, 1.0]), 0.0, 1.0, 0.0, 1.0)  # a fair one
-    >>> independent([flag, flag])  # so is the product
+    >>> independent([flag, flag], [1.0, -1.0])  # so is the product
     (1.0, 0.0, -2.0)
     """
     pairs = list(combinations(of, 2))
     weights = np.array([a.spread * b.spread for a, b in pairs])
     power = float((weights**2).sum())
-    third = float((weights**3 * [a.third * b.third for a, b in pairs]).sum()) / power**1.5
+    sides = [a * b for a, b in combinations(signs, 2)]  # of different signs their third cumulants cancel out
+    third = float((weights**3 * [s * a.third * b.third for s, (a, b) in zip(sides, pairs, strict=True)]).sum())
+    third /= power**1.5
     fourth = float((weights**4 * [a.fourth * b.fourth - 3 for a, b in pairs]).sum()) / power**2
     return power / float(weights.sum()) ** 2, third, fourth
 
@@ -93,7 +95,7 @@ def dependence(rows: Rows, layout: Layout, total: Floats, events: int) -> None:
         scale = twice / 2 * float(spreads.sum() ** 2 - (spreads**2).sum())
         constant = twice / 2 * (centre**2 - sum(r.mean**2 for _, r, _ in some))
         rows.mixed.append((rows.count, np.array(shared), np.array(weights) / scale))
-        least, third, fourth = independent([r for _, r, _ in some])
+        least, third, fourth = independent([r for _, r, _ in some], [sign for _, _, sign in some])
         if events > ENOUGH * (fourth + 3):
             least, third, fourth = 0.0, 0.0, 0.0
         rows.add(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -45,12 +44,17 @@ def panes(layout: Layout, values: Values, first: int) -> list[tuple[int, Counts]
         at, counts = np.unique(found[:, i * PANE : (i + 1) * PANE], return_counts=True)
         if layout.joint:
             some = values[i * PANE : (i + 1) * PANE]
-            ranks = [
-                2.0 * np.searchsorted(np.array(of.edges), some[:, k], side="right") - (of.bins - 1)
-                for k, of in enumerate(f for f in layout.features.values() if isinstance(f, NumericLayout))
-            ]
+            ranks = {
+                name: 2.0 * np.searchsorted(np.array(of.edges), some[:, k], side="right") - (of.bins - 1)
+                for k, (name, of) in enumerate(layout.features.items())
+                if isinstance(of, NumericLayout)
+            }
             at = np.concatenate([at, layout.joint_offset + np.arange(layout.joint_size)])
-            products = [float(a @ b) for a, b in combinations(ranks, 2)]
+            products = [float(ranks[a] @ ranks[b]) for a, b in layout.joint_pairs]
+            products += [
+                float((np.sum([sign * ranks[name] for name, sign in of], axis=0) ** 2).sum())
+                for of in layout.joint_combinations
+            ]
             counts = np.concatenate([counts, np.array(products, np.int64)])
         none = np.zeros(len(layout.features))
         of = Counts(rows=PANE, cells=at.astype(np.int32), values=counts, low=none, high=none)
@@ -107,6 +111,20 @@ def test_flags_that_were_hardly_ever_set_together_are_not_dependent_when_they_ar
         assert told.p_value is not None
         assert told.p_value > 0
         assert tied == (told.component == "c0 x c1: dependence up")
+
+
+def test_nor_are_they_among_so_many_that_products_are_counted_within_combinations() -> None:
+    """100 of them, once in 100 events: signs differ within a combination, and its products are heavy on both sides."""
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        usual, later = ((rng.random((PANE * PANES, 100)) < 0.01).astype(float) for _ in range(2))
+        features: dict[str, ColumnLayout] = {f"c{i}": numeric(column) for i, column in enumerate(usual.T)}
+        layout = Layout(pane_ms=1000, features=features, predictions={})
+        unit = Scan.calibrated(layout, {ALL: panes(layout, usual, 0)}, panes_between_false_alarms=BUDGET).units[ALL]
+        vectors = unit.components.vectors([c for _, c in panes(layout, later, PANES)])
+        (told,) = (r for r in look(unit, PANES, vectors, since=PANES).results if r.subject == "dependence")
+        assert not told.drift
+        assert not told.glitch
 
 
 def test_what_a_short_reference_has_not_seen_is_not_new() -> None:
