@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from detectors.base import Reads, Worse
+from detectors.base import Judgement, Level, Reads, Worse
 from detectors.calibration import Floats
-from detectors.change.machines import Machine, Step, at_least
+from detectors.change.machines import UPDATES, Machine, Memory, Step, at_least
 
 ENOUGH: Final = 30  # errors from which on a rate is about normal
 
@@ -86,6 +86,12 @@ class DDM(Machine):
             "warning_threshold": usual.warning_threshold * wider,
             "drift_threshold": usual.drift_threshold * wider,
         }
+
+    def _judge(self, level: Level, memory: Memory, onset: int | None) -> Judgement:
+        if level is not Level.UNKNOWN:
+            return Machine._judge(self, level, memory, onset)
+        seen = f"{int(memory[UPDATES])} of the {self.warm_start} values that it waits for"
+        return Judgement(level=level, reason=f"{seen}: the least rate of fewer errors would be chance")
 
     def size(self) -> int:
         """Fixed."""

@@ -88,4 +88,4 @@ def joint_p(unit: Unit, t2: Floats, scale: int) -> Floats:
     """P-values of T^2."""
     joint = unit.joint[scale]
     assert joint is not None
-    return hotelling_tail(t2, joint.weights.shape[1], joint.df)
+    return hotelling_tail(t2 / joint.stretch[scale], joint.weights.shape[1], joint.df)

@@ -9,13 +9,14 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import fdtrc, gammaln, stdtr, stdtrit, xlogy
+from scipy.special import fdtrc, gammainccinv, gammaln, stdtr, stdtrit, xlogy
 
 Floats = NDArray[np.float64]
 
 LEAST: Final = 1e-290  # a tail, below which its logarithm is taken: from 1e-308 on nothing is left of it
 LEAST_ROOT: Final = 1e-4  # less makes no difference, and would be lost in one
 MOST_DF: Final = 1e7  # as good as endless, and rates keep nine digits
+SMALLEST: Final = float(np.nextafter(0.0, 1.0))  # what a tail that is smaller is told as: none is impossible
 STEPS: Final = 2  # of Newton's method: a rate to 0.01
 
 
@@ -44,7 +45,8 @@ def student_tail(z: Floats, df: Floats | float, third: Floats | float = 0.0, fou
         gain[some] = _gain(size[some], np.minimum(df[some], MOST_DF), skew[some], heavy[some])
     tail = 2 * stdtr(df, -size)
     if (tail < LEAST).any():
-        return np.asarray(np.exp(np.minimum(_log_tail(tail, size, df) + gain, 0.0)), np.float64)
+        found = np.exp(np.minimum(_log_tail(tail, size, df) + gain, 0.0))
+        return np.asarray(np.maximum(found, SMALLEST), np.float64)
     return np.asarray(np.minimum(tail * np.exp(gain), 1.0), np.float64)
 
 
@@ -83,7 +85,7 @@ def _log_tail(tail: Floats, size: Floats, df: Floats) -> Floats:
     """The logarithm of a tail of Student's t, by its leading term where it is too small for a number."""
     far = np.maximum(size, 1.0)
     density = gammaln((df + 1) / 2) - gammaln(df / 2) - np.log(df * np.pi) / 2
-    leading = np.log(2) + density - (df - 1) / 2 * np.log1p(far**2 / df) - np.log(far + 1 / far)
+    leading = np.log(2) + density - (df - 1) / 2 * np.log1p(far * (far / df)) - np.log(far + 1 / far)
     return np.where(tail < LEAST, np.minimum(leading, np.log(LEAST)), np.log(np.maximum(tail, LEAST)))
 
 
@@ -124,4 +126,21 @@ def hotelling_tail(t2: Floats, dimensions: int, df: float) -> Floats:
     0.0455
     """
     rest = max(df - dimensions + 1, 1.0)
-    return np.asarray(fdtrc(dimensions, rest, np.maximum(t2, 0.0) * rest / (df * dimensions)), np.float64)
+    tail = fdtrc(dimensions, rest, np.maximum(t2, 0.0) * rest / (df * dimensions))
+    return np.asarray(np.maximum(tail, SMALLEST), np.float64)
+
+
+def stretch(p: Floats, dimensions: int, skewness: Floats) -> Floats:
+    """How much further out the sum of squares of so many means of this skewness has the tail `p` than of normal ones.
+
+    By the law of Pearson's third type with the variance and skewness of that sum, of means with a gamma law.
+
+    >>> stretch(np.array([1e-5]), 20, np.array([0.0])), stretch(np.array([1e-5]), 20, np.array([0.25])).round(3)
+    (array([1.]), array([1.046]))
+    """
+    square = skewness**2
+    variance = dimensions * (2 + 1.5 * square)
+    third = dimensions * (8 + 28 * square + 7.5 * square**2)
+    scale, shape = third / variance / 2, 4 * variance**3 / third**2
+    found = dimensions + scale * (gammainccinv(shape, p) - shape)
+    return np.asarray(found / (2 * gammainccinv(dimensions / 2, p)), np.float64)

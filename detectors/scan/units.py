@@ -21,7 +21,7 @@ from detectors.scan.components import Components
 from detectors.scan.dependence import dependence
 from detectors.scan.functionals import GROUPS
 from detectors.scan.seasons import Season, seasons
-from detectors.scan.tails import student_bound
+from detectors.scan.tails import stretch, student_bound
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -43,7 +43,7 @@ class Joint:
     """Location of numeric columns together: Hotelling's T^2 over principal components of their pane sums.
 
     Why not of all: squares of skewed means have far heavier tails (20 of skewness 0.5 go beyond p = 1e-5 13 times too
-    often, of 0.25 three times), and those columns have tests of their own, which count it.
+    often, of 0.25 four times, or twice with `stretch`), and those columns have tests of their own, which count it.
     """
 
     of: Integers  # components
@@ -51,6 +51,7 @@ class Joint:
     inflation: Floats  # (dimensions, scales + 1)
     df: float
     alphas: Floats  # per scale
+    stretch: Floats  # per scale: by how much skewness makes T^2 greater at its bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -292,12 +293,12 @@ def _joints(
     for some in (location[:, None] & (skewness <= SKEWED)).T:
         key = some.tobytes()
         if key not in made:
-            made[key] = _joint(np.flatnonzero(some), residuals, scales, alphas)
+            made[key] = _joint(np.flatnonzero(some), residuals, scales, alphas, skewness)
         found.append(made[key])
     return tuple(found)
 
 
-def _joint(of: Integers, residuals: Floats, scales: tuple[int, ...], alphas: Floats) -> Joint | None:
+def _joint(of: Integers, residuals: Floats, scales: tuple[int, ...], alphas: Floats, skewness: Floats) -> Joint | None:
     if len(of) < 2 or not alphas.any():
         return None
     pane = residuals[:, of]
@@ -310,10 +311,12 @@ def _joint(of: Integers, residuals: Floats, scales: tuple[int, ...], alphas: Flo
     weights = vectors[:, kept] / np.sqrt(values[kept]) / spread[:, None]
     scores = pane @ weights
     memory = dependence(scores, np.zeros(int(kept.sum()), np.int64), scales)
+    skewed = np.sqrt((np.minimum(skewness[of], SKEWED) ** 2).mean(axis=0))  # more is left out
     return Joint(
         of=of,
         weights=weights,
         inflation=memory.inflation,
         df=float(1 / (1 / panes + 1 / (memory.df.min() * 2))),
         alphas=alphas,
+        stretch=stretch(np.maximum(alphas, 1e-300), int(kept.sum()), skewed),
     )

@@ -279,6 +279,15 @@ def test_what_cannot_be_reached_or_learnt_is_said() -> None:
         kind.calibrated([1.0] * 20, worse="above", windows_between_false_alarms=1_000)
 
 
+def test_ddm_says_how_long_it_waits_and_why() -> None:
+    """At one error in 1,000 thirty have come after 30,000."""
+    kind: Any = DETECTORS["ddm"]
+    test = kind.calibrated([1 / 1_000] * 20, worse="above", windows_between_false_alarms=5_000)
+    judgement = test.run(test.start(), [0.0] * 120)[1]
+    assert judgement.level is Level.UNKNOWN
+    assert "120 of the 30000 values that it waits for" in judgement.reason
+
+
 @pytest.mark.parametrize("name", ["ddm", "eddm", "rddm", "stepd", "hddm_a", "hddm_w"])
 def test_a_run_is_what_single_values_are(name: str) -> None:
     test: Machine = DETECTORS[name](hold=0)

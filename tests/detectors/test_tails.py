@@ -13,7 +13,7 @@ from detectors.counts import Counts
 from detectors.layouts import HEAD, Layout, NumericLayout
 from detectors.scan import Scan, look, needed
 from detectors.scan.scan import ALL
-from detectors.scan.tails import deviance_root, student_tail
+from detectors.scan.tails import deviance_root, hotelling_tail, stretch, student_tail
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +69,22 @@ def test_symmetric_heavy_tails_are_counted() -> None:
         exact = integrate.trapezoid(stats.gamma.pdf(w, n) * stats.gamma.sf(w + z * (2 * n) ** 0.5, n), w)
         for sign in (-1.0, 1.0):
             assert 1.0 < float(student_tail(np.array(sign * z), ENDLESS, 0.0, 3 / n)) / 2 / exact < 4.0
+
+
+def test_nothing_is_told_as_impossible() -> None:
+    for far in (1e3, 1e9):
+        assert 0.0 < float(student_tail(np.array(far), ENDLESS)) < 1e-300
+        assert 0.0 < float(hotelling_tail(np.array(far * far), 3, ENDLESS)) < 1e-300
+
+
+def test_squares_of_skewed_means_are_counted() -> None:
+    """Five gamma-like means of skewness 1/4 go beyond 1e-4 three times too often if they are taken for normal."""
+    rng, shape = np.random.default_rng(0), 64
+    means = (rng.standard_gamma(shape, size=(5, 1_000_000)) - shape) / shape**0.5
+    t2, p = (means**2).sum(axis=0), 1e-4
+    out = t2 / stretch(np.array([p]), 5, np.array([0.25]))
+    assert float((hotelling_tail(t2, 5, ENDLESS) <= p).mean()) > 2.5 * p
+    assert 0.5 * p < float((hotelling_tail(out, 5, ENDLESS) <= p).mean()) < 2 * p
 
 
 def test_a_lasting_change_of_a_column_with_bursts_is_found() -> None:
