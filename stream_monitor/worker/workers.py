@@ -40,6 +40,7 @@ HELD_DOCUMENTS: Final = 20_000
 STEP_SECONDS: Final = 900.0  # how long the fold of one entry, of weeks perhaps, may take
 PORTION: Final = 1_000  # messages or documents of one write: what a block gives may take longer than nothing may happen
 AT_ONCE: Final = 16  # messages of a segment, of up to 900 kB, on their way to the broker
+INTERRUPTED: Final = "interrupted between a fold and its outputs"
 SEEK_SECONDS: Final = 2.0  # between two attempts to read a partition again
 WAIT_SECONDS: Final = 5.0  # for an entry that is in the log, before the partition is read again
 
@@ -55,7 +56,6 @@ class Hold(Generic[S]):
     stopped: str = ""
     checkpointed: float = field(default_factory=time.monotonic)
     sought: float = 0.0
-    stepping: bool = False  # its state is between two entries
     stepped: float = field(default_factory=time.monotonic)
 
     @property
@@ -146,14 +146,13 @@ class Worker(Generic[S]):
     async def take(self, arrivals: Sequence[Arrival]) -> None:
         """Fold what is due, publish what comes of it, make the checkpoints that are due."""
         async with self._busy:
-            outputs: list[tuple[Output, Entry | None]] = []
-            for arrival in arrivals:
-                hold = self._hold(arrival)
-                if hold is not None:
-                    outputs += await self._take_one(hold, arrival)
-                    reach("worker.stepped")
-                    await asyncio.sleep(0)  # others live in this event loop too
-            await self._publish(outputs)
+            holds = [hold for arrival in arrivals if (hold := self._hold(arrival)) is not None]
+            try:
+                await self._publish(await self._folded(arrivals))
+            except BaseException:  # cancelled, too: these states are ahead of what is published
+                for hold in holds:
+                    hold.stopped = hold.stopped or INTERRUPTED
+                raise
             reach("worker.published")
             await self._checkpoint_due()
             while self._overfull():
@@ -161,6 +160,15 @@ class Worker(Generic[S]):
                 if self.store_error:
                     await asyncio.sleep(1)
                 await self._checkpoint_due()
+
+    async def _folded(self, arrivals: Sequence[Arrival]) -> list[tuple[Output, Entry | None]]:
+        outputs: list[tuple[Output, Entry | None]] = []
+        for arrival in arrivals:
+            if (hold := self._hold(arrival)) is not None:
+                outputs += await self._take_one(hold, arrival)
+                reach("worker.stepped")
+                await asyncio.sleep(0)  # others live in this event loop too
+        return outputs
 
     def _hold(self, arrival: Arrival) -> Hold[S] | None:
         """The hold that the arrival is for; None if it came under another generation: whoever has it now folds it."""
@@ -193,15 +201,13 @@ class Worker(Generic[S]):
         """The outputs of the next entry.
 
         In a thread: a block of weeks closes thousands of windows, and who keeps the group, the api and the log of this
-        process alive is in this event loop. If this is cancelled meanwhile the state is of use to nobody.
+        process alive is in this event loop. The thread goes on if this is cancelled.
         """
-        hold.stepping = True
         task = asyncio.ensure_future(asyncio.to_thread(hold.owner.step, offset, entry))
         end = time.monotonic() + STEP_SECONDS
         while not (await asyncio.wait([task], timeout=1.0))[0]:
             if time.monotonic() < end:
                 self.progress = time.monotonic()
-        hold.stepping = False
         return task.result()
 
     async def _seek(self, hold: Hold[S]) -> None:
@@ -314,7 +320,7 @@ class Worker(Generic[S]):
         async with self._busy:
             await self._store_documents()
             for hold in list(self.holds.values()):
-                if hold.arrivals and not hold.stopped and not hold.stepping and not self._documents:
+                if hold.arrivals and not hold.stopped and not self._documents:
                     await self._checkpoint(hold)
 
     @property

@@ -16,7 +16,7 @@ from stream_monitor.worker.buses import Pace, TopicInfo
 from stream_monitor.worker.owners import Span
 from stream_monitor.worker.supervision import Supervision
 from stream_monitor.worker.workers import Worker
-from tests.worker.test_workers import Bus, _arrivals, _worker
+from tests.worker.memory_bus import Bus, arrivals, worker_on
 from tests.worker.toy import ToyState
 
 FAST = Pace(stall_seconds=0.3, start_seconds=0.6, probe_seconds=0.02, stop_seconds=0.3, die_seconds=0.6)
@@ -53,7 +53,7 @@ class Case:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, pace: Pace = FAST) -> None:
         monkeypatch.setattr(supervision, "LOOK_SECONDS", 0.01)
         self.bus = Bus()
-        self.worker = _worker(self.bus)
+        self.worker = worker_on(self.bus)
         self.member = Member(self.worker, self.bus)
         self.topics: dict[str, TopicInfo | None] = {name: TopicInfo(id="1", partitions=4) for name in ("panes", "cp")}
         self.away = False
@@ -100,7 +100,7 @@ def test_an_orderly_run(monkeypatch: pytest.MonkeyPatch) -> None:
         case = Case(monkeypatch)
         running = asyncio.create_task(case.supervision.run(case.stop))
         await case.until(lambda: case.supervision.status()["healthy"])
-        await case.worker.take(_arrivals(0, 7))
+        await case.worker.take(arrivals(0, 7))
         case.stop.set()
         await running
         assert case.bus.happened[-1] == "commit 7"
@@ -248,7 +248,7 @@ def test_a_stop_while_the_group_rebalances(monkeypatch: pytest.MonkeyPatch, give
         case.member.stopping = lambda: asyncio.sleep(100)
         running = asyncio.create_task(case.supervision.run(case.stop))
         await case.until(lambda: case.supervision.status()["healthy"])
-        await case.worker.take(_arrivals(0, 7))
+        await case.worker.take(arrivals(0, 7))
         case.member.ready = False
         case.bus.generation += given_away
         case.stop.set()
@@ -272,7 +272,7 @@ def test_a_stop_that_could_not_save_and_does_not_end_is_a_failure(monkeypatch: p
         case.member.stopping = lambda: asyncio.sleep(100)
         running = asyncio.create_task(case.supervision.run(case.stop))
         await case.until(lambda: case.supervision.status()["healthy"])
-        await case.worker.take(_arrivals(0, 7))
+        await case.worker.take(arrivals(0, 7))
         case.away = True
         await case.until(lambda: case.reason.startswith("broker"))
         case.stop.set()
