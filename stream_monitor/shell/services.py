@@ -11,13 +11,12 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 from stream_monitor import formats
 from stream_monitor.config import Config, Kafka
@@ -25,6 +24,7 @@ from stream_monitor.config.roles import patterns, resolved
 from stream_monitor.errors import ConfigError, Mistake, Refused, StateError, Unreachable
 from stream_monitor.fold.summaries import counters_output
 from stream_monitor.shell.dispatches import Dispatch
+from stream_monitor.shell.heartbeats import Alive, Heartbeats
 from stream_monitor.shell.ports import Ports
 from stream_monitor.shell.processes import (
     Order,
@@ -41,18 +41,13 @@ from stream_monitor.shell.promotions import Promotions
 from stream_monitor.shell.reloads import needing_restart, taken_over, told
 from stream_monitor.shell.starts import Start, make_known
 from stream_monitor.shell.warming import warm
-from stream_monitor.status.process_server import ProcessServer
-from stream_monitor.status.statuses import heartbeat
-from stream_monitor.status.telemetry import Telemetry, tap_families, worker_families
+from stream_monitor.status.telemetry import tap_families, worker_families
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.rules import Rules
 from stream_monitor.tap.tap import Tap
-from stream_monitor.troubles import Troubles, said
 from stream_monitor.worker import buses
 
 HEARTBEAT_SECONDS: Final = 2.0
-STORE_SECONDS: Final = 4.0  # for the store to take a heartbeat
-STATUS_STORE: Final = "status store"
 START_SECONDS: Final = 60.0  # for the broker to answer before a process gives up
 AGAIN_SECONDS: Final = 2.0  # before a new configuration that could not be made known is tried again
 
@@ -62,14 +57,6 @@ MIGRATE: Final = (
 )
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alive:
-    """What a role tells of itself."""
-
-    status: Callable[[], Mapping[str, Any]]
-    families: Callable[[], Iterable[Any]]
 
 
 class Process:
@@ -94,11 +81,8 @@ class Process:
         self._config, self._role, self._http_port, self._folder = config, role, http_port, folder
         self._make_ports = ports
         self._id = f"{socket.gethostname()}:{os.getpid()}"
-        self._started_ms = now_ms()
-        self._telemetry = Telemetry()
-        self._troubles = Troubles()  # of a worker, beside its own
+        self._beats = Heartbeats(self._id)
         self._closing = AsyncExitStack()
-        self._alive: dict[Literal["tap", "worker"], Alive] = {}
         self._counters: Callable[[], list[Mapping[str, Any]]] = list
         self._counted: list[Mapping[str, Any]] = []
 
@@ -118,7 +102,7 @@ class Process:
                 parts |= await self._worker()
             if self._role in ("api", "run"):
                 parts |= self._api()
-            if self._alive:
+            if self._beats.alive:
                 parts["heartbeat"] = every(HEARTBEAT_SECONDS, "heartbeat", self._beat)
             if self._reread is not None:
                 parts["reloads"] = self._reloads
@@ -271,7 +255,7 @@ class Process:
             tap.turn(rules, lambda: counting.use(config))
 
         self._takers.append(take)
-        self._alive["tap"] = Alive(status=tap.status, families=lambda: tap_families(tap.status(), now_ms()))
+        self._beats.alive["tap"] = Alive(status=tap.status, families=lambda: tap_families(tap.status(), now_ms()))
         return {"tap": in_thread("tap", tap.run)}
 
     async def _worker(self) -> dict[str, Part]:
@@ -290,8 +274,8 @@ class Process:
             targets=ports.targets,
             store=ports.store,
             publisher=publisher,
-            count=self._telemetry.delivered,
-            troubles=self._troubles,
+            count=self._beats.telemetry.delivered,
+            troubles=self._beats.troubles,
         )
 
         async def stood_for(config: Config) -> Mapping[str, Sequence[str]]:
@@ -317,13 +301,13 @@ class Process:
             store=ports.store,
             describe=describe,
             deliver=dispatch.hand_over,
-            watching=self._telemetry,
+            watching=self._beats.telemetry,
             embedded=ports.embedded,
         )
         found = await stood_for(config)
         await self._commands.append("", self._start.command(config, now_ms(), f"start of {self._id}", found))
-        self._alive["worker"] = Alive(
-            status=lambda: self._troubles.into(worker.status()), families=lambda: worker_families(self._counted)
+        self._beats.alive["worker"] = Alive(
+            status=lambda: self._beats.troubles.into(worker.status()), families=lambda: worker_families(self._counted)
         )
         self._counters = lambda: [counters_output(h.owner.state).body for h in worker.worker.holds.values()]
         return {"worker": worker.run, "deliveries": dispatch.run}
@@ -363,39 +347,10 @@ class Process:
 
     async def _beat(self) -> None:
         self._counted = self._counters()
-        told = self._telemetry.snapshot()
-        documents = [
-            heartbeat(
-                kind, self._id, self._started_ms, now_ms(), {**alive.status(), "brokers": self._ports.brokers}, told
-            )
-            for kind, alive in self._alive.items()
-        ]
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                await self._ports.store.put(documents)
-        except TimeoutError:
-            self._troubles.fails(STATUS_STORE, f"no answer within {STORE_SECONDS:g} s from {_host(self._config.store)}")
-        except Exception as error:  # of whichever store: it is tried again with the next one
-            self._troubles.fails(STATUS_STORE, said(error))
-        else:
-            self._troubles.works(STATUS_STORE)
+        await self._beats.beat(self._ports.store, self._config.store, self._ports.brokers)
 
     def _serve_itself(self, port: int) -> None:
-        def ready() -> str:
-            return "; ".join(str(r) for a in self._alive.values() if (r := a.status().get("reason")))
-
-        def families() -> Iterable[Any]:
-            return [family for alive in self._alive.values() for family in alive.families()]
-
-        host = self._config.api.host  # where this configuration lets itself be asked, in a container for one
-        try:
-            server = ProcessServer(host, port, self._telemetry, families, ready)
-        except OSError as error:
-            raise StateError(f"nothing can listen on port {port}: {error.strerror}") from error
+        # Where this configuration lets itself be asked, in a container for one.
+        server = self._beats.served(self._config.api.host, port)
         self._later(server.close)
-        log.info("metrics on http://%s:%d/metrics", host, server.port)
-
-
-def _host(store: str) -> str:
-    """Where a store is, without its password."""
-    return urlsplit(store).netloc.rpartition("@")[2] or store
+        log.info("metrics on http://%s:%d/metrics", self._config.api.host, server.port)

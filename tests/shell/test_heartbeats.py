@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stream_monitor.config import Config
 from stream_monitor.interfaces import Document
-from stream_monitor.shell import services
-from stream_monitor.shell.services import STATUS_STORE, Alive, Process
+from stream_monitor.shell import heartbeats
+from stream_monitor.shell.heartbeats import STATUS_STORE, Alive, Heartbeats
 
 HEALTHY = {"healthy": True, "reason": "", "partitions": []}
 
@@ -33,40 +31,31 @@ class Store:
         self.taken += documents
 
 
-class Outside:
-    brokers = "kafka:9092"
-
-    def __init__(self) -> None:
-        self.store = Store()
-
-
 def test_a_worker_is_not_ready_while_its_status_store_is_away(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(services, "STORE_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeats, "STORE_SECONDS", 0.01)
     caplog.set_level("INFO")
-    outside: Any = Outside()
-    config = Config(store="redis://me:secret@db:6379/0")
-    process = Process(config, "worker", lambda _: outside, None, Path())
-    process._ports = outside
-    process._alive["worker"] = alive = Alive(status=lambda: process._troubles.into(HEALTHY), families=list)
+    store: Any = Store()
+    beats = Heartbeats("host:1")
+    beats.alive["worker"] = alive = Alive(status=lambda: beats.troubles.into(HEALTHY), families=list)
 
     def reason() -> str:
-        asyncio.run(process._beat())
+        asyncio.run(beats.beat(store, "redis://me:secret@db:6379/0", "kafka:9092"))
         assert alive.status()["healthy"] == (not alive.status()["reason"])
         return str(alive.status()["reason"])
 
     assert reason() == ""
-    outside.store.error = ConnectionError("redis: Error 111 connecting to db:6379. Connection refused.")
+    store.error = ConnectionError("redis: Error 111 connecting to db:6379. Connection refused.")
     for _ in range(3):
         assert reason() == f"{STATUS_STORE}: redis: Error 111 connecting to db:6379. Connection refused."
-    outside.store.silent = True
+    store.silent = True
     assert reason() == f"{STATUS_STORE}: no answer within 0.01 s from db:6379"
-    outside.store.error, outside.store.silent = None, False
+    store.error, store.silent = None, False
     assert reason() == ""
     lines = [r.getMessage() for r in caplog.records]
     assert lines == [
         f"{STATUS_STORE}: redis: Error 111 connecting to db:6379. Connection refused.",
         f"{STATUS_STORE}: works",
     ]
-    assert len(outside.store.taken) == 2
+    assert len(store.taken) == 2
