@@ -155,6 +155,18 @@ def counters_output(state: State) -> Output:
     )
 
 
+def tallies(state: State) -> dict[str, Any]:
+    """Of the counters, those that a worker counts of its own partitions."""
+    counters = state.head_state.counters
+    body = {
+        "events": counters.events,
+        "duplicate_blocks": counters.duplicate_blocks,
+        "overlap_blocks": counters.overlap_blocks,
+        "retrain_requests": counters.retrain_requests,
+    }
+    return dict(_copied(body))
+
+
 def _metrics(state: State) -> Iterator[list[Any]]:
     """Values of the last windows, those of whole models first."""
     for key in sorted(state.keys, key=lambda k: (k[2] != "all", k)):

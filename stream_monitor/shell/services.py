@@ -22,7 +22,7 @@ from stream_monitor import formats
 from stream_monitor.config import Config, Kafka
 from stream_monitor.config.roles import patterns, resolved
 from stream_monitor.errors import ConfigError, Mistake, Refused, StateError, Unreachable
-from stream_monitor.fold.summaries import counters_output
+from stream_monitor.fold.summaries import tallies
 from stream_monitor.shell.dispatches import Dispatch
 from stream_monitor.shell.heartbeats import Alive, Heartbeats
 from stream_monitor.shell.ports import Ports
@@ -49,6 +49,7 @@ from stream_monitor.worker import buses
 
 HEARTBEAT_SECONDS: Final = 2.0
 START_SECONDS: Final = 60.0  # for the broker to answer before a process gives up
+REST_SECONDS: Final = 0.5  # for a worker to end the fold that it is at, before it tells what it counted before that
 AGAIN_SECONDS: Final = 2.0  # before a new configuration that could not be made known is tried again
 
 MIGRATE: Final = (
@@ -83,8 +84,8 @@ class Process:
         self._id = f"{socket.gethostname()}:{os.getpid()}"
         self._beats = Heartbeats(self._id)
         self._closing = AsyncExitStack()
-        self._counters: Callable[[], list[Mapping[str, Any]]] = list
-        self._counted: list[Mapping[str, Any]] = []
+        self._count: Callable[[], Awaitable[None]] | None = None  # what a worker counts, into the next
+        self._counted: list[dict[str, Any]] = []
 
     async def run(self, stop: Order) -> None:
         """Until `stop`; StateError or Unreachable when it cannot go on."""
@@ -309,7 +310,12 @@ class Process:
         self._beats.alive["worker"] = Alive(
             status=lambda: self._beats.troubles.into(worker.status()), families=lambda: worker_families(self._counted)
         )
-        self._counters = lambda: [counters_output(h.owner.state).body for h in worker.worker.holds.values()]
+
+        async def count() -> None:
+            found = await worker.worker.at_rest(tallies, REST_SECONDS)
+            self._counted = self._counted if found is None else found
+
+        self._count = count
         return {"worker": worker.run, "deliveries": dispatch.run}
 
     def _api(self) -> dict[str, Part]:
@@ -346,7 +352,8 @@ class Process:
     # -- telling
 
     async def _beat(self) -> None:
-        self._counted = self._counters()
+        if self._count is not None:
+            await self._count()
         await self._beats.beat(self._ports.store, self._config.store, self._ports.brokers)
 
     def _serve_itself(self, port: int) -> None:

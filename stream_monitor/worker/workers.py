@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Final, Generic
+from typing import Final, Generic, TypeVar
 
 from stream_monitor.entries import Bundle, Entry
 from stream_monitor.errors import StateError, Unreachable
@@ -33,6 +33,7 @@ from stream_monitor.worker.buses import Announcing, Arrival, Bus, Outgoing, Pace
 from stream_monitor.worker.owners import Fold, Owner, S, Span, needs
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 STORE_SECONDS: Final = 10.0  # how long one write to the store may take
 HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
@@ -142,6 +143,17 @@ class Worker(Generic[S]):
         return True
 
     # -- entries
+
+    async def at_rest(self, look: Callable[[S], T], seconds: float) -> list[T] | None:
+        """What `look` finds in each state while nothing is folded; None if the fold takes longer than so many seconds.
+
+        Nobody else may read a state: it changes in a thread of its own.
+        """
+        try:
+            async with asyncio.timeout(seconds), self._busy:
+                return [look(hold.owner.state) for hold in self.holds.values() if hold.stopped != INTERRUPTED]
+        except TimeoutError:
+            return None
 
     async def take(self, arrivals: Sequence[Arrival]) -> None:
         """Fold what is due, publish what comes of it, make the checkpoints that are due."""

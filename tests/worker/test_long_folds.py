@@ -59,6 +59,23 @@ async def test_a_long_fold_lets_the_group_the_api_and_the_clock_live_on() -> Non
 
 
 @run
+async def test_a_state_is_looked_at_between_folds_only() -> None:
+    """Else what is read in one thread changes in another."""
+    worker = worker_on(bus := Bus())
+    worker._fold = slow(0.5, at=3)
+    await assigned(worker, bus)
+
+    def entries(state: ToyState) -> int:
+        return state.head_state.entries
+
+    taking = asyncio.create_task(worker.take(arrivals(0, 10)))
+    await asyncio.sleep(0.1)
+    assert await worker.at_rest(entries, 0.1) is None
+    assert await worker.at_rest(entries, 5.0) == [10]
+    await taking
+
+
+@run
 async def test_a_fold_that_is_cut_short_is_neither_checkpointed_nor_acknowledged_nor_gone_on_with() -> None:
     """Its thread goes on, so that the state gets ahead of what was published."""
     bus = Bus()
