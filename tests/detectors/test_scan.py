@@ -11,7 +11,6 @@ from scipy import stats
 
 from detectors.counts import Counts
 from detectors.layouts import HEAD, CategoricalLayout, Layout, NumericLayout
-from detectors.learning import categorical
 from detectors.scan import Result, Scan, look, needed
 from detectors.scan.dependence import dependence
 from detectors.scan.plans import delays, plans
@@ -304,56 +303,6 @@ def test_the_smallest_change_fills_a_window_to_its_bound(scan: Scan) -> None:
     assert late is None or late > 64
 
 
-def test_as_many_columns_as_panes_of_the_reference_are_seen_together() -> None:
-    """Hotelling's T^2 in about as many dimensions as its covariance has degrees of freedom has no bound."""
-    rng = np.random.default_rng(15)
-    names = [f"c{i}" for i in range(40)]
-    layout = Layout(pane_ms=1000, features={n: NumericLayout(edges=EDGES) for n in names}, predictions={}, joint=False)
-    at = np.array([layout.offsets["features", n] for n in names]) + HEAD
-    ways = np.resize([0.4, -0.4], len(names))
-
-    def moved(count: int, first: int, shift: float) -> list[tuple[int, Counts]]:
-        events = 0.6 * rng.normal(size=(count * PANE, 1)) + 0.8 * rng.normal(size=(count * PANE, len(names)))
-        cells = at + np.searchsorted(EDGES, events + shift * ways, side="right")
-        some = [np.unique(part, return_counts=True) for part in np.split(cells, count)]
-        none = np.zeros(len(names))
-        return [
-            ((first + i) * 1000, Counts(rows=PANE, cells=c.astype(np.int32), values=k, low=none, high=none))
-            for i, (c, k) in enumerate(some)
-        ]
-
-    unit = Scan.calibrated(layout, {ALL: moved(48, 0, 0.0)}, panes_between_false_alarms=10_000).units[ALL]
-    for shift, found in ((0.0, False), (1.0, True)):
-        vectors = unit.components.vectors([c for _, c in moved(needed(unit), 48, shift)])
-        seen = {r.subject: r.drift for r in look(unit, 48, vectors).results}
-        assert seen["all columns"] == found
-
-
-def test_what_comes_in_bursts_elsewhere_is_taken_to_come_in_bursts() -> None:
-    """Far-out values come singly in two columns, where there are many, and 12 at a time in three; in one not at all."""
-    rng = np.random.default_rng(16)
-    names = [f"c{i}" for i in range(6)]
-    layout = Layout(
-        pane_ms=1000, features={n: NumericLayout(edges=(*EDGES, 50.0)) for n in names}, predictions={}, joint=False
-    )
-    at = np.array([layout.offsets["features", n] for n in names]) + HEAD
-    reference = []
-    for pane in range(400):
-        bins = np.searchsorted(EDGES, rng.normal(size=(PANE, len(names))), side="right")
-        for column in (0, 1):
-            bins[: rng.poisson(1.0), column] = len(EDGES) + 1
-        if pane % 40 == 7:
-            bins[:12, 2 + pane // 40 % 3] = len(EDGES) + 1
-        cells, counts = np.unique(at + bins, return_counts=True)
-        none = np.zeros(len(names))
-        reference.append(
-            (pane * 1000, Counts(rows=PANE, cells=cells.astype(np.int32), values=counts, low=none, high=none))
-        )
-    unit = Scan.calibrated(layout, {ALL: reference}, panes_between_false_alarms=10_000).units[ALL]
-    far = {c.columns[0]: unit.excess[i] for i, c in enumerate(unit.components.of) if c.words == "share far above"}
-    assert far["c5"] > 0.5 * 12
-
-
 def test_a_cycle_is_taken_away_before_testing() -> None:
     """A mean that goes up and down by a standard deviation every 40 panes is no finding; a shift on top of it is."""
     rng = np.random.default_rng(9)
@@ -374,87 +323,3 @@ def test_a_cycle_is_taken_away_before_testing() -> None:
     x[100 * PANE :, 0] += 0.5
     first = min(c.end for c in crossings(series(found, panes(x, codes, 400))))
     assert 100 <= first <= 108
-
-
-def test_rare_flags_together_are_no_finding_and_shifts_beside_them_are() -> None:
-    """20 columns of 0 and 1 in which 1 is rare: T^2 of their means, taken for normal, alarmed in 24 of 60 such streams.
-
-    At most 400 / 20,000 are to be expected to alarm: 0.4 of 20, and more than 3 with a probability of 0.001.
-    """
-    features = {f"c{i}": NumericLayout(edges=(0.0, 1.0, 2.0)) for i in range(20)}
-    features |= {f"x{i}": NumericLayout(edges=EDGES) for i in range(3)}
-    layout = Layout(pane_ms=1000, features=features, predictions={}, joint=False)
-    at = np.array([layout.offsets["features", n] for n in features]) + HEAD
-
-    def stream(rng: np.random.Generator, count: int, first: int, shift: float = 0.0) -> list[tuple[int, Counts]]:
-        flags = 1 + (rng.random((count * 25, 20)) < 0.001)
-        bins = np.searchsorted(EDGES, rng.normal(size=(count * 25, 3)) + shift, side="right")
-        some = [np.unique(p, return_counts=True) for p in np.split(at + np.concatenate([flags, bins], axis=1), count)]
-        none = np.zeros(len(features))
-        return [
-            ((first + i) * 1000, Counts(rows=25, cells=c.astype(np.int32), values=k, low=none, high=none))
-            for i, (c, k) in enumerate(some)
-        ]
-
-    alarms = 0
-    for seed in range(20):
-        rng = np.random.default_rng([17, seed])
-        found = Scan.calibrated(layout, {ALL: stream(rng, 400, 0)}, panes_between_false_alarms=20_000)
-        later = series(found, stream(rng, 400, 400))
-        alarms += bool(look(later.unit, 400, later.vectors, since=400).findings)
-    assert alarms <= 3
-    moved = series(found, stream(rng, 40, 400, 0.25))
-    assert "all columns" in {f.subject for f in look(moved.unit, 400, moved.vectors).findings}
-
-
-def test_bins_that_a_short_reference_happens_to_miss_are_no_finding() -> None:
-    """500 rows in 220 bins learnt from others leave 23 of these empty, a tenth of all that comes.
-
-    At most 120 / 20,000 are to be expected to alarm: 0.03 of 5.
-    """
-    layout = Layout(
-        pane_ms=1000,
-        features={"x": NumericLayout(edges=stats.norm.ppf(np.arange(1, 220) / 220).tolist())},
-        predictions={},
-        joint=False,
-    )
-    at = layout.offsets["features", "x"] + HEAD
-
-    def normals(rng: np.random.Generator, count: int, first: int) -> list[tuple[int, Counts]]:
-        some = np.split(at + rng.integers(0, 220, count * 5), count)
-        return [_pane(first + i, cells, 5) for i, cells in enumerate(some)]
-
-    for seed in range(5):
-        rng = np.random.default_rng([18, seed])
-        found = Scan.calibrated(layout, {ALL: normals(rng, 100, 0)}, panes_between_false_alarms=20_000)
-        later = series(found, normals(rng, 120, 100))
-        assert look(later.unit, 100, later.vectors, since=100).findings == ()
-
-
-def _pane(number: int, cells: NDArray[np.int64], rows: int, columns: int = 1) -> tuple[int, Counts]:
-    at, counts = np.unique(cells, return_counts=True)
-    none = np.zeros(columns)
-    return number * 1000, Counts(rows=rows, cells=at.astype(np.int32), values=counts, low=none, high=none)
-
-
-@pytest.mark.parametrize("weights", [np.full(1000, 1.0), np.full(100, 1.0), np.r_[np.full(4, 0.25), np.full(90, 5e-5)]])
-def test_many_categories_learnt_from_the_reference_itself_are_no_finding(weights: Floats) -> None:
-    """1,000 equal ones, 100 equal ones of which 20 are tested singly, and 90 of which most come once or not at all.
-
-    At most 200 / 20,000 are to be expected to alarm: 0.1 of 10, and 2 with a probability of 0.005.
-    """
-    alarms = 0
-    for seed in range(10):
-        rng = np.random.default_rng([19, seed])
-        codes = rng.choice(len(weights), 600 * 25, p=weights / weights.sum())
-        words, counts = np.unique(codes[: 400 * 25], return_counts=True)
-        of = categorical({str(w): int(n) for w, n in zip(words, counts, strict=True)})
-        layout = Layout(pane_ms=1000, features={"c": of}, predictions={}, joint=False)
-        places = np.full(len(weights), of.bins)  # one of the hash buckets
-        places[[int(c) for c in of.categories]] = np.arange(of.bins)
-        at = layout.offsets["features", "c"] + HEAD + places[codes]
-        all_ = [_pane(i, cells, 25) for i, cells in enumerate(np.split(at, 600))]
-        found = Scan.calibrated(layout, {ALL: all_[:400]}, panes_between_false_alarms=20_000)
-        later = series(found, all_[400:])
-        alarms += bool(look(later.unit, 400, later.vectors, since=400).findings)
-    assert alarms <= 1
