@@ -38,7 +38,7 @@ T = TypeVar("T")
 STORE_SECONDS: Final = 10.0  # how long one write to the store may take
 HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
 HELD_DOCUMENTS: Final = 20_000
-STEP_SECONDS: Final = 900.0  # how long the fold of one entry, of weeks perhaps, may take
+STEP_SECONDS: Final = 900.0  # how long the fold of one entry, of weeks perhaps, or reading a checkpoint may take
 PORTION: Final = 1_000  # messages or documents of one write: what a block gives may take longer than nothing may happen
 AT_ONCE: Final = 16  # messages of a segment, of up to 900 kB, on their way to the broker
 INTERRUPTED: Final = "interrupted between a fold and its outputs"
@@ -117,7 +117,8 @@ class Worker(Generic[S]):
         apart = checkpoints.by_partition(messages)
         holds: dict[int, Hold[S]] = {}
         for partition, span in sorted(spans.items()):
-            owner = Owner(
+            derive = partial(
+                Owner,
                 self._fold,
                 self._catalog,
                 partition=partition,
@@ -127,8 +128,8 @@ class Worker(Generic[S]):
                 span=span,
                 every=self._pace.full_every,
             )
+            owner = await self._in_thread(derive)
             holds[partition] = Hold(owner=owner, generation=generation, end=span.end)
-            await asyncio.sleep(0)
             if generation != self._bus.generation:
                 break
         if generation != self._bus.generation:
@@ -200,7 +201,7 @@ class Worker(Generic[S]):
             return []
         entry = owner.read(arrival.value or b"")
         await self._known(entry)
-        outputs = await self._stepped(hold, arrival.offset, entry)
+        outputs = await self._in_thread(partial(owner.step, arrival.offset, entry))
         self.totals["entries"] += 1
         self.progress = hold.stepped = time.monotonic()
         if owner.state.stopped:
@@ -209,13 +210,13 @@ class Worker(Generic[S]):
             log.critical("%s", self.alarms[-1])
         return [(output, entry) for output in outputs]
 
-    async def _stepped(self, hold: Hold[S], offset: int, entry: Entry | None) -> Sequence[Output]:
-        """The outputs of the next entry.
+    async def _in_thread(self, long: Callable[[], T]) -> T:
+        """What a long computation gives; meanwhile nobody says that nothing goes forward.
 
-        In a thread: a block of weeks closes thousands of windows, and who keeps the group, the api and the log of this
-        process alive is in this event loop. The thread goes on if this is cancelled.
+        Why: a block of weeks closes thousands of windows, and a state may be of a thousand models; who keeps the group,
+        the api and the log of this process alive is in this event loop. The thread goes on if this is cancelled.
         """
-        task = asyncio.ensure_future(asyncio.to_thread(hold.owner.step, offset, entry))
+        task = asyncio.ensure_future(asyncio.to_thread(long))
         end = time.monotonic() + STEP_SECONDS
         while not (await asyncio.wait([task], timeout=1.0))[0]:
             if time.monotonic() < end:
@@ -355,7 +356,7 @@ class Worker(Generic[S]):
         owner = hold.owner
         if not self._ours(hold):
             return
-        checkpoint = await asyncio.to_thread(owner.checkpoint)
+        checkpoint = await self._in_thread(owner.checkpoint)
 
         def record(key: bytes, value: bytes | None) -> Outgoing:
             return Outgoing(topic=self._checkpoints, partition=owner.partition, key=key, value=value)
