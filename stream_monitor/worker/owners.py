@@ -91,7 +91,6 @@ class Owner(Generic[S]):
         self.partition = partition
         self.at = span.begin
         self.alarm = ""
-        self.unreadable_total = 0
         self._fold = fold
         self._catalog = catalog
         self._chain = checkpoints.Chain(partition, topic_id, messages, every=every)
@@ -125,11 +124,10 @@ class Owner(Generic[S]):
         return None
 
     def read(self, data: bytes) -> Entry | None:
-        """The entry in a message; None (and counted) if it is none, which every owner will agree on."""
+        """The entry in a message; None if it is none, which every owner will agree on."""
         try:
             return unpack(data, f"the panes topic, partition {self.partition} offset {self.at},")
         except msgspec.DecodeError as error:
-            self.unreadable_total += 1
             log.error("partition %d offset %d is no entry: %s", self.partition, self.at, error)
             return None
 

@@ -114,7 +114,7 @@ class Supervision(Generic[S]):
         self._info = panes
 
     async def _watch(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[Any]]) -> None:
-        self._worker.progress = time.monotonic()
+        self._worker.went_on()
         while not stop.is_set():
             for task in tasks:
                 if task.done() and not task.cancelled() and (error := task.exception()) is not None:
@@ -169,7 +169,7 @@ class Supervision(Generic[S]):
         self._was_ready = self._was_ready or ready
         waiting = bool(self._broker_error or self._worker.store_error)  # not our doing, and it is said
         if waiting or recovered != self._recovered or (ready and not self.lag):
-            self._worker.progress = time.monotonic()
+            self._worker.went_on()
         self._recovered = recovered
         allowed = self._pace.stall_seconds if self._was_ready else self._pace.start_seconds
         still = time.monotonic() - self._worker.progress

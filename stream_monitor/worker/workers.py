@@ -15,31 +15,27 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from typing import Final, Generic, TypeVar
 
-from stream_monitor.entries import Bundle, Entry
-from stream_monitor.errors import StateError, Unreachable
+from stream_monitor.entries import Entry
+from stream_monitor.errors import StateError
 from stream_monitor.failpoints import reach
-from stream_monitor.interfaces import Document, StatusStore
-from stream_monitor.messages import document, message
-from stream_monitor.moments import epoch_ms
+from stream_monitor.interfaces import StatusStore
 from stream_monitor.outputs import Output
 from stream_monitor.worker import checkpoints
 from stream_monitor.worker.buses import Announcing, Arrival, Bus, Outgoing, Pace, Unwatched, Watching
 from stream_monitor.worker.owners import Fold, Owner, S, Span, needs
+from stream_monitor.worker.publishing import Publishing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-STORE_SECONDS: Final = 10.0  # how long one write to the store may take
 HELD_ENTRIES: Final = 20_000  # entries waiting to be acknowledged, at most, while the store is away
 HELD_DOCUMENTS: Final = 20_000
 STEP_SECONDS: Final = 900.0  # how long the fold of one entry, of weeks perhaps, or reading a checkpoint may take
-PORTION: Final = 1_000  # messages or documents of one write: what a block gives may take longer than nothing may happen
 AT_ONCE: Final = 16  # messages of a segment, of up to 900 kB, on their way to the broker
 INTERRUPTED: Final = "interrupted between a fold and its outputs"
 SEEK_SECONDS: Final = 2.0  # between two attempts to read a partition again
@@ -65,7 +61,7 @@ class Hold(Generic[S]):
 
 
 class Worker(Generic[S]):
-    """Folds the partitions it is given. `progress` is when (monotonic seconds) something last went forward."""
+    """Folds the partitions it is given."""
 
     def __init__(
         self,
@@ -81,23 +77,33 @@ class Worker(Generic[S]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.holds: dict[int, Hold[S]] = {}
-        self.progress = time.monotonic()
-        self.store_error = ""
         self.totals = dict.fromkeys(
             ("entries", "repeated_entries", "outputs", "checkpoints", "checkpoint_bytes", "rebuilds", "unreadable"), 0
         )
         self.alarms: deque[str] = deque(maxlen=20)
         self._fold = fold
         self._catalog = catalog
-        self._store = store
         self._bus = bus
         self._checkpoints = checkpoints_topic
-        self._prefix = prefix
-        self._watching: Watching = watching or Unwatched()
         self._pace = pace or Pace()
-        self._clock = clock
-        self._documents: dict[tuple[str, str, str], Document] = {}
+        self._out = Publishing(
+            bus=bus, store=store, catalog=catalog, watching=watching or Unwatched(), prefix=prefix, clock=clock
+        )
         self._busy = asyncio.Lock()
+
+    @property
+    def progress(self) -> float:
+        """When (monotonic seconds) something last went forward."""
+        return self._out.progress
+
+    def went_on(self) -> None:
+        """Something went forward, or nothing has to."""
+        self._out.progress = time.monotonic()
+
+    @property
+    def store_error(self) -> str:
+        """Why documents wait for the status store, or ""."""
+        return self._out.store_error
 
     # -- assignment
 
@@ -113,7 +119,7 @@ class Worker(Generic[S]):
 
         False, and nothing is changed, if another generation has come meanwhile.
         """
-        await self._until_reached(self._catalog.catch_up)
+        await self._out.until_reached(self._catalog.catch_up)
         apart = checkpoints.by_partition(messages)
         holds: dict[int, Hold[S]] = {}
         for partition, span in sorted(spans.items()):
@@ -139,7 +145,7 @@ class Worker(Generic[S]):
             self.alarms.append(alarm)
             log.error("%s", alarm)
         self.holds = holds
-        self.progress = time.monotonic()
+        self.went_on()
         log.info("generation %d: partitions %s", generation, {p: h.owner.at for p, h in holds.items()})
         return True
 
@@ -161,16 +167,18 @@ class Worker(Generic[S]):
         async with self._busy:
             holds = [hold for arrival in arrivals if (hold := self._hold(arrival)) is not None]
             try:
-                await self._publish(await self._folded(arrivals))
+                outputs = await self._folded(arrivals)
+                await self._out.publish(outputs)
             except BaseException:  # cancelled, too: these states are ahead of what is published
                 for hold in holds:
                     hold.stopped = hold.stopped or INTERRUPTED
                 raise
+            self.totals["outputs"] += len(outputs)
             reach("worker.published")
             await self._checkpoint_due()
             while self._overfull():
-                await self._store_documents()
-                if self.store_error:
+                await self._out.store_documents()
+                if self._out.store_error:
                     await asyncio.sleep(1)
                 await self._checkpoint_due()
 
@@ -200,10 +208,12 @@ class Worker(Generic[S]):
             self.totals["repeated_entries"] += 1
             return []
         entry = owner.read(arrival.value or b"")
+        self.totals["unreadable"] += entry is None
         await self._known(entry)
         outputs = await self._in_thread(partial(owner.step, arrival.offset, entry))
         self.totals["entries"] += 1
-        self.progress = hold.stepped = time.monotonic()
+        hold.stepped = time.monotonic()
+        self.went_on()
         if owner.state.stopped:
             hold.stopped = owner.state.stopped
             self.alarms.append(f"partition {owner.partition} stopped at {owner.at - 1}: {hold.stopped}")
@@ -220,7 +230,7 @@ class Worker(Generic[S]):
         end = time.monotonic() + STEP_SECONDS
         while not (await asyncio.wait([task], timeout=1.0))[0]:
             if time.monotonic() < end:
-                self.progress = time.monotonic()
+                self.went_on()
         return task.result()
 
     async def _seek(self, hold: Hold[S]) -> None:
@@ -240,88 +250,21 @@ class Worker(Generic[S]):
                 return
             if time.monotonic() > end:
                 raise StateError(f"not in the catalog: {', '.join(missing)}")
-            await self._until_reached(self._catalog.catch_up)
+            await self._out.until_reached(self._catalog.catch_up)
             await asyncio.sleep(0.05)
 
-    # -- outputs
-
-    async def _publish(self, outputs: Sequence[tuple[Output, Entry | None]]) -> None:
-        for i in range(0, len(outputs), PORTION):
-            await self._publish_some(outputs[i : i + PORTION])
-            await asyncio.sleep(0)
-        await self._store_documents()
-        now = self._clock()
-        for output, _ in outputs:
-            if output.kind == "window":
-                self._watching.window_closed(output.model, now - epoch_ms(str(output.body["end"])) / 1000)
-
-    async def _publish_some(self, outputs: Sequence[tuple[Output, Entry | None]]) -> None:
-        outgoing = []
-        for output, _ in outputs:
-            if output.kind in ("layout", "reference"):
-                id = str(output.body[output.kind])
-                await self._until_reached(partial(self._catalog.announce, output.kind, id, output.model))
-            if (m := message(output, self._source)) is not None:
-                outgoing.append(Outgoing(topic=self._prefix + m.topic, key=m.key, value=m.value, headers=m.headers))
-            if (d := document(output)) is not None:
-                kept = self._documents.get((d.kind, d.scope, d.id))
-                if kept is None or kept.revision <= d.revision:
-                    self._documents[d.kind, d.scope, d.id] = d
-        await self._send(outgoing)
-        self.totals["outputs"] += len(outputs)
-        now = self._clock()
-        for output, entry in outputs:
-            if output.kind == "verdict" and isinstance(entry, Bundle):
-                self._watching.verdict_given(output.model, now - entry.at_ms / 1000)
-
-    @property
-    def _source(self) -> str:
-        return f"/{self._prefix.rstrip('.') or 'stream-monitor'}"
-
-    async def _send(self, messages: Sequence[Outgoing]) -> None:
-        if messages:  # after a failure all of them again: their ids and bytes are the same
-            await self._until_reached(partial(self._bus.send, messages))
-
-    async def _until_reached(self, call: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await call()
-            except Unreachable as error:
-                log.warning("trying again: %s", error)
-                await asyncio.sleep(1)
-            else:
-                self.progress = time.monotonic()
-                return
-
-    async def _store_documents(self) -> None:
-        while self._documents:
-            portion = dict(islice(self._documents.items(), PORTION))
-            try:
-                async with asyncio.timeout(STORE_SECONDS):
-                    await self._store.put(list(portion.values()))
-            except Exception as error:  # of whichever store: the documents wait, detection goes on
-                self.store_error = f"{type(error).__name__}: {error}"
-                log.warning("the status store does not take %d documents: %s", len(self._documents), self.store_error)
-                return
-            self.store_error = ""
-            self.progress = time.monotonic()
-            for key, put in portion.items():
-                if self._documents.get(key) is put:  # not a newer one that came meanwhile
-                    del self._documents[key]
-            await asyncio.sleep(0)  # a store in memory never waits
+    # -- checkpoints
 
     def _overfull(self) -> bool:
         held = max((len(h.arrivals) for h in self.holds.values()), default=0)
-        return bool(self._documents) and (len(self._documents) > HELD_DOCUMENTS or held > HELD_ENTRIES)
-
-    # -- checkpoints
+        return bool(self._out.waiting) and (self._out.waiting > HELD_DOCUMENTS or held > HELD_ENTRIES)
 
     async def tick(self) -> None:
         """Once a second: what is due by time alone."""
         if self._busy.locked():
             return
         async with self._busy:
-            await self._store_documents()
+            await self._out.store_documents()
             await self._checkpoint_due()
             for hold in self.holds.values():
                 waited = time.monotonic() - max(hold.stepped, hold.sought)
@@ -331,9 +274,9 @@ class Worker(Generic[S]):
     async def finish(self) -> None:
         """A last checkpoint of everything, so that the next owner need not fold it again."""
         async with self._busy:
-            await self._store_documents()
+            await self._out.store_documents()
             for hold in list(self.holds.values()):
-                if hold.arrivals and not hold.stopped and not self._documents:
+                if hold.arrivals and not hold.stopped and not self._out.waiting:
                     await self._checkpoint(hold)
 
     @property
@@ -342,10 +285,10 @@ class Worker(Generic[S]):
 
         What the group has given to others by now they fold.
         """
-        return not self._documents and not any(h.arrivals for h in self.holds.values() if self._ours(h))
+        return not self._out.waiting and not any(h.arrivals for h in self.holds.values() if self._ours(h))
 
     async def _checkpoint_due(self) -> None:
-        if self._documents:
+        if self._out.waiting:
             return  # they are outputs too: an acknowledged entry must not take them along
         for hold in list(self.holds.values()):
             late = time.monotonic() - hold.checkpointed >= self._pace.checkpoint_seconds
@@ -362,9 +305,9 @@ class Worker(Generic[S]):
             return Outgoing(topic=self._checkpoints, partition=owner.partition, key=key, value=value)
 
         for i in range(0, len(checkpoint.segment), AT_ONCE):  # the next ones are read from their shelf
-            await self._send([record(*pair) for pair in checkpoint.segment[i : i + AT_ONCE]])
+            await self._out.send([record(*pair) for pair in checkpoint.segment[i : i + AT_ONCE]])
         reach("worker.segment")
-        await self._send([record(*checkpoint.head)])
+        await self._out.send([record(*checkpoint.head)])
         reach("worker.head")
         owner.written(checkpoint)
         self.totals["checkpoints"] += 1
@@ -380,11 +323,11 @@ class Worker(Generic[S]):
             reach("worker.committed")
             if checkpoint.full:
                 old = owner.superseded()
-                await self._send([record(key, None) for key in old])
+                await self._out.send([record(key, None) for key in old])
                 if self._ours(hold):  # else the table may be being read for the next owner
                     self._bus.forget(old)
             if disused:
-                await self._until_reached(partial(self._catalog.withdraw, disused))
+                await self._out.until_reached(partial(self._catalog.withdraw, disused))
                 owner.state.withdrawn(disused)
 
     def _ours(self, hold: Hold[S]) -> bool:

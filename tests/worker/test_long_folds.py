@@ -12,7 +12,7 @@ from connectors.memory import MemoryStatusStore
 from stream_monitor.entries import Entry
 from stream_monitor.interfaces import Catalog, Document
 from stream_monitor.outputs import Output
-from stream_monitor.worker import checkpoints, workers
+from stream_monitor.worker import checkpoints, publishing, workers
 from stream_monitor.worker.buses import Outgoing
 from stream_monitor.worker.owners import Fold, Owner
 from stream_monitor.worker.segments import Records
@@ -215,7 +215,7 @@ def test_what_a_block_gives_is_written_in_portions(monkeypatch: pytest.MonkeyPat
     """A block after a long silence may close thousands of windows: the way of their outputs is no standstill."""
 
     async def test() -> None:
-        monkeypatch.setattr(workers, "PORTION", 4)
+        monkeypatch.setattr(publishing, "PORTION", 4)
         bus, store = Bus(), FineStore()
         worker = worker_on(bus, store)
         await assigned(worker, bus)

@@ -206,7 +206,7 @@ def test_a_store_that_is_away_is_said_and_waited_for(monkeypatch: pytest.MonkeyP
         case = Case(monkeypatch)
         running = asyncio.create_task(case.supervision.run(case.stop))
         await case.until(lambda: case.supervision.status()["healthy"])
-        case.worker.store_error = "no store"
+        case.worker._out.store_error = "no store"
         assert case.reason == "store: no store"
         case.member.end = 5
         await asyncio.sleep(2 * FAST.stall_seconds)

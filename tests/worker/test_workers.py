@@ -240,6 +240,17 @@ def test_a_broker_that_is_away_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
 
 
 @run
+async def test_what_is_no_entry_is_passed_over_and_counted() -> None:
+    bus = Bus()
+    worker = worker_on(bus)
+    await assigned(worker, bus)
+    bad = Arrival(topic="p.panes", partition=0, offset=3, generation=1, value=b"no entry")
+    await worker.take([*arrivals(0, 3), bad])
+    assert (worker.holds[0].owner.at, worker.totals["unreadable"]) == (4, 1)
+    assert totals_of(worker) == expected(3)
+
+
+@run
 async def test_a_contradiction_stops_its_partition_and_is_not_checkpointed() -> None:
     bus = Bus()
     worker = worker_on(bus)
