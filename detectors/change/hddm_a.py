@@ -55,7 +55,9 @@ class HDDMA(Machine):
     Values lie between 0 and 1, such as errors or rates. The cut is where the mean's upper bound was least; the
     comparison has the error `drift_confidence` (WARNING: `warning_confidence`). With `two_sided_test` a fallen mean
     counts as well. After a change it starts anew. Fires where River's `drift.binary.HDDMA` fires. The onset is the
-    cut. Frias-Blanco et al. 2015, IEEE Trans. Knowl. Data Eng. 27.
+    cut. The bound holds whatever the law of the values, so that a rise by r is seen only behind
+    log(2 / drift_confidence) / (2 r^2) values, however long it lasts. Frias-Blanco et al. 2015, IEEE Trans. Knowl. Data
+    Eng. 27.
 
     State: at most 12 numbers.
 

@@ -279,6 +279,16 @@ def test_what_cannot_be_reached_or_learnt_is_said() -> None:
         kind.calibrated([1.0] * 20, worse="above", windows_between_false_alarms=1_000)
 
 
+@pytest.mark.parametrize(("before", "seen"), [(17_500, False), (19_000, True)])
+def test_hddm_a_sees_a_small_rise_behind_enough_values_only(before: int, seen: bool) -> None:
+    """Two errors more in a hundred: log(2 / 1e-6) / (2 * 0.02 ** 2) = 18,136 values."""
+    test = DETECTORS["hddm_a"](drift_confidence=1e-6, warning_confidence=1e-3, hold=0)
+    assert isinstance(test, Machine)
+    rise = (np.arange(400_000) % 50 == 49).astype(float)
+    _, levels = test.update_many(test.start(), np.r_[np.zeros(before), rise])
+    assert bool((levels == 2).any()) is seen
+
+
 def test_ddm_says_how_long_it_waits_and_why() -> None:
     """At one error in 1,000 thirty have come after 30,000."""
     kind: Any = DETECTORS["ddm"]
