@@ -157,7 +157,7 @@ class Supervision(Generic[S]):
                 continue
             for partition, end in ends.items():
                 if (hold := self._worker.holds.get(partition)) is not None:
-                    hold.end = end
+                    hold.reaches(end)
 
     @property
     def lag(self) -> int:

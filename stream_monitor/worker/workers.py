@@ -54,10 +54,17 @@ class Hold(Generic[S]):
     checkpointed: float = field(default_factory=time.monotonic)
     sought: float = 0.0
     stepped: float = field(default_factory=time.monotonic)
+    behind: float = field(default_factory=time.monotonic)  # since when it is known that there is more
 
     @property
     def lag(self) -> int:
         return max(0, self.end - self.owner.at)
+
+    def reaches(self, end: int) -> None:
+        """The log ends here now."""
+        if not self.lag:
+            self.behind = time.monotonic()
+        self.end = end
 
 
 class Worker(Generic[S]):
@@ -267,7 +274,7 @@ class Worker(Generic[S]):
             await self._out.store_documents()
             await self._checkpoint_due()
             for hold in self.holds.values():
-                waited = time.monotonic() - max(hold.stepped, hold.sought)
+                waited = time.monotonic() - max(hold.stepped, hold.sought, hold.behind)
                 if hold.lag and not hold.stopped and self._ours(hold) and waited >= WAIT_SECONDS:
                     await self._seek(hold)  # as when the group's offset is beyond what the checkpoints hold
 

@@ -136,6 +136,29 @@ async def test_a_hole_is_read_again() -> None:
     assert totals_of(worker) == expected(12)
 
 
+def test_a_new_entry_has_its_time_to_come_before_the_log_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it was quiet before."""
+    monkeypatch.setattr(workers, "WAIT_SECONDS", 0.5)
+
+    async def test() -> None:
+        bus = Bus()
+        worker = worker_on(bus)
+        await assigned(worker, bus)
+        hold = worker.holds[0]
+        hold.reaches(0)
+        await asyncio.sleep(0.6)
+        hold.reaches(5)
+        await worker.tick()
+        assert bus.happened == []
+        await asyncio.sleep(0.4)
+        hold.reaches(6)
+        await asyncio.sleep(0.2)
+        await worker.tick()
+        assert bus.happened == ["seek 0"]
+
+    asyncio.run(test())
+
+
 @run
 async def test_entries_of_an_old_generation_are_dropped() -> None:
     bus = Bus()
