@@ -14,6 +14,7 @@ from stream_monitor.api.gates import problem
 from stream_monitor.api.orders import Instant
 from stream_monitor.api.services import ERRORS, Service, Services, administrates, json_body, needs, reads
 from stream_monitor.interfaces import StatusStore
+from stream_monitor.moments import epoch_ms
 from stream_monitor.names import choices
 from stream_monitor.status import readings, statuses
 from stream_monitor.status.readings import Filter
@@ -181,10 +182,14 @@ async def silences(service: Services, filters: Filters) -> Response:
 @routes.get("/v1/silences/{id}", tags=["alerts"], dependencies=[reads])
 async def silence(service: Services, id: str) -> Response:
     """One silence, until it ends."""
+    return json_body(await find_silence(service, id))
+
+
+async def find_silence(service: Service, id: str) -> readings.Body:
     found = await readings.find(service.store, "silence", id)
-    if found is None:
+    if found is None or epoch_ms(found[1]["until"]) <= service.now_ms():
         raise HTTPException(404, f"no silence {id!r}: it has ended, or there was none")
-    return json_body(found[1])
+    return found[1]
 
 
 @routes.get("/v1/audit", tags=["health"], dependencies=[administrates])

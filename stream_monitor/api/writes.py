@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from stream_monitor.access.keys import Scope
 from stream_monitor.api.gates import presented_key
 from stream_monitor.api.orders import Acknowledgement, Promotion, RetrainOrder, SilenceOrder, command_id, span_body
-from stream_monitor.api.reads import find_alert
+from stream_monitor.api.reads import find_alert, find_silence
 from stream_monitor.api.services import ERRORS, Services, json_body, operates
 from stream_monitor.errors import ConfigError
 from stream_monitor.interfaces import Document
@@ -55,13 +56,33 @@ async def silence(service: Services, request: Request, body: SilenceOrder) -> Re
     }
     told = await service.order(request, "silence", body.model, made, about=id, id=id)
     made = {**made, "created_at": told["at"], "by": told["by"]}
-    ttl_seconds = max(1, -(-(until_ms - service.now_ms()) // 1000))
-    data = msgspec.json.encode(made)
-    kept = Document(
-        kind="silence", scope="", id=id, order=f"{told['at']}|{id}", revision=1, body=data, ttl_seconds=ttl_seconds
-    )
-    await service.store.put([kept])
+    await _keep_silence(service, made, until_ms)
     return json_body(made, 201, Location=f"/v1/silences/{id}")
+
+
+@routes.delete("/v1/silences/{id}", tags=["alerts"], dependencies=[operates])
+async def end_silence(service: Services, request: Request, id: str) -> Response:
+    """End it now. What it held back is told within a minute, if it is still so."""
+    found = await find_silence(service, id)
+    now_ms = service.now_ms()
+    order = {**{key: found[key] for key in ("id", "model", "matchers", "comment")}, "until": rfc3339(now_ms)}
+    told = await service.order(request, "silence", order["model"], order, about=id)
+    ended = {**found, "until": order["until"], "ended_by": told["by"]}
+    await _keep_silence(service, ended, now_ms)
+    return json_body(ended)
+
+
+async def _keep_silence(service: Services, silence: Mapping[str, Any], until_ms: int) -> None:
+    document = Document(
+        kind="silence",
+        scope="",
+        id=silence["id"],
+        order=f"{silence['created_at']}|{silence['id']}",
+        revision=1,
+        body=msgspec.json.encode(silence),
+        ttl_seconds=max(1, -(-(until_ms - service.now_ms()) // 1000)),
+    )
+    await service.store.put([document])
 
 
 @routes.post("/v1/models/{model}/retrain-requests", tags=["retraining"], status_code=202, dependencies=[operates])

@@ -23,7 +23,7 @@ from stream_monitor.interfaces import Notice
 GIVE_UP_MS: Final = DAY_MS
 LONGEST_WAIT_MS: Final = 5 * MINUTE_MS
 RESEND_RESOLVED_MS: Final = 5 * MINUTE_MS
-LOOK_AGAIN_MS: Final = 10 * MINUTE_MS  # during a silence, which can be ended before its time
+LOOK_AGAIN_MS: Final = MINUTE_MS  # during a silence, which can be ended before its time
 TRIGGER: Final = "trigger:"  # begins the names of triggers
 NOTIFIES: Final = ("firing", "acknowledged", "resolved")
 ACTIVE: Final = ("firing", "acknowledged")

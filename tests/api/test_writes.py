@@ -100,6 +100,25 @@ def test_a_silence(house: House) -> None:
     assert house.log.told[1][0] == ""
 
 
+def test_a_silence_is_ended_before_its_time(house: House) -> None:
+    order = {"model": "fraud", "segment": "all", "duration": "2h", "comment": "deploy"}
+    made = house.tell("/v1/silences", order).json()
+    path = f"/v1/silences/{made['id']}"
+    for key, code in ((None, 401), ("wrong", 401), ("reader-key", 403)):
+        assert house.ask(path, key=key, method="DELETE").status_code == code
+    answer = house.ask(path, key="operator-key", method="DELETE")
+    assert (answer.status_code, answer.json()["until"]) == (200, "1970-01-01T00:16:40Z")
+    assert answer.json()["ended_by"] == made["by"]
+    model, command = house.log.told[1]
+    assert (model, command.kind) == ("fraud", "silence")
+    assert command.id != made["id"]
+    kept = {k: made[k] for k in ("id", "model", "matchers", "comment")}
+    assert command.body == {**kept, "until": "1970-01-01T00:16:40Z"}
+    assert house.ask(path).status_code == 404
+    assert house.ask(path, key="operator-key", method="DELETE").status_code == 404
+    assert len(house.log.told) == 2
+
+
 @pytest.mark.parametrize(
     "order",
     [
