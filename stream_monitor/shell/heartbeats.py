@@ -29,12 +29,12 @@ class Alive:
 
 
 class Heartbeats:
-    """Of one process. `alive` are its roles that have one, `troubles` those of a worker beside its own."""
+    """Of one process. `alive` are its roles that have one, `store` tells whether they reach the status store."""
 
     def __init__(self, id: str) -> None:
         self.alive: dict[Literal["tap", "worker"], Alive] = {}
         self.telemetry = Telemetry()
-        self.troubles = Troubles()
+        self.store = Troubles()
         self._id = id
         self._started_ms = now_ms()
 
@@ -49,11 +49,11 @@ class Heartbeats:
             async with asyncio.timeout(STORE_SECONDS):
                 await store.put(documents)
         except TimeoutError:
-            self.troubles.fails(STATUS_STORE, f"no answer within {STORE_SECONDS:g} s from {_host(address)}")
+            self.store.fails(STATUS_STORE, f"no answer within {STORE_SECONDS:g} s from {_host(address)}")
         except Exception as error:  # of whichever store: it is tried again with the next one
-            self.troubles.fails(STATUS_STORE, said(error))
+            self.store.fails(STATUS_STORE, said(error))
         else:
-            self.troubles.works(STATUS_STORE)
+            self.store.works(STATUS_STORE)
 
     def served(self, host: str, port: int) -> ProcessServer:
         """Tell it over HTTP from now on; StateError if nothing can listen there."""

@@ -45,6 +45,7 @@ from stream_monitor.status.telemetry import tap_families, worker_families
 from stream_monitor.tap.counting import BlockCounting
 from stream_monitor.tap.rules import Rules
 from stream_monitor.tap.tap import Tap
+from stream_monitor.troubles import Troubles
 from stream_monitor.worker import buses
 
 HEARTBEAT_SECONDS: Final = 2.0
@@ -256,7 +257,10 @@ class Process:
             tap.turn(rules, lambda: counting.use(config))
 
         self._takers.append(take)
-        self._beats.alive["tap"] = Alive(status=tap.status, families=lambda: tap_families(tap.status(), now_ms()))
+        self._beats.alive["tap"] = Alive(
+            status=lambda: self._beats.store.into(tap.status()),  # nobody hears of it, nor does it of labels
+            families=lambda: tap_families(tap.status(), now_ms()),
+        )
         return {"tap": in_thread("tap", tap.run)}
 
     async def _worker(self) -> dict[str, Part]:
@@ -266,7 +270,7 @@ class Process:
         from stream_monitor.worker.owners import Fold
 
         config, ports = self._config, self._ports
-        outbox, publisher = ports.outbox(), ports.publisher()
+        outbox, publisher, troubles = ports.outbox(), ports.publisher(), Troubles()
         self._closing.push_async_callback(outbox.close)
         self._later(publisher.close)
         dispatch = Dispatch(
@@ -276,7 +280,7 @@ class Process:
             store=ports.store,
             publisher=publisher,
             count=self._beats.telemetry.delivered,
-            troubles=self._beats.troubles,
+            troubles=troubles,
         )
 
         async def stood_for(config: Config) -> Mapping[str, Sequence[str]]:
@@ -308,7 +312,8 @@ class Process:
         found = await stood_for(config)
         await self._commands.append("", self._start.command(config, now_ms(), f"start of {self._id}", found))
         self._beats.alive["worker"] = Alive(
-            status=lambda: self._beats.troubles.into(worker.status()), families=lambda: worker_families(self._counted)
+            status=lambda: self._beats.store.into(troubles.into(worker.status())),
+            families=lambda: worker_families(self._counted),
         )
 
         async def count() -> None:

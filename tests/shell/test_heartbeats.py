@@ -38,7 +38,7 @@ def test_a_worker_is_not_ready_while_its_status_store_is_away(
     caplog.set_level("INFO")
     store: Any = Store()
     beats = Heartbeats("host:1")
-    beats.alive["worker"] = alive = Alive(status=lambda: beats.troubles.into(HEALTHY), families=list)
+    beats.alive["worker"] = alive = Alive(status=lambda: beats.store.into(HEALTHY), families=list)
 
     def reason() -> str:
         asyncio.run(beats.beat(store, "redis://me:secret@db:6379/0", "kafka:9092"))

@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.kafka.node import Node, free_port
-from tests.servers import answers, await_end, wait_until
+from tests.servers import answers, await_end, redis_ready, redis_server, wait_until
 from tests.shell.fraud import FRAUD, KEY, publish, write_normal
 
 CONFIG = (
@@ -116,14 +116,21 @@ def test_everything_in_one_process_with_nothing_installed(tmp_path: Path) -> Non
         stop(running, signal.SIGTERM)
 
 
-def test_each_role_apart_on_kafka_and_redis(kafka: Node, redis_url: str, tmp_path: Path) -> None:
-    file, url = write_config(tmp_path, brokers=kafka.bootstrap, store=redis_url, name="apart")
+def fails(url: str) -> bool:
+    return not answers(url)
+
+
+def test_each_role_apart_on_kafka_and_redis(kafka: Node, tmp_path: Path) -> None:
+    store = redis_server(tmp_path)
+    file, url = write_config(tmp_path, brokers=kafka.bootstrap, store=f"redis://127.0.0.1:{store.port}/0", name="apart")
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     for future in admin.create_topics([NewTopic("apart-events", 2, 1)]).values():
         future.result(120)
-    assert command("check", file, "--connect") == 0
     ports = {"tap": free_port(), "worker": free_port()}
     with ExitStack() as roles:
+        store.start(redis_ready(store))
+        roles.callback(store.stop)
+        assert command("check", file, "--connect") == 0
         running = [
             roles.enter_context(process(tmp_path, role, file, "--http", str(port))) for role, port in ports.items()
         ]
@@ -133,6 +140,13 @@ def test_each_role_apart_on_kafka_and_redis(kafka: Node, redis_url: str, tmp_pat
         for role, port in ports.items():
             wait_until(partial(answers, f"http://127.0.0.1:{port}/readyz"), what=f"a ready {role}")
             wait_until(partial(counts_events, f"http://127.0.0.1:{port}/metrics"), 30, f"counting in the {role}")
+        ready = [f"{url}/readyz", *(f"http://127.0.0.1:{port}/readyz" for port in ports.values())]
+        store.freeze()
+        for one in ready:
+            wait_until(partial(fails, one), 30, f"{one} without its store")
+        store.thaw()
+        for one in ready:
+            wait_until(partial(answers, one), 60, f"{one} with its store")
         assert f"{61 * 40}.0" in httpx.get(f"{url}/metrics", timeout=60, trust_env=False).text
         written = tmp_path / "written" / "monitor.yaml"
         written.parent.mkdir()
@@ -141,8 +155,8 @@ def test_each_role_apart_on_kafka_and_redis(kafka: Node, redis_url: str, tmp_pat
         assert command("check", str(written), "--connect") == 0
         assert "score: score" in written.read_text()
         assert command(*init) == 2  # it is there already
-        for one in running:
-            stop(one, signal.SIGINT)
+        for process_ in running:
+            stop(process_, signal.SIGINT)
 
 
 def test_a_port_that_is_taken_ends_the_process_with_1(tmp_path: Path) -> None:
