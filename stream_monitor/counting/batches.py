@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_monitor.blobs import Values
 from stream_monitor.counting.scores import ClassScores
 from stream_monitor.entries import Source
 from stream_monitor.interfaces import Label, Prediction
@@ -46,7 +47,7 @@ class Records:
         values = self.values
         return replace(
             self,
-            values=[values[i] for i in index.tolist()],
+            values=values.take(index) if isinstance(values, Values) else [values[i] for i in index.tolist()],
             timestamps_ms=self.timestamps_ms[index],
             offsets=self.offsets[index],
             headers=None if self.headers is None else [self.headers[i] for i in index.tolist()],
