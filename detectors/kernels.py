@@ -8,6 +8,7 @@ in, -1 for none. Columns are counted in numerics.py, sums across columns in join
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -92,6 +93,26 @@ def _cells_numpy(cells: Cells, groups: Groups, cell: NDArray[np.int32]) -> None:
         _add_at(cells, np.where(cell >= 0, group, np.int32(-1)), cell.astype(np.int64))
 
 
+@compiled()
+def _sparse_loop(cells: Cells, places: Positions, values: Cells, bounds: Integers) -> None:
+    n = 0
+    for g in range(cells.shape[0]):
+        row = cells[g]
+        for i in range(len(row)):
+            if row[i] != 0:
+                places[n] = i
+                values[n] = row[i]
+                n += 1
+        bounds[g + 1] = n
+
+
+def _sparse_numpy(cells: Cells, places: Positions, values: Cells, bounds: Integers) -> None:
+    rows, places[:] = np.nonzero(cells)
+    values[:] = cells[rows, places]
+    bounds[1:] = np.bincount(rows, minlength=len(cells)).cumsum()
+
+
+_sparse = _sparse_loop if engine() == "numba" else _sparse_numpy
 _sums = _sums_loop if engine() == "numba" else add_sums_numpy
 _cells = _cells_loop if engine() == "numba" else _cells_numpy
 
@@ -104,6 +125,18 @@ def add_sums(cells: Cells, at: int, group: NDArray[np.int32], numbers: Floats) -
 def add_cells(cells: Cells, groups: Groups, cell: NDArray[np.int32]) -> None:
     """Count each event in its `cell`; -1 is no cell."""
     _cells(cells, groups, cell)
+
+
+def sparse(cells: Cells) -> list[tuple[Positions, Cells]]:
+    """Of each row the cells that are not 0, ascending, and what is in them.
+
+    >>> [(where.tolist(), values.tolist()) for where, values in sparse(np.array([[0, 5, 0, -1], [0, 0, 0, 0]]))]
+    [([1, 3], [5, -1]), ([], [])]
+    """
+    some = int(np.count_nonzero(cells))
+    places, values, bounds = np.empty(some, np.int32), np.empty(some, np.int64), np.zeros(len(cells) + 1, np.int64)
+    _sparse(cells, places, values, bounds)
+    return [(places[first:last], values[first:last]) for first, last in pairwise(bounds.tolist())]
 
 
 def normal(numbers: Floats) -> Floats:
@@ -169,3 +202,4 @@ def warm() -> None:
     cells, groups = np.zeros((1, LIMBS), np.int64), np.zeros((1, 1), np.int32)
     add_sums(cells, 0, groups[0], np.zeros(1))
     add_cells(cells, groups, np.zeros(1, np.int32))
+    sparse(cells)

@@ -96,8 +96,11 @@ def narrow(numbers: NDArray[Any]) -> Narrow:
     >>> narrow(np.array([3, 255, 70_000, -1]))[0]
     b'\\x03\\xff\\xff\\xff'
     """
-    parts, left = [], numbers.astype("<i8")
+    parts, left = [], numbers.astype("<i8", copy=False)
     for kind, most in _KINDS:
+        if not len(left):
+            parts.append(b"")
+            continue
         large = left.view("<u8") >= most  # and what is negative
         few = left.astype(kind)
         few[large] = most

@@ -196,10 +196,10 @@ def _compile(layout: Layout) -> _Compiled:
 
 def _laid_out(batch: Batch, layout: Layout, model: Model, part: Partition) -> list[Counts]:
     """Counts of each group under a layout."""
-    count, compiled = len(part), _compiled(layout)
+    count, compiled, sizes = len(part), _compiled(layout), part.sizes
     if batch.label is not None:
         group = np.full((1, len(batch)), -1, np.int32)
-        group[0, part.order] = np.repeat(np.arange(count, dtype=np.int32), part.sizes)
+        group[0, part.order] = np.repeat(np.arange(count, dtype=np.int32), sizes)
         cells = _outcome(batch, model, group, count, layout.size)
     else:
         cells = np.zeros((count, layout.size), np.int64)
@@ -212,7 +212,7 @@ def _laid_out(batch: Batch, layout: Layout, model: Model, part: Partition) -> li
     for i, (place, name, _) in enumerate(layout.columns):
         at, column, bins = layout.offsets[place, name], columns.get((place, name)), compiled.bins[i]
         if column is None:  # not in these events at all
-            cells[:, at + MISSING_CELL] += part.sizes
+            cells[:, at + MISSING_CELL] += sizes
         elif bins is not None:
             add_numeric(cells, low[i], high[i], at, part, column.kinds, _HEADS, column.numbers, bins, ranks[i])
         else:
@@ -220,20 +220,11 @@ def _laid_out(batch: Batch, layout: Layout, model: Model, part: Partition) -> li
             if place == "features":
                 categories[name] = found
     _across(batch, layout, model, part, cells, ranks[compiled.numeric], categories)
-    out = []
-    for g in range(count):
-        some = np.flatnonzero(cells[g])
-        out.append(
-            Counts(
-                rows=int(part.sizes[g]),
-                cells=some.astype(np.int32),
-                values=cells[g, some],
-                low=low[:, g].copy(),
-                high=high[:, g].copy(),
-                words=tuple(sorted(words[g].items())),
-            )
-        )
-    return out
+    lows, highs = np.ascontiguousarray(low.T), np.ascontiguousarray(high.T)
+    return [
+        Counts(rows=rows, cells=some, values=values, low=lows[g], high=highs[g], words=tuple(sorted(words[g].items())))
+        for g, (rows, (some, values)) in enumerate(zip(sizes.tolist(), kernels.sparse(cells), strict=True))
+    ]
 
 
 def _across(

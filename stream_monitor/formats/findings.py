@@ -83,6 +83,7 @@ class Findings:
         self._plan, self._layout, self._needs, self._words = plan, layout, needs, words
         self._records, self._found, self._values, self._schema_ids = records, found, values, schema_ids
         self._lists = lists
+        self._want, self._at = found.want.tolist(), found.rows.tolist()
         self._roles = {
             role: needs.slots[tuple(path.split("."))] for role in ROLES if (path := getattr(plan.model.fields, role))
         }
@@ -164,8 +165,8 @@ class Findings:
         if self._lists is not None and slot in self._needs.embeddings:
             of = self._lists.embedded(slot, self._found.kinds[slot])
             return of if self._all else of.take(self._rows)
-        if self._found.want[slot] & ITEMS:
-            numbers = self._take(self._found.numbers[self._found.rows[slot, 0]])
+        if self._want[slot] & ITEMS:
+            numbers = self._take(self._found.numbers[self._at[slot][0]])
             return lengths(self._take(self._found.kinds[slot]), numbers)
         return self._some(self._values[slot])
 
@@ -183,7 +184,7 @@ class Findings:
         if self._lists is None:
             return score_columns(self._plan.model, self._some(self._values[slot]))
         walked, values = self._found.kinds[slot], self._values[slot]
-        numbers = self._found.numbers[self._found.rows[slot, 0]]
+        numbers = self._found.numbers[self._at[slot][0]]
         objects = {row: values[row] for row in np.flatnonzero((walked == OBJECT) & self._rows).tolist()}
         score, said = self._lists.scores(walked, numbers, objects)
         return (score, said) if self._all else (score.take(self._rows), said.take(self._rows))
@@ -203,8 +204,8 @@ class Findings:
         )
 
     def _column(self, name: str, slot: int, mode: Mode) -> Column:
-        found = self._found
-        numbers_at, codes_at, *_ = found.rows[slot].tolist()
+        found, want = self._found, self._want[slot]
+        numbers_at, codes_at, *_ = self._at[slot]
         kinds = self._take(self._kinds[slot])
         if mode not in WANTS:
             return column(name, self._some(self._values[slot]), mode)
@@ -213,15 +214,15 @@ class Findings:
             return Column(name=name, kinds=kinds, numbers=NO_NUMBERS, codes=codes, words=words)
         numbers = self._take(found.numbers[numbers_at])
         if mode == "text":
-            if found.want[slot] & (NUMBERS | ITEMS):
+            if want & (NUMBERS | ITEMS):
                 numbers = np.where(kinds == TEXT, numbers, 0.0)
             return Column(name=name, kinds=_AS_TEXT[kinds], numbers=numbers, codes=NO_CODES)
-        if found.want[slot] & (LENGTHS | ITEMS):
+        if want & (LENGTHS | ITEMS):
             numbers = np.where(kinds == NUMBER, numbers, 0.0)
         if mode == "numeric":
             return Column(name=name, kinds=kinds, numbers=numbers, codes=NO_CODES)
         strings_of = self._take(found.codes[codes_at])
-        if found.want[slot] & CODES:  # numbers have codes too
+        if want & CODES:  # numbers have codes too
             strings_of = np.where((kinds == TEXT) | (kinds == BOOL), strings_of, np.int32(0))
         codes, words = self._words.codes(strings_of)
         return Column(name=name, kinds=kinds, numbers=numbers, codes=codes, words=words)
@@ -259,6 +260,6 @@ class Findings:
         if not self._take(outside).any():
             return self._column(dimension, inside, "categorical")
         kinds = self._take(np.where(outside, self._kinds[slot], self._kinds[inside]))
-        codes = np.where(outside, found.codes[found.rows[slot, 1]], found.codes[found.rows[inside, 1]])
+        codes = np.where(outside, found.codes[self._at[slot][1]], found.codes[self._at[inside][1]])
         codes, words = self._words.codes(self._take(codes))
         return Column(name=dimension, kinds=kinds, numbers=NO_NUMBERS, codes=codes, words=words)

@@ -84,6 +84,10 @@ def main() -> None:
     )
     rss = max(p.rss_bytes for paces in taps.values() for p in paces)
     line("tap_memory", rss / 2**20, "MiB", {}, setup | {"backlog_events": n})
+    one, *shared = child("sharing")
+    for of in (one, *shared):
+        setup = {k: of[k] for k in ("models", "events")}
+        line("one_topic", of["per_second"], "events/s", {"one_model": of["per_second"] / one["per_second"]}, setup)
     many = child("memory")
     line("many_models_memory", many["after"] / 2**20, "MiB", {}, {k: many[k] for k in ("models", "events")})
 

@@ -24,20 +24,20 @@ AT_MS: Final = 1_700_000_000_000
 ROUNDS: Final = 2
 
 
-def _layouts() -> dict[str, Layout]:
+def layouts_of(models: int) -> dict[str, Layout]:
     """As learnt, and all different: every model has edges of its own."""
     r = np.random.default_rng(1)
     learnt = [learning.numeric(r.normal(size=2_000)).edges for _ in range(NUMERIC)]
     words = {f"c{j}": CategoricalLayout(categories=tuple(f"w{k}" for k in range(20))) for j in range(CATEGORICAL)}
     found = {}
-    for i in range(MODELS):
+    for i in range(models):
         numbers = {f"f{j}": NumericLayout(edges=tuple(e + i / 1e6 for e in of)) for j, of in enumerate(learnt)}
         predictions = {"prediction": NumericLayout(edges=tuple(e + i / 1e6 for e in learnt[0]))}
         found[f"m{i}"] = Layout(pane_ms=10_000, features={**numbers, **words}, predictions=predictions)
     return found
 
 
-class _Catalog:
+class Known:
     """Layouts only: nothing else is asked of it here."""
 
     def __init__(self, layouts: dict[str, Layout]) -> None:
@@ -55,8 +55,8 @@ def measure() -> dict[str, Any]:
         kafka=Kafka(brokers="x"),
         models={f"m{i}": Model(topic=(f"t{i}",), task="regression", fields=fields) for i in range(MODELS)},
     )
-    layouts = _layouts()
-    catalog: Any = _Catalog({of.id: of for of in layouts.values()})
+    layouts = layouts_of(MODELS)
+    catalog: Any = Known({of.id: of for of in layouts.values()})
     store: Any = None  # no model has labels
     counting = BlockCounting(
         config,
@@ -68,7 +68,7 @@ def measure() -> dict[str, Any]:
     r, named = np.random.default_rng(0), config_id(config)
     rows = 0
     for _ in range(ROUNDS):
-        bodies = [_event(r) for _ in range(EVENTS)]
+        bodies = [event(r) for _ in range(EVENTS)]
         for i in range(MODELS):
             messages = [Message(at, body) for at, body in enumerate(bodies)]
             intent = Intent(
@@ -82,10 +82,11 @@ def measure() -> dict[str, Any]:
     return {"before": before, "after": psutil.Process().memory_info().rss, "models": MODELS, "events": rows}
 
 
-def _event(r: np.random.Generator) -> bytes:
+def event(r: np.random.Generator, **others: str) -> bytes:
+    """One event with all columns, and `others` beside them."""
     features: dict[str, Any] = {f"f{j}": x for j, x in enumerate(r.normal(size=NUMERIC).round(6).tolist())}
     features |= {f"c{j}": f"w{k}" for j, k in enumerate(r.integers(20, size=CATEGORICAL).tolist())}
-    return json.dumps({"ts": AT_MS - 1000, "f": features, "p": 0.5}).encode()
+    return json.dumps({"ts": AT_MS - 1000, "f": features, "p": 0.5, **others}).encode()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from detectors.layouts import BUCKETS, LIMBS, RAW_BINS, RAW_BUCKETS, RAW_HASHES
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 SUMS = [kernels.add_sums_numpy, kernels._sums_loop]
 CELLS = [kernels._cells_numpy, kernels._cells_loop]
+SPARSE = [kernels._sparse_numpy, kernels._sparse_loop]
 
 
 def test_numba_is_what_is_tested() -> None:
@@ -54,6 +56,20 @@ def test_cells(events: list[tuple[int, int, int]]) -> None:
         cells = np.zeros((3, 5), np.int64)
         add(cells, groups, cell)
         assert (cells == expected).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 3), st.integers(0, 5), st.data())
+def test_sparse(rows: int, width: int, data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.integers(-2, 2), min_size=rows * width, max_size=rows * width))
+    cells = np.array(values, np.int64).reshape(rows, width)
+    expected = [[(i, x) for i, x in enumerate(row) if x] for row in cells.tolist()]
+    for fill in SPARSE:
+        some = sum(map(len, expected))
+        places, found, bounds = np.empty(some, np.int32), np.empty(some, np.int64), np.zeros(rows + 1, np.int64)
+        fill(cells, places, found, bounds)
+        pairs = list(zip(places.tolist(), found.tolist(), strict=True))
+        assert [pairs[first:last] for first, last in pairwise(bounds.tolist())] == expected
 
 
 @given(st.lists(FINITE, min_size=1))
