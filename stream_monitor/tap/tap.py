@@ -13,8 +13,8 @@ Blocks are counted by an executor, one thread in the service, while this thread 
     this thread   | cut, commit 1 | poll poll poll | publish 1, acks, cut, commit 2 | poll poll poll | publish 2 ...
     executor      |               | decode, count 1                                 | decode, count 2
 
-A partition that is taken away meanwhile is heard of in a poll, and what was counted of it is dropped. A block that
-cannot be counted now, as a schema or a store of labels does not answer, waits alone: its partition is read no further.
+A partition that is taken away meanwhile is heard of in a poll, and what was counted of it is dropped. While a block
+waits, as what it is counted with does not answer (rounds.py), its partition is read no further.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor
 from typing import Any, Final
 
 from stream_monitor.brokers import Group, Logs, Partition, Publisher
@@ -31,17 +31,17 @@ from stream_monitor.config.roles import matches
 from stream_monitor.errors import CommitUnknown, Fenced, Unreachable
 from stream_monitor.failpoints import reach
 from stream_monitor.intents import Look, to_metadata
-from stream_monitor.tap.announced import Announced, Inline, Made, dead_letter, make
+from stream_monitor.tap.announced import Inline
 from stream_monitor.tap.beginnings import Stopping, Unanswered, all_begun, begun
 from stream_monitor.tap.blocks import Assigned, Counting, Terms, take
 from stream_monitor.tap.reports import Report
+from stream_monitor.tap.rounds import Round
 from stream_monitor.tap.rules import Limits, Rules
 from stream_monitor.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
 POLL_RECORDS: Final = 10_000
-SETTLE_SECONDS: Final = 30.0
 REFUSED_SECONDS: Final = 15.0  # commits refused for so long without a rebalance: join the group anew
 COUNTING_SECONDS: Final = 0.02  # a poll's patience while blocks are counted
 HELD_SECONDS: Final = 1.0  # without a poll, at most, while there is no room for what it would bring
@@ -68,13 +68,24 @@ class Tap:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules, self._limits = rules, limits or Limits()
-        self._group, self._logs, self._publisher, self._counting = group, logs, publisher, counting
-        self._workers = worker_partitions
+        self._group, self._logs, self._counting = group, logs, counting
         self._executor = executor or Inline()
-        self._round: list[Announced] = []  # announced and being counted
         self._now_ms, self._clock = now_ms, clock
         self._stop = threading.Event()
         self._assigned: dict[Partition, Assigned] = {}
+        self._report = Report(trouble=Troubles({"group": "not joined yet"}))
+        self._round = Round(
+            self._assigned,
+            prefix=rules.prefix,
+            logs=logs,
+            publisher=publisher,
+            counting=counting,
+            worker_partitions=worker_partitions,
+            limits=self._limits,
+            executor=self._executor,
+            report=self._report,
+            clock=clock,
+        )
         self._ids: dict[str, str] = {}  # topic -> the id it has had
         self._joined = False
         self._topics = tuple(self._rules.topics)
@@ -88,7 +99,6 @@ class Tap:
         self._refused_since: float | None = None
         self._retry_at = self._polled = self._flushed
         self._turn: tuple[Rules, Callable[[], None]] | None = None
-        self._report = Report(trouble=Troubles({"group": "not joined yet"}))
         self._status: dict[str, Any] = {}
         self._note()
 
@@ -144,12 +154,12 @@ class Tap:
             self._stop.wait(min(seconds, self._limits.backoff_seconds))
         if self._clock() >= self._retry_at:
             try:
-                self._finish_announced()
+                self._go_on()
                 if not self._round and self._due():
                     self._flush()
                     self._report.works("flush")
             except Unreachable as error:
-                self._round = []
+                self._round.drop()
                 self._report.fails("flush", error)
                 self._retry_at = self._clock() + self._limits.backoff_seconds
         self._note()
@@ -167,7 +177,7 @@ class Tap:
         """
         if not self._round or not self._full() or self._clock() - self._polled > HELD_SECONDS:
             return False
-        wait([block.future for block in self._round], seconds)
+        self._round.wait(seconds)
         return True
 
     def _poll(self, seconds: float) -> None:
@@ -260,7 +270,8 @@ class Tap:
     def _rejoin(self, why: str) -> None:
         log.warning("joining the group anew: %s", why)
         self._on_revoked(list(self._assigned))
-        self._refused_since, self._round = None, []
+        self._refused_since = None
+        self._round.drop()
         self._group.rejoin()
 
     # -- blocks
@@ -277,7 +288,7 @@ class Tap:
         ready = [a for a in self._assigned.values() if a.wants_block(now, idle_after_ms=idle_ms, silence_ms=silence_ms)]
         if self._announce(ready, now):
             self._overhead = self._clock() - self._flushed
-            self._finish_announced()
+            self._go_on()
 
     def _announce(self, ready: Sequence[Assigned], now_ms: int) -> bool:
         """Commit the intents of their next blocks; whether they are committed."""
@@ -328,72 +339,12 @@ class Tap:
         reach("tap.announced")
         return True
 
-    def _finish_announced(self) -> None:
-        """Count and publish every announced block that has been read whole, then wait for all acknowledgements."""
-        if not self._round:
-            now = self._clock()
-            some = self._assigned.values()
-            self._round = [self._begin(a) for a in some if a.complete() and not (a.waiting and now < a.again_at)]
-            if not self._round:
-                return
-            wait([block.future for block in self._round], self._limits.short_seconds)
-        for block in list(self._round):
-            if block.counted is None and block.future.done():
-                try:
-                    made = block.future.result()
-                except Unreachable as error:
-                    self._round.remove(block)
-                    self._wait(block, error)
-                    continue
-                block.counted, block.of.waiting = made.counted, ""
-                self._report.counting_seconds += made.seconds
-                reach("tap.counted")
-                if self._owns(block):
-                    self._send(block, made)
-                    reach("tap.sent")
-        if any(block.counted is None for block in self._round):
-            return
-        began, done, self._round = self._clock(), self._round, []
-        self._publisher.settle(SETTLE_SECONDS, self._stop)
-        reach("tap.acknowledged")
-        for block in done:
-            if self._owns(block) and block.counted is not None:
-                block.of.applied(block.counted)
-                self._report.add(block.of.partition[0], block.counted)
-        low, high = self._limits.flush_seconds
-        self._interval = min(max(low, 10 * (self._overhead + self._clock() - began)), high)
-
-    def _begin(self, a: Assigned) -> Announced:
-        """Have the announced block counted."""
-        intent, partition, messages = a.intent, a.partition, a.block()
-        assert intent is not None
-        began = self._clock()
-        future = self._executor.submit(
-            make, self._counting, intent, partition, messages, workers=self._workers, clock=self._clock
-        )
-        return Announced(a, intent, messages, began, future)
-
-    def _wait(self, block: Announced, why: Unreachable) -> None:
-        """Count it again after a while; at most half of the time goes into such trials."""
-        a, now = block.of, self._clock()
-        a.waiting, a.again_at = str(why), now + max(self._limits.backoff_seconds, now - block.began)
-        try:
-            found = self._logs.look([a.partition]).get(a.partition)  # a client hears nothing of a log that is not read
-        except Unreachable:
-            return  # polls tell
-        a.end = found.high if found is not None else a.end
-
-    def _owns(self, block: Announced) -> bool:
-        """Whether its partition was not taken away since, not even to come back."""
-        return self._assigned.get(block.of.partition) is block.of
-
-    def _send(self, block: Announced, made: Made) -> None:
-        for partition, data in made.messages:
-            self._publisher.send(f"{self._rules.prefix}panes", partition, data)
-        for index, reason, detail in made.counted.dead:
-            message = block.messages[index]
-            value, headers = dead_letter(block.of.partition, message, reason, detail)
-            self._publisher.send(f"{self._rules.prefix}dead-letters", None, value, message.key(), headers)
+    def _go_on(self) -> None:
+        """With the blocks that are announced; when all are acknowledged, say how soon the next ones may be cut."""
+        seconds = self._round.advance(self._stop)
+        if seconds is not None:
+            low, high = self._limits.flush_seconds
+            self._interval = min(max(low, 10 * (self._overhead + seconds)), high)
 
     def _note(self) -> None:
         self._report.waits(self._assigned.values())

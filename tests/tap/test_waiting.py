@@ -39,9 +39,9 @@ class Waits(TinyCounting):
 class Alone(World):
     """One tap, over topics `a` and `b` of two partitions each, that holds at most 40 events."""
 
-    def __init__(self) -> None:
+    def __init__(self, counting: type[Waits] = Waits) -> None:
         super().__init__(0, faults=0.0, taps=1)
-        member, self.counting = Member(self.cluster), Waits()
+        member, self.counting = Member(self.cluster), counting()
         self.members[0] = member
         self.executors[0] = None
         self.tap = self.taps[0] = Tap(
@@ -133,7 +133,6 @@ def test_other_errors_of_counting_end_the_tap() -> None:
         def count(self, intent: Intent, partition: Partition, messages: Sequence[Message]) -> Counted:
             raise ValueError("a mistake of ours")
 
-    world = Alone()
-    world.tap._counting = Broken()
+    world = Alone(Broken)
     with pytest.raises(ValueError, match="a mistake of ours"):
         world.run(20)
