@@ -39,38 +39,45 @@ def bins_of(edges: Floats) -> Bins:
     ((1023.0, 0.0, 0, 0), [0, 1, 1, 2])
     """
     edges = edges + 0.0
-    best = min(_candidates(edges), key=lambda candidate: _comparisons(candidate[1]))
-    table = np.searchsorted(best[1], np.arange(ENTRIES + 1)).astype(np.int16)
-    return Bins(edges=np.concatenate([edges, [np.inf, np.inf]]), table=table, how=best[0])
+    bits = edges.view(np.int64)
+    keys = bits ^ ((bits >> 63) & SIGN)  # the bits as integers of the same order
+    hows = _hows(edges.tolist(), keys.tolist())
+    entries = np.empty((len(hows), len(edges)), np.int64)
+    with np.errstate(all="ignore"):  # edges far out of a range that was scaled
+        for row, (scale, low, shift, base) in zip(entries, hows, strict=True):
+            if scale > 0.0:
+                row[:] = np.minimum(np.maximum((edges - low) * scale, 0.0), ENTRIES - 1.0)
+            else:
+                row[:] = np.minimum(np.maximum((keys >> shift) - base, 0), ENTRIES - 1)
+    best = int(np.argmin(_comparisons(entries)))
+    table = np.zeros(ENTRIES + 1, np.int16)
+    table[1:] = np.bincount(entries[best], minlength=ENTRIES).cumsum()
+    return Bins(edges=np.concatenate([edges, [np.inf, np.inf]]), table=table, how=hows[best])
 
 
-def _candidates(edges: Floats) -> list[tuple[How, Integers]]:
-    """Functions, each with the entries of the edges; the first one always works."""
-    nowhere: How = (0.0, 0.0, 63, 0)
-    found: list[tuple[How, Integers]] = [(nowhere, np.zeros(len(edges), np.int64))]
-    if not len(edges):
-        return found
+def _hows(edges: list[float], keys: list[int]) -> list[How]:
+    """Functions to choose from; the first one always works."""
+    hows: list[How] = [(0.0, 0.0, 63, 0)]
     for skipped in (0, _INSIDE, 3 * _INSIDE):
         inner = edges[skipped : len(edges) - skipped]
-        with np.errstate(all="ignore"):
-            scale = float((ENTRIES - 1) / (inner[-1] - inner[0])) if len(inner) > 1 else 0.0
-            if 0.0 < scale < np.inf:
-                y = np.clip((edges - inner[0]) * scale, 0.0, ENTRIES - 1)
-                found.append(((scale, float(inner[0]), 0, 0), y.astype(np.int64)))
-    bits = edges.view(np.int64)
-    keys = bits ^ ((bits >> 63) & SIGN)
+        scale = (ENTRIES - 1) / (inner[-1] - inner[0]) if len(inner) > 1 else 0.0
+        if 0.0 < scale < np.inf:
+            hows.append((scale, inner[0], 0, 0))
     for skipped in (0, _INSIDE):
-        inside = keys[skipped : len(keys) - skipped].tolist()
+        inside = keys[skipped : len(keys) - skipped]
         if inside:
-            shift = next(s for s in range(63) if (inside[-1] >> s) - (inside[0] >> s) < ENTRIES)
-            base = inside[0] >> shift
-            found.append(((0.0, 0.0, shift, base), np.clip((keys >> shift) - base, 0, ENTRIES - 1)))
-    return found
+            shift = max((inside[-1] - inside[0]).bit_length() - ENTRIES.bit_length() + 1, 0)
+            shift += (inside[-1] >> shift) - (inside[0] >> shift) >= ENTRIES
+            hows.append((0.0, 0.0, shift, inside[0] >> shift))
+    return hows
 
 
-def _comparisons(entries: Integers) -> float:
-    """About how many comparisons a search takes, over numbers spread evenly among the inner bins."""
-    sizes = np.bincount(entries, minlength=1)
-    weights = np.full(len(entries), 1.0)
-    weights[:_INSIDE] = weights[len(entries) - _INSIDE :] = 0.1
-    return float((weights * np.log2(1.0 + sizes[entries])).sum())
+def _comparisons(entries: Integers) -> Floats:
+    """About how many comparisons a search takes, over numbers spread evenly among the inner bins; a row a function."""
+    many, n = entries.shape
+    flat = entries + ENTRIES * np.arange(many)[:, None]
+    sizes = np.bincount(flat.ravel(), minlength=1)
+    weights = np.full(n, 1.0)
+    weights[:_INSIDE] = weights[max(n - _INSIDE, 0) :] = 0.1
+    taken: Floats = np.log2(1.0 + sizes[flat]) @ weights
+    return taken

@@ -6,6 +6,7 @@ A string is filed under a tag (the column a word stands in, the object a key sta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -170,24 +171,33 @@ def larger(of: Strings, arena: int) -> Strings:
     return into
 
 
-def add(of: Strings, tag: int, text: bytes) -> int:
-    """The number of a string, added if need be; NONE or FULL as `intern` says."""
-    data = np.frombuffer(text + bytes(PADDING), np.uint8)
-    start = address(data)
+@compiled
+def _add_loop(
+    of: Strings, tags: NDArray[np.int64], first: int, bounds: NDArray[np.int64], found: NDArray[np.int64]
+) -> None:
+    for i in range(len(tags)):
+        found[i] = intern(of, tags[i], first + bounds[i], first + bounds[i + 1], True)
+
+
+def add(of: Strings, texts: Sequence[tuple[int, bytes]]) -> list[int]:
+    """The numbers of strings, each with its tag, added if need be; NONE or FULL as `intern` says."""
+    data = np.frombuffer(b"".join([text for _, text in texts]) + bytes(PADDING), np.uint8)
+    bounds = np.array([0, *accumulate(len(text) for _, text in texts)], np.int64)
+    found, start = np.empty(len(texts), np.int64), address(data)
     watch(start, start + len(data))
-    return int(intern(of, tag, start, start + len(text), True))
+    _add_loop(of, np.array([tag for tag, _ in texts], np.int64), start, bounds, found)
+    return found.tolist()
 
 
 def numbered(keys: Sequence[tuple[int, str, int]], otherwise: int) -> tuple[Strings, NDArray[np.int64]]:
     """A table of the texts of (tag, text, what it stands for), and what each stands for, by its number in the table.
 
     >>> table, means = numbered([(0, "a", 7), (1, "a", 8)], otherwise=-1)
-    >>> [int(means[add(table, tag, b"a")]) for tag in (0, 1)], int(means[2])
-    ([7, 8], -1)
+    >>> means[add(table, [(0, b"a"), (1, b"a"), (1, b"b")])].tolist()
+    [7, 8, -1]
     """
     room = 1 << max(4, len(keys).bit_length() + 1)
     table = strings(room, 64 * room + sum(len(key.encode()) + 8 for _, key, _ in keys))
     means = np.full(room, otherwise, np.int64)
-    for tag, key, what in keys:
-        means[add(table, tag, key.encode())] = what
+    means[add(table, [(tag, key.encode()) for tag, key, _ in keys])] = [what for _, _, what in keys]
     return table, means

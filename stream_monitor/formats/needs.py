@@ -134,10 +134,12 @@ class Needs:
             serial=np.array([0, len(self.wants)], np.int64),
         )
         keys.facts[:, [SLOT, CHILD, NEXT]] = -1
-        for number in range(2 * nodes):
-            add(names, -2 - number, b"")
-        for path in paths:
-            key = add(names, self._nodes[path[:-1]], path[-1].encode())
+        added = add(
+            names,
+            [(-2 - number, b"") for number in range(2 * nodes)]
+            + [(self._nodes[path[:-1]], path[-1].encode()) for path in paths],
+        )
+        for path, key in zip(paths, added[2 * nodes :], strict=True):
             keys.facts[key, SLOT] = self.slots.get(path, -1)
             keys.facts[key, CHILD] = self._nodes.get(path, -1)
         return keys

@@ -195,5 +195,5 @@ def warm(schema: Schema, event: bytes, compile: Compile, make: Callable[[Needs],
     assert found is not None
     found.batch(found.events(0))
     table = strings(1, 8)
-    add(table, 0, b"")  # as the wanted keys of a map are
+    add(table, [(0, b"")])  # as the wanted keys of a map are
     larger(table, 0)
