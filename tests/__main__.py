@@ -20,7 +20,7 @@ import threading
 import time
 from typing import IO, Final
 
-SERVICES: Final = tuple(f"tests/{room}" for room in ("operations", "shell", "system", "tap", "worker"))
+SERVICES: Final = tuple(f"tests/{room}" for room in ("operations", "registry", "shell", "system", "tap", "worker"))
 PARTS: Final = {
     "services": list(SERVICES),
     "the rest": [f"--ignore={folder}" for folder in SERVICES],  # whatever is not there is here
