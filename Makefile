@@ -32,9 +32,9 @@ demo: install  ## the whole service on the embedded broker with real data (DEMO_
 test: services  ## install what is missing and run every test (PYTEST_ARGS="tests/fold -x": one pytest with these)
 	@$(BIN)/python -m tests $(PYTEST_ARGS)
 
-test-alibi:  ## the adapters of alibi-detect, in an environment of their own (numpy < 2)
+test-alibi:  ## the adapters of alibi-detect, in an environment of their own, numpy < 2 (ALIBI_BACKEND=torch for tensorflow)
 	test -x .alibi/bin/python || $(PYTHON) -m venv .alibi
-	.alibi/bin/python -m pip install --quiet 'alibi-detect>=0.13' scipy numba pytest pytest-timeout
+	.alibi/bin/python -m pip install --quiet 'alibi-detect[$(or $(ALIBI_BACKEND),tensorflow)]>=0.13' scipy numba pytest pytest-timeout
 	.alibi/bin/python -m pytest tests/detectors/alibi_detect_adapters.py --noconftest -W default
 
 check: install  ## ruff, mypy, import-linter
