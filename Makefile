@@ -34,7 +34,7 @@ test: services  ## install what is missing and run every test (PYTEST_ARGS="test
 
 test-alibi:  ## the adapters of alibi-detect, in an environment of their own, numpy < 2 (ALIBI_BACKEND=torch for tensorflow)
 	test -x .alibi/bin/python || $(PYTHON) -m venv .alibi
-	.alibi/bin/python -m pip install --quiet 'alibi-detect[$(or $(ALIBI_BACKEND),tensorflow)]>=0.13' scipy numba pytest pytest-timeout
+	.alibi/bin/python -m pip install --quiet --editable '.[alibi]' 'alibi-detect[$(or $(ALIBI_BACKEND),tensorflow)]' pytest pytest-timeout
 	.alibi/bin/python -m pytest tests/detectors/alibi_detect_adapters.py --noconftest -W default
 
 check: install  ## ruff, mypy, import-linter

@@ -12,21 +12,18 @@ numpy and PyTorch are left as they were (TensorFlow's cannot be read). What is s
 
 alibi-detect is an optional extra with a licence of its own (BSL 1.1) that asks for numpy < 2:
 `pip install 'stream-monitor[alibi]'`. MMD, LSDD and their online forms need a backend too: PyTorch, which is taken
-where both are installed as it is ten times faster on so few values, or TensorFlow; `options: {backend: tensorflow}`
-chooses.
+where both are installed as it is ten times faster on so few values, or TensorFlow; `backend: tensorflow` chooses.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
-import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from dataclasses import dataclass, field, fields, make_dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -37,50 +34,37 @@ INSTALL: Final = "needs alibi-detect: pip install 'stream-monitor[alibi]'"
 # alibi-detect's names -> the packages, the first choice first.
 BACKENDS: Final = {"pytorch": "torch", "tensorflow": "tensorflow"}
 
-# What a configuration cannot say, and what would make an object remember what it was asked.
-_OURS: Final = (
-    "x_ref", "x_ref_preprocessed", "preprocess_at_init", "preprocess_fn", "update_x_ref", "kernel", "input_shape",
-    "data_type",
-)  # fmt: skip
 _DRAWING: Final = threading.Lock()  # the packages' generators are the process's, and folds run in threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlibiDetector:
-    """What all of them share. `options` are passed to alibi-detect's class as they are."""
+    """What all of them share; the fields of each are alibi-detect's own parameters."""
 
     kind: ClassVar[str] = ""
     online: ClassVar[bool] = False
-    backend: ClassVar[bool] = False
 
     reference: int = 100
     window: int = 50
     seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, least in (("reference", 10), ("window", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        own = self._own()
+        sizes = (*own.get("window_sizes", ()), own.get("window_size", 0))
+        if max(sizes) > self.window:
+            raise ValueError(f"window must be at least {max(sizes)}, which {self.kind} looks at, not {self.window}")
+        if own.get("n_bootstraps", 0) < own.get("ert", 0):
+            raise ValueError(f"n_bootstraps must be at least ert, {own['ert']:g}, not {own['n_bootstraps']}")
+        backend = own.get("backend", "")
+        if backend and backend not in BACKENDS:
+            raise ValueError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
         if importlib.util.find_spec("alibi_detect") is None:
             raise ValueError(INSTALL)
-        known = _parameters(self.kind)
-        for name in self.options:
-            if name not in known:
-                raise ValueError(f"options: {self.kind} knows no {name!r}; known: {', '.join(known)}")
-        for name, parameter in known.items():
-            if parameter.default is inspect.Parameter.empty and name not in self.options:
-                raise ValueError(f"options: {self.kind} needs {name!r}")
-        sizes = np.atleast_1d(self.options.get("window_sizes", self.options.get("window_size", 0)))
-        if sizes.max() > self.window:
-            raise ValueError(
-                f"window must be at least {sizes.max()}, as {self.kind} looks at so many values, not {self.window}"
-            )
-        if self.backend and _backend(self.options) is None:
-            wanted = self.options.get("backend")
-            if wanted is not None and wanted not in BACKENDS:
-                raise ValueError(f"options: unknown backend {wanted!r}; known: {', '.join(BACKENDS)}")
-            installs = [f"pip install 'alibi-detect[{BACKENDS[name]}]'" for name in ([wanted] if wanted else BACKENDS)]
+        if "backend" in own and _backend(backend) is None:
+            installs = [f"pip install 'alibi-detect[{p}]'" for b, p in BACKENDS.items() if backend in ("", b)]
             raise ValueError(f"{self.kind} needs a backend: {' or '.join(installs)}")
 
     def start(self) -> Mapping[str, Any]:
@@ -105,13 +89,18 @@ class AlibiDetector:
         onset = self.window - 1 if drift else None
         return after, Judgement(level=level, reason=f"alibi-detect's {self.kind}: {found}", onset=onset)
 
+    def _own(self) -> dict[str, Any]:
+        """alibi-detect's parameters."""
+        ours = {f.name for f in fields(AlibiDetector)}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ours}
+
     def _predict(self, reference: list[float], window: list[float]) -> tuple[bool, str]:
-        options = {"verbose": False, **self.options} if self.online else dict(self.options)
-        if self.backend:
-            options["backend"] = _backend(self.options)
+        own = self._own()
+        if "backend" in own:
+            own["backend"] = _backend(own["backend"])
         with _DRAWING:
-            made = _made(self.kind, tuple(reference), json.dumps(options, sort_keys=True), self.seed)
-            with _drawn_from(self.seed, options.get("backend")):
+            made = _made(self.kind, self.online, tuple(reference), tuple(own.items()), self.seed)
+            with _drawn_from(self.seed, own.get("backend")):
                 return self._asked(made, window)
 
     def _asked(self, made: Any, window: list[float]) -> tuple[bool, str]:
@@ -127,17 +116,10 @@ class AlibiDetector:
         return bool(data["is_drift"]), f"statistic {np.asarray(data['test_stat']).ravel().tolist()}"
 
 
-@cache
-def _parameters(kind: str) -> Mapping[str, inspect.Parameter]:
-    """Those of alibi-detect's class that `options` may name."""
-    parameters = inspect.signature(getattr(importlib.import_module("alibi_detect.cd"), kind)).parameters
-    return {name: parameter for name, parameter in parameters.items() if name not in _OURS}
-
-
-def _backend(options: Mapping[str, Any]) -> str | None:
-    """What computes: as the options say, else the first that is installed; None where it is not."""
-    wanted = [str(options["backend"])] if "backend" in options else list(BACKENDS)
-    return next((name for name in wanted if name in BACKENDS and importlib.util.find_spec(BACKENDS[name])), None)
+def _backend(stated: str) -> str | None:
+    """What computes: what is stated, else the first that is installed; None where it is not."""
+    wanted = [stated] if stated else list(BACKENDS)
+    return next((name for name in wanted if importlib.util.find_spec(BACKENDS[name])), None)
 
 
 @contextmanager
@@ -158,51 +140,68 @@ def _drawn_from(seed: int, backend: str | None) -> Iterator[None]:
 
 
 @lru_cache(maxsize=64)
-def _made(kind: str, reference: tuple[float, ...], options: str, seed: int) -> Any:
-    """alibi-detect's own object; `options` as JSON, `seed` is part of what it depends on."""
+def _made(kind: str, online: bool, reference: tuple[float, ...], own: tuple[tuple[str, Any], ...], seed: int) -> Any:
+    """alibi-detect's own object; `seed` is part of what it depends on."""
+    parameters: dict[str, Any] = {name: list(of) if isinstance(of, tuple) else of for name, of in own}
+    if online:
+        parameters["verbose"] = False  # or it draws a bar into the log
     module = importlib.import_module("alibi_detect.cd")
-    parameters = json.loads(options)
     with _drawn_from(seed, parameters.get("backend")):
         return getattr(module, kind)(np.array(reference, np.float32)[:, None], **parameters)
 
 
-def _adapted(kind: str, summary: str, online: bool = False, backend: bool = False) -> type:
-    doc = f"""{summary}
+def _adapted(kind: str, summary: str, **parameters: Any) -> type:
+    """A detector with alibi-detect's parameters and, where it has any, its defaults."""
+    named = [
+        (name, tuple[int, ...] if isinstance(d, tuple) else type(d), field(default=d)) for name, d in parameters.items()
+    ]
+    made = make_dataclass(
+        kind, named, bases=(AlibiDetector,), frozen=True, kw_only=True,
+        namespace={"kind": kind, "online": kind.endswith("Online"), "__module__": __name__},
+    )  # fmt: skip
+    made.__doc__ = f"""{summary}
 
     On the newest `window` values of the series against its first `reference` values; see the module.
 
-    >>> {kind}.kind
+    >>> ALIBI["alibi_detect.{kind}"].kind
     '{kind}'
     """
-    space = {
-        "__slots__": (),
-        "__doc__": doc,
-        "__module__": __name__,
-        "kind": kind,
-        "online": online,
-        "backend": backend,
-    }
-    return dataclass(frozen=True, kw_only=True)(type(kind, (AlibiDetector,), space))
+    return made
 
 
 ALIBI: Final[dict[str, type]] = {
-    f"alibi_detect.{kind}": _adapted(kind, summary, online, backend)
-    for kind, summary, online, backend in (
-        ("KSDrift", "alibi-detect's Kolmogorov-Smirnov test.", False, False),
-        ("CVMDrift", "alibi-detect's Cramer-von Mises test.", False, False),
-        ("FETDrift", "alibi-detect's Fisher exact test, of values 0 and 1.", False, False),
-        ("ChiSquareDrift", "alibi-detect's chi-square test, of values that are classes.", False, False),
-        (
-            "TabularDrift",
-            "alibi-detect's test of tables; of one series, Kolmogorov-Smirnov's.",
-            False,
-            False,
+    f"alibi_detect.{made.__name__}": made
+    for made in (
+        _adapted("KSDrift", "alibi-detect's Kolmogorov-Smirnov test.", p_val=0.05, alternative="two-sided"),
+        _adapted("CVMDrift", "alibi-detect's Cramer-von Mises test.", p_val=0.05),
+        _adapted("FETDrift", "alibi-detect's Fisher exact test, of values 0 and 1.", p_val=0.05, alternative="greater"),
+        _adapted("ChiSquareDrift", "alibi-detect's chi-square test, of values that are classes.", p_val=0.05),
+        _adapted(
+            "TabularDrift", "alibi-detect's test of tables; of one series, Kolmogorov-Smirnov's.",
+            p_val=0.05, alternative="two-sided",
         ),
-        ("MMDDrift", "alibi-detect's maximum mean discrepancy.", False, True),
-        ("LSDDDrift", "alibi-detect's least-squares density difference.", False, True),
-        ("CVMDriftOnline", "alibi-detect's online Cramer-von Mises test; options: ert, window_sizes.", True, False),
-        ("FETDriftOnline", "alibi-detect's online Fisher exact test; options: ert, window_sizes.", True, False),
-        ("MMDDriftOnline", "alibi-detect's online maximum mean discrepancy; options: ert, window_size.", True, True),
-        ("LSDDDriftOnline", "alibi-detect's online density difference; options: ert, window_size.", True, True),
+        _adapted(
+            "MMDDrift", "alibi-detect's maximum mean discrepancy.", p_val=0.05, n_permutations=100, backend="",
+        ),
+        _adapted(
+            "LSDDDrift", "alibi-detect's least-squares density difference.",
+            p_val=0.05, n_permutations=100, lambda_rd_max=0.2, backend="",
+        ),
+        _adapted(
+            "CVMDriftOnline", "alibi-detect's online Cramer-von Mises test.",
+            ert=1_000.0, window_sizes=(20,), n_bootstraps=10_000,
+        ),
+        _adapted(
+            "FETDriftOnline", "alibi-detect's online Fisher exact test, of values 0 and 1.",
+            ert=1_000.0, window_sizes=(20,), n_bootstraps=10_000, alternative="greater", lam=0.99,
+        ),
+        _adapted(
+            "MMDDriftOnline", "alibi-detect's online maximum mean discrepancy.",
+            ert=1_000.0, window_size=20, n_bootstraps=1_000, backend="",
+        ),
+        _adapted(
+            "LSDDDriftOnline", "alibi-detect's online least-squares density difference.",
+            ert=1_000.0, window_size=20, n_bootstraps=1_000, lambda_rd_max=0.2, backend="",
+        ),
     )
-}
+}  # fmt: skip

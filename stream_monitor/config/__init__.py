@@ -198,7 +198,7 @@ class MonitorSpec:
     severity: Literal["warning", "critical"] = "critical"
     segments: str | tuple[str, ...] = "all"
     every: Literal["window", "pane"] = "window"  # what a change detector sees a value of
-    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict, metadata=INLINE)
+    parameters: Mapping[str, str | int | float | bool | tuple[int, ...]] = field(default_factory=dict, metadata=INLINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ def parameters(make: Callable[..., Any]) -> str:
         if default is p.empty or default in ("", None) or dataclasses.MISSING is default or "factory" in repr(default):
             shown.append(name)
         else:
-            shown.append(f"{name}={default}")
+            shown.append(f"{name}={list(default) if isinstance(default, tuple) else default}")
     return ", ".join(shown)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,17 @@ def test_plain_and_back_without_secrets(tmp_path: Path) -> None:
     assert back.models == config.models
     assert plain_config(back) == plain
     assert config_id(back) == config_id(config)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in DETECTORS.items() if dataclasses.is_dataclass(kind)])
+def test_whatever_a_detector_can_be_told_comes_through_the_log(name: str) -> None:
+    """A worker reads what `check` called right."""
+    told = {
+        f.name: f.default for f in dataclasses.fields(DETECTORS[name]) if f.default not in (dataclasses.MISSING, None)
+    }
+    spec = MonitorSpec(metric="error_rate", detector=name, parameters=told)
+    config = Config(models={"m": Model(topic=("t",), task="binary", fields=Fields(label="label"), monitors=(spec,))})
+    assert config_from_plain(json.loads(json.dumps(plain_config(config)))).models == config.models
 
 
 # Each line: what is replaced in the example, by what, and the one message it must give.
