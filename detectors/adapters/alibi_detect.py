@@ -113,7 +113,8 @@ class AlibiDetector:
             data = made.predict(np.array([x], np.float32))["data"]
             if data["is_drift"]:
                 break
-        return bool(data["is_drift"]), f"statistic {np.asarray(data['test_stat']).ravel().tolist()}"
+        statistics = [f"{s:.4g}" for s in np.ravel(data["test_stat"]) if s == s]  # one a size whose window is full
+        return bool(data["is_drift"]), f"statistic {', '.join(statistics)}"
 
 
 def _backend(stated: str) -> str | None:
