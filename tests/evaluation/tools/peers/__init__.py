@@ -83,8 +83,15 @@ PEERS: Final[Mapping[str, Peer]] = {
         },
     ),
     "alibi-detect": Peer(
-        ("alibi-detect==0.13.0", "numpy<2"),
-        {"tabular": Rule(0.05, P_VALUES), "tabular_250": Rule(0.05, P_VALUES)},
+        ("alibi-detect[torch]==0.13.0", "numpy<2"),
+        {
+            "tabular": Rule(0.05, P_VALUES),
+            "tabular_250": Rule(0.05, P_VALUES),
+            "mmd": Rule(0.0, _powers(1e-3, 1.2, 40)),  # 0: its own p-value
+            "lsdd": Rule(0.0, _powers(1e-3, 1.2, 50)),
+            "mmd_online": Rule(1.0, _powers(1.0, 1.15, 40)),
+            "lsdd_online": Rule(1.0, _powers(1.0, 1.15, 40)),
+        },
     ),
     "evidently": Peer(
         ("evidently==0.7.23", "pandas<3"),
