@@ -281,6 +281,14 @@ def _moderated(own: Floats, unit: Floats, noise: Floats, panes: Floats, groups: 
         moderated = (prior * centre + weight * ratio[some]) / total
         excess[some] = 1 + np.maximum(moderated - 1, 0.0) * (1 + RAISED * np.sqrt(2 / total))
         df[some] = total
+    pooled = np.isin(groups, POOLED)
+    if pooled.any() and not pooled.all():
+        # What hardly ever came cannot say whether it comes in clusters: then as all else does.
+        others = float(np.median(excess[~pooled]))
+        for g in np.unique(groups[pooled]):
+            some = groups == g
+            seen = float((1 / np.maximum(noise[some & (unit > 0)], 1e-300)).sum())
+            excess[some] = np.maximum(excess[some], 1 + ALIKE / (ALIKE + seen) * (others - 1))
     return excess, df
 
 

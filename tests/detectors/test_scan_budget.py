@@ -143,3 +143,15 @@ def test_a_category_that_gains_is_still_found_among_many() -> None:
     vectors = scan.units[ALL].components.vectors([c for _, c in panes(layout, later, PANES)])
     told = look(scan.units[ALL], PANES, vectors, since=PANES).findings
     assert told[0].component in (f"c: share of {of.categories[0]} up", "c: share of rare categories up")
+
+
+@pytest.mark.parametrize("repeats", [10, 60])
+def test_values_never_seen_are_taken_to_come_in_clusters_where_all_rows_do(repeats: int) -> None:
+    """Rows that come `repeats` times each: sessions, retries. A stray value in one of them is one event, not ten."""
+
+    def draw(rng: np.random.Generator, count: int) -> Values:
+        of = count // repeats + 2
+        rows = np.column_stack([rng.normal(size=(of, 5)).round(2), rng.integers(0, 30, (of, 3))])
+        return np.repeat(rows, repeats, axis=0)[int(rng.integers(repeats)) :][:count]
+
+    assert len(alarms(draw, "numeric", 40)) <= 3  # 0.8 are allowed: more than 3 come 0.9 % of the time
