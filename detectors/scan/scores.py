@@ -64,8 +64,8 @@ def p_values(unit: Unit, z: Floats, effective: Floats, some: Integers, scale: in
     """Two-sided p-values of some z of components `some`, at the scale number `scale`, element by element."""
     share = unit.share[some]
     root = 1 / np.sqrt(np.maximum(effective, 1.0))
-    third = np.where(share, 0.0, unit.third[some] * root)
-    fourth = np.where(share, 0.0, unit.fourth[some] * root**2)
+    third = np.where(share, 0.0, unit.third[some, scale] * root)
+    fourth = np.where(share, 0.0, unit.fourth[some, scale] * root**2)
     return student_tail(z, unit.df[some, scale], third, fourth)
 
 

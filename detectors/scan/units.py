@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.scan.components import Components
+from detectors.scan.cumulants import of_panes, of_windows
 from detectors.scan.dependence import dependence
 from detectors.scan.functionals import GROUPS
 from detectors.scan.seasons import Season, seasons
@@ -34,6 +35,7 @@ POOLED: Final = (GROUPS.index("strays"), GROUPS.index("quality"))
 BURSTY: Final = 1.5  # R beyond which pane sums, not single events, say how skewed sums are
 ALIKE: Final = 20.0  # events from which on a rare thing says how it comes as well as any other
 PANES_PER_DIMENSION: Final = 4  # of T^2, whose bound has no end where there are as many dimensions as panes
+REMEMBERS: Final = 1.1  # inflation by memory from which on it is taken to be more than chance
 RAISED: Final = 1.5  # standard errors that an excess of variance is raised by
 SKEWED: Final = 0.25  # skewness of a window's mean from which on T^2, which takes means for normal, leaves it out
 
@@ -76,8 +78,8 @@ class Unit:
     excess: Floats  # C: R
     inflation: Floats  # (C, S + 1): the last is of the whole reference
     df: Floats  # (C, S)
-    third: Floats  # C
-    fourth: Floats  # C
+    third: Floats  # (C, S): of an effective event, such that sums over a scale have theirs
+    fourth: Floats  # (C, S)
     alphas: Floats  # (C, S): probability of a false finding per look
     bounds: Floats  # (C, S): |z| of that probability, without the correction for skewness
     joint: tuple[Joint | None, ...]  # S: those of the columns that are not too skewed there
@@ -184,9 +186,9 @@ def calibrated(
     bursty = ~share & (unknown | (excess > BURSTY))
     for g in np.unique(groups[bursty]):
         some = np.flatnonzero(bursty & (groups == g))
-        of_panes = _cumulants((values - expected)[:, some], events[:, per[some[0]]], excess[some])
-        third[some] = np.where(np.abs(of_panes[0]) > np.abs(third[some]), of_panes[0], third[some])
-        fourth[some] = np.maximum(of_panes[1], fourth[some])
+        found = of_panes((values - expected)[:, some], events[:, per[some[0]]], excess[some])
+        third[some] = np.where(np.abs(found[0]) > np.abs(third[some]), found[0], third[some])
+        fourth[some] = np.maximum(found[1], fourth[some])
     scale = np.sqrt(np.maximum(unit * excess, 1e-300))
     memory = dependence(residuals / scale, groups, scales)
     df = 1 / (1 / df_excess[:, None] + 1 / memory.df[:, :-1])
@@ -196,8 +198,10 @@ def calibrated(
     coefficients[0] += np.array([c.unseen for c in of]) / totals[per]
     memory.inflation[:, -1] *= np.array([c.error for c in of])
     alphas = np.array([budgets.get(c.group, 0.0) for c in of])[:, None] * hops[None, :] / len(scales)
-    effective = rows.sum() / panes * np.array(scales) / (excess[:, None] * memory.inflation[:, :-1])
-    skewness = np.abs(third)[:, None] / np.sqrt(np.maximum(effective, 1e-9))
+    effective = events.sum(axis=0)[per, None] / panes * np.array(scales) / (excess[:, None] * memory.inflation[:, :-1])
+    remembering = ~share[:, None] & (memory.inflation[:, :-1] > REMEMBERS)
+    third_of, fourth_of = of_windows(third, fourth, residuals, groups, scales, remembering, effective)
+    skewness = np.abs(third_of) / np.sqrt(np.maximum(effective, 1e-9))
     subjects = [_subject(c.group, c.columns) for c in of]
     names = tuple(dict.fromkeys(subjects))
     return Unit(
@@ -216,8 +220,8 @@ def calibrated(
         excess=excess,
         inflation=memory.inflation,
         df=df,
-        third=third,
-        fourth=fourth,
+        third=third_of,
+        fourth=fourth_of,
         alphas=alphas,
         bounds=student_bound(np.maximum(alphas, 1e-300), df),
         joint=_joints(groups, residuals, scales, budgets.get("joint", 0.0) * hops / len(scales), skewness),
@@ -230,23 +234,6 @@ def calibrated(
 
 def _subject(group: str, columns: tuple[str, ...]) -> str:
     return "dependence" if group == "dependence" else columns[0]
-
-
-def _cumulants(deviations: Floats, events: Floats, excess: Floats) -> tuple[Floats, Floats]:
-    """Third and fourth cumulants of one effective event's score, from sums of panes: each of a group's own as far as
-    they differ by more than chance."""
-    full = events >= events.mean() / 2
-    size = events[full].mean() / excess if full.any() else np.ones(len(excess))
-    z = deviations[full] / np.sqrt(events[full])[:, None]
-    z /= np.maximum(np.sqrt((z**2).mean(axis=0)), 1e-300)
-    found = []
-    for power, normal, noise in ((3, 0.0, 6.0), (4, 3.0, 24.0)):
-        own = (z**power).mean(axis=0) - normal
-        centre = own.mean()
-        scatter = float(((own - centre) ** 2).mean())
-        kept = max(0.0, 1 - noise / max(len(z), 1) / max(scatter, 1e-300))
-        found.append((centre + kept * (own - centre)) * size ** (power / 2 - 1))
-    return found[0], found[1]
 
 
 def _moderated(own: Floats, unit: Floats, noise: Floats, panes: Floats, groups: Integers) -> tuple[Floats, Floats]:
