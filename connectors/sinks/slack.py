@@ -1,8 +1,8 @@
 """Slack, by an incoming webhook.
 
 Limits of the other side: 50 blocks, 3,000 characters a section, one message a second (then 429 with Retry-After).
-Columns, categories and reasons come from the traffic of strangers: &, < and > are escaped, so that nobody can call
-@channel or forge a link from an event.
+Columns, categories and reasons come from the traffic of strangers: &, < and > are escaped and Slack is told to make
+nothing of plain text (`verbatim`), so that nobody can call @channel or have a link made from an event.
 """
 
 from __future__ import annotations
@@ -100,12 +100,16 @@ def message_of(body: Mapping[str, Any], *, link: str = "", late: bool = False) -
         sections.append("*Worst*\n" + "\n".join(f"• {escaped(line, 300)}" for line in worst))
     links = _links(body, link)
     blocks: list[dict[str, Any]] = [_section(text) for text in sections]
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": "   ".join(links)}]})
+    blocks.append({"type": "context", "elements": [_text("   ".join(links))]})
     return {"text": escaped(f"{title}: {body.get('reason') or ''}", 500), "blocks": blocks}
 
 
 def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:MOST_SECTION_CHARACTERS]}}
+    return {"type": "section", "text": _text(text[:MOST_SECTION_CHARACTERS])}
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _links(body: Mapping[str, Any], link: str) -> list[str]:

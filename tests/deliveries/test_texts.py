@@ -125,6 +125,13 @@ def test_slack_cannot_be_made_to_call_everybody() -> None:
     assert "javascript" not in texts(alert(annotations={"runbook": "javascript:alert(1)"}))
 
 
+def test_slack_makes_no_link_of_a_text() -> None:
+    """Its documentation: without `verbatim` it makes links of addresses and of the names of conversations."""
+    message = message_of(alert(version="https://evil.example/login", reason="see #general"))
+    of = [b["text"] if b["type"] == "section" else b["elements"][0] for b in message["blocks"]]
+    assert [text["verbatim"] for text in of if text["type"] == "mrkdwn"] == [True] * len(message["blocks"])
+
+
 @given(st.integers(0, 60), st.text(max_size=5_000), st.text(alphabet="<>&", max_size=4_000))
 def test_slack_limits_hold(columns: int, reason: str, name: str) -> None:
     worst = [{"column": name, "metric": "psi", "value": 1.0, "threshold": 0.2}] * columns
