@@ -28,7 +28,7 @@ def log_bucket(milliseconds: Floats) -> Integers:
     >>> log_bucket(np.array([-5.0, 0.0, 0.001, 0.005, 0.002, 1e15])).tolist()
     [0, 0, 1, 10, 5, 164]
     """
-    micros = np.clip(milliseconds * 1000.0, 0.0, _GREATEST)
+    micros = np.clip(np.clip(milliseconds, 0.0, _GREATEST) * 1000.0, 0.0, _GREATEST)
     mantissa, exponent = np.frexp(micros)  # micros = mantissa * 2**exponent, mantissa in [1/2, 1)
     part = np.floor((2.0 * mantissa - 1.0) * _PARTS)
     bucket: Integers = np.where(micros < 1.0, 0, 1 + _PARTS * (exponent - 1) + part).astype(np.int64)
