@@ -21,6 +21,8 @@ PERIOD_SECONDS: Final = 10.0
 _QUIET: Final = (
     "aiokafka", "faust", "mode", "httpx", "httpx2", "httpcore", "httpcore2", "uvicorn", "asyncio", "nicegui", "numba",
 )  # fmt: skip
+# Why not written as they are: a terminal obeys some, and readers of lines break at others.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -55,24 +57,35 @@ class Formatter(logging.Formatter):
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Never write any of these texts (those under 6 characters are too common to hide)."""
-        texts = sorted({s for s in secrets if len(s) >= 6}, key=len, reverse=True)
+        plain = {s for s in secrets if len(s) >= 6}
+        # As a line may have them: quoted by JSON or Python, and of several lines.
+        written = {w for s in plain for w in (s, json.dumps(s, ensure_ascii=False)[1:-1], repr(s)[1:-1], _one_line(s))}
+        texts = sorted(written, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, texts))) if texts else None
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        level, message = record.levelname.lower(), record.getMessage()
-        error = "" if not record.exc_info else self.formatException(record.exc_info)
+        level, message = record.levelname.lower(), self._masked(record.getMessage())
+        error = "" if not record.exc_info else self._masked(self.formatException(record.exc_info))
         if self._format == "json":
             extra = {k: v for k, v in vars(record).items() if k not in _STANDARD}
             line: dict[str, Any] = {"time": at, "level": level, "logger": record.name, "message": message, **extra}
             if error:
                 line["error"] = error
             text = json.dumps(line, default=str, ensure_ascii=False)
+            text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         else:
             name = f" {record.name}:" if record.name not in ("root", "None") and record.name else ""
             text = f"{at} {level}{name} {message}" + (f" | {error}" if error else "")
-            text = re.sub(r"\s*[\r\n]+\s*", " | ", text)
+            text = _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], _one_line(text))
+        return self._masked(text)
+
+    def _masked(self, text: str) -> str:
         return self._secrets.sub("***", text) if self._secrets else text
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s*[\r\n]+\s*", " | ", text)
 
 
 class Limit(logging.Filter):
