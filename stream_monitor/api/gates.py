@@ -73,10 +73,17 @@ class Gate:
             await self._app(scope, receive, send)
             return
 
+        # Those who watch over a service may ask by HEAD. The page would be built for nobody.
+        bodiless = scope["method"] == "HEAD" and scope["path"] != "/"
+        if bodiless:
+            scope = {**scope, "method": "GET"}
+
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 named = {name.lower() for name, _ in message.get("headers", [])}
                 message["headers"] = [*message.get("headers", []), *(h for h in HEADERS if h[0] not in named)]
+            elif bodiless and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         if scope["path"] == "/" and not await self._may_see(scope, answer):

@@ -152,12 +152,28 @@ def needs(needed: Scope, *, metrics: bool = False) -> Callable[..., None]:
             browser = needed == Scope.READ and "text/html" in request.headers.get("accept", "")
             headers = {"WWW-Authenticate": f"{BASIC}, Bearer" if browser else "Bearer"} if code == 401 else None
             raise HTTPException(code, answer, headers)
-        origin = request.headers.get("origin")
-        if presented is None and needed > Scope.READ and origin and not is_loopback(urlsplit(origin).hostname or ""):
-            raise HTTPException(403, "a page from elsewhere may not write here")  # insecure on loopback, in a browser
+        if needed > Scope.READ and _asked_by_a_page_from_elsewhere(request, keyless=presented is None):
+            raise HTTPException(403, "a page from elsewhere may not write here; programs send the key as Bearer")
         request.state.caller = answer
 
     return check
+
+
+def _asked_by_a_page_from_elsewhere(request: Request, *, keyless: bool) -> bool:
+    """Whether a browser says so, which adds the password of Basic to whatever a page sends (a Bearer it does not add).
+
+    Without keys, which is for loopback only, other pages of this machine may write.
+    """
+    if request.headers.get("authorization", "").lower().startswith("bearer "):
+        return False
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
+    try:
+        of = urlsplit(origin or "")
+        if keyless and origin and is_loopback(of.hostname or ""):
+            return False
+    except ValueError:
+        return True
+    return site not in ("none", "same-origin") or (origin is not None and of.netloc != request.headers.get("host"))
 
 
 reads = Depends(needs(Scope.READ))

@@ -16,6 +16,17 @@ from tests.api import bodies
 from tests.api.conftest import House
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/v1/models", "/v1/none"])
+def test_head_is_answered_as_get_without_the_body(house: House, path: str) -> None:
+    async def talk(client: httpx.AsyncClient) -> tuple[httpx.Response, httpx.Response]:
+        return await client.get(path), await client.head(path)
+
+    got, head = house.run(talk)
+    assert (head.status_code, head.headers["content-type"]) == (got.status_code, got.headers["content-type"])
+    assert got.content
+    assert not head.content
+
+
 def test_a_configured_model_is_there_before_its_first_window(house: House) -> None:
     (only,) = house.items("/v1/models")
     assert only["model"] == "fraud"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -58,6 +59,32 @@ def test_insecure_is_for_loopback_only(house: House) -> None:
     with pytest.raises(ConfigError) as error:
         house.ask("/healthz")
     assert "two" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, 202),
+        ({"origin": "http://HOST", "sec-fetch-site": "same-origin"}, 202),
+        ({"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+    ],
+)
+def test_a_page_from_elsewhere_cannot_use_the_password_of_a_browser(
+    house: House, headers: dict[str, str], code: int
+) -> None:
+    """It has no script of ours to run: a form that is sent to a route without a body is enough."""
+    path = "/v1/models/fraud/retrain-requests"
+    house.put(bodies.model("fraud"))
+    basic = base64.b64encode(b"me:operator-key").decode()
+    sent = {k: v.replace("HOST", "api") for k, v in headers.items()}
+    answer = house.tell(path, None, key=None, headers={"authorization": f"Basic {basic}", "host": "api", **sent})
+    assert answer.status_code == code
+    assert len(house.log.told) == (code == 202)
+    assert house.tell(path, None, key="operator-key", headers=sent).status_code == 202  # a program's own
 
 
 def test_acknowledging_an_alert(house: House) -> None:
