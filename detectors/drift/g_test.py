@@ -8,7 +8,7 @@ import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.drift.chi_square import pooled
-from detectors.drift.groups import chi_square_noise
+from detectors.drift.groups import Floats, chi_square_noise
 
 
 def g_test(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -17,7 +17,8 @@ def g_test(window: ColumnCounts, reference: ColumnCounts) -> float:
     G = 2 sum O ln(O / E) over the table (window, reference) x groups; G over twice the rows is what the sample a row
     came from and its group tell of each other, in nats. Symmetric given the groups (groups.py), those with fewer than 5
     expected rows put together, which loses what moves within one: never greater than that of the single bins. Both
-    samples' noise counts. Missing values are not drift here: missing_rate. nan without a valid value on either side.
+    samples' noise counts; of few rows G is greater than chi-square, which the p-value allows for and this value does
+    not. Missing values are not drift here: missing_rate. nan without a valid value on either side.
     Wilks 1935, Ann. Math. Statist. 6; Sokal and Rohlf 1981, Biometry, chapter 17.
 
     >>> import numpy as np
@@ -28,19 +29,23 @@ def g_test(window: ColumnCounts, reference: ColumnCounts) -> float:
     >>> round(g_test(counts(40, 0), counts(0, 40)) ** 2, 6)  # 2 ln 2
     1.386294
     """
-    statistic, _, rows = _test(window, reference)
-    return min(math.sqrt(statistic / rows), math.sqrt(2 * math.log(2))) if rows else math.nan
+    w, r, n, m = pooled(window, reference)
+    if n == 0 or m == 0:
+        return math.nan
+    return min(math.sqrt(_statistic(w, r, n, m) / (n + m)), math.sqrt(2 * math.log(2)))
 
 
 def g_test_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     """Probability of so great a statistic without change, in groups of both samples together (groups.py).
 
-    1 when only one group is left to compare.
+    Of G over Williams' q, which is nearer to chi-square. 1 when only one group is left to compare.
     """
-    statistic, df, rows = _test(window, reference, together=True)
-    if not rows:
+    w, r, n, m = pooled(window, reference, together=True)
+    if n == 0 or m == 0:
         return math.nan
-    return float(scipy.special.chdtrc(df, statistic)) if df else 1.0
+    if len(w) == 1:
+        return 1.0
+    return float(scipy.special.chdtrc(len(w) - 1, _statistic(w, r, n, m) / williams(w + r, n, m)))
 
 
 def g_test_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
@@ -50,10 +55,21 @@ def g_test_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float,
     return -math.inf, min(most, math.sqrt(noise * rows * m) / (rows + m)) if math.isfinite(noise) else most
 
 
-def _test(window: ColumnCounts, reference: ColumnCounts, *, together: bool = False) -> tuple[float, int, float]:
-    """(statistic, degrees of freedom, rows of both; 0 when a side is empty)."""
-    w, r, n, m = pooled(window, reference, together=together)
-    if n == 0 or m == 0:
-        return 0.0, 0, 0.0
+def _statistic(w: Floats, r: Floats, n: float, m: float) -> float:
+    """G of groups with n and m rows in all."""
     terms = [t for x, of in ((w, n), (r, m)) for t in scipy.special.xlogy(x, x * (n + m) / (of * (w + r))).tolist()]
-    return max(0.0, 2 * math.fsum(terms)), len(w) - 1, n + m
+    return max(0.0, 2 * math.fsum(terms))
+
+
+def williams(both: Floats, n: float, m: float) -> float:
+    """How much greater than chi-square G is on average, for groups with `both` rows of both sides, n and m in all.
+
+    Williams 1976, Biometrika 63.
+
+    >>> import numpy as np
+    >>> williams(np.array([40.0, 40.0]), 40.0, 40.0)  # 1 + (2 + 2 - 1) (2 + 2 - 1) / (6 80)
+    1.01875
+    """
+    rows = n + m
+    columns = rows * math.fsum((1 / both).tolist()) - 1
+    return 1 + (rows / n + rows / m - 1) * columns / (6 * rows * (len(both) - 1))
