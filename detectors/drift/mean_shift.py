@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.drift.moments import mean, spread
+from detectors.scan.tails import student_tail
 
 
 def mean_shift(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -29,22 +31,38 @@ def mean_shift(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def mean_shift_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
-    """Student's t test, two-sided, with deviations read from the bins (moments.py).
+    """Student's t test, two-sided, with deviations read from the bins (moments.py), skewness and kurtosis allowed for.
 
-    Both samples' deviations are pooled: what is asked is whether anything has changed, and few rows of a rare or
-    far-out value look as if they did not vary. nan with fewer than 2 rows on either side, or where nothing varies.
+    Both samples' moments are pooled: what is asked is whether anything has changed, and few rows of a rare or far-out
+    value look as if they did not vary. Never less than Student's: see `student_tail`. nan with fewer than 2 rows on
+    either side, or where nothing varies.
     """
     shift = mean_shift(window, reference)
     n, m = int(window.counts.sum()), int(reference.counts.sum())
     if math.isnan(shift) or n < 2 or m < 2:
         return math.nan
-    a, b = spread(window).deviation, spread(reference).deviation
-    unit = max(a, b)  # squares of large values would leave the doubles
+    a, b = spread(window), spread(reference)
+    unit = max(a.deviation, b.deviation)  # powers of large values would leave the doubles
     if shift == 0 or unit == 0:
         return 1.0 if shift == 0 else math.nan
-    pooled = math.sqrt((n * (a / unit) ** 2 + m * (b / unit) ** 2) / (n + m - 2))
-    t = abs(shift) / unit / (pooled * math.sqrt(1 / n + 1 / m))
-    return min(1.0, 2 * float(scipy.special.stdtr(n + m - 2, -t)))
+    c, d = a.deviation / unit, b.deviation / unit
+    pooled = math.sqrt((n * c**2 + m * d**2) / (n + m - 2))
+    skewness = (n * a.skewness * c**3 + m * b.skewness * d**3) / (n + m) / pooled**3
+    kurtosis = (n * a.kurtosis * c**4 + m * b.kurtosis * d**4) / (n + m) / pooled**4
+    t = shift / unit / (pooled * math.sqrt(1 / n + 1 / m))
+    third, fourth = cumulants(skewness, kurtosis, n, m)
+    return float(student_tail(np.array(t), float(n + m - 2), third, fourth))
+
+
+def cumulants(skewness: float, kurtosis: float, n: float, m: float) -> tuple[float, float]:
+    """Third and fourth cumulant of the difference of two means, of n and of m such values, over its standard error.
+
+    >>> cumulants(2.0, 9.0, 100, math.inf)  # the mean of 100 exponentials: 2 / 10 and 6 / 100
+    (0.2, 0.06)
+    """
+    square = 1 / n + 1 / m
+    third = skewness * (1 / n**2 - 1 / m**2) / square**1.5
+    return third, (kurtosis - 3) * (1 / n**3 + 1 / m**3) / square**2
 
 
 def mean_shift_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:

@@ -12,9 +12,10 @@ from detectors.drift.wasserstein import Floats, points
 
 
 class Spread(NamedTuple):
-    """The standard deviation, and the kurtosis (3 for normal values), of the values as the bins tell them."""
+    """The standard deviation, the skewness and the kurtosis (0 and 3 for normal values) as the bins tell them."""
 
     deviation: float
+    skewness: float
     kurtosis: float
 
 
@@ -30,12 +31,12 @@ def spread(column: ColumnCounts, like: ColumnCounts | None = None) -> Spread:
 
     The error of the deviation is at most the root of the sum of share x width^2 over bins. Whole numbers that lie on
     their bins' edges have none: that they do is known from their exact sum. With `like` the open bins reach at least
-    as far as that column's: why: fewer rows reach less far out of the same tail, and would look narrower. (0, 3) for
+    as far as that column's: why: fewer rows reach less far out of the same tail, and would look narrower. (0, 0, 3) for
     one value or none.
     """
     rows = int(column.counts.sum())
     if rows == 0 or not column.high > column.low:
-        return Spread(0.0, 3.0)
+        return Spread(0.0, 0.0, 3.0)
     on_edges = _on_edges(column, rows)
     low, high = column.low, column.high
     if like is not None and not on_edges:
@@ -49,8 +50,12 @@ def spread(column: ColumnCounts, like: ColumnCounts | None = None) -> Spread:
     middle = middle - math.fsum((share * middle).tolist())
     square = width * width / 12
     second = math.fsum((share * (middle**2 + square)).tolist())
+    third = math.fsum((share * middle * (middle**2 + 3 * square)).tolist())
     fourth = math.fsum((share * (middle**4 + 6 * middle**2 * square + width**4 / 80)).tolist())
-    return Spread(reach * math.sqrt(second) * unit, fourth / (second * second) if second > 1e-150 else 3.0)
+    deviation = reach * math.sqrt(second) * unit
+    if not second > 1e-150:
+        return Spread(deviation, 0.0, 3.0)
+    return Spread(deviation, third / second**1.5, fourth / (second * second))
 
 
 def _on_edges(column: ColumnCounts, rows: int) -> bool:

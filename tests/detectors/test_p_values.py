@@ -59,6 +59,28 @@ def test_mean_shifts_are_as_rare_as_said(column: str, rows: tuple[int, int]) -> 
     assert low("mean_shift", COLUMNS[column], rows, 0.05) <= most(0.05)
 
 
+def rare_flags(name: str, rate: float, rows: tuple[int, int], alpha: float) -> float:
+    """Probability of a p-value of at most alpha, all counts of both sides enumerated but 1e-8 of them."""
+    p_value, found = METRICS[name].p_value, 0.0
+    assert p_value is not None
+    sides = []
+    for n in rows:
+        law = stats.binom(n, rate)
+        counts = range(int(law.ppf(5e-9)), int(law.isf(5e-9)) + 1)
+        sides.append([(numeric(np.arange(n) < k, [0.0, 1.0]), float(law.pmf(k))) for k in counts])
+    for reference, a in sides[0]:
+        found += a * sum(b for window, b in sides[1] if p_value(window, reference) <= alpha)
+    return found
+
+
+@pytest.mark.parametrize("name", ["mean_shift"])
+@pytest.mark.parametrize(("rate", "rows"), [(0.002, (2_000, 50)), (0.01, (2_000, 50)), (0.001, (5_000, 500))])
+def test_rare_flags_are_as_rare_as_said(name: str, rate: float, rows: tuple[int, int]) -> None:
+    """Without the third and fourth cumulant by factors of up to 26 and 124."""
+    for alpha in (0.001, 0.0001):
+        assert rare_flags(name, rate, rows, alpha) <= alpha
+
+
 @pytest.mark.parametrize("column", ["normal", "flag", "two values", "zeros"])
 def test_ties_count_in_anderson_darlings(column: str) -> None:
     name, rows = "anderson_darling", (2_000, 200)
@@ -106,6 +128,7 @@ def test_the_deviation_of_whole_numbers_is_exact(column: str) -> None:
     values: Any = COLUMNS[column](3_000)
     found = spread(numeric(values, learnt(values).edges))
     assert found.deviation == pytest.approx(values.std(), rel=1e-12)
+    assert found.skewness == pytest.approx(((values - values.mean()) ** 3).mean() / values.std() ** 3, rel=1e-9)
     assert found.kurtosis == pytest.approx(((values - values.mean()) ** 4).mean() / values.var() ** 2, rel=1e-9)
 
 
