@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.counts import ColumnCounts
+from detectors.drift.few_rows import of_few_rows
 from detectors.drift.functions import Floats, gap
 from detectors.drift.quadratic_forms import Sums, quantile, tail
 
@@ -38,13 +39,20 @@ def anderson_darling(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def anderson_darling_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
-    """Asymptotic probability of so great a distance without change, of values as tied as both samples' bins are."""
+    """Asymptotic probability of so great a distance without change, of values as tied as both samples' bins are.
+
+    Made greater by what few rows of a rare value add (few_rows.py).
+    """
     value = anderson_darling(window, reference)
     if math.isnan(value):
         return math.nan
     n, m = int(window.counts.sum()), int(reference.counts.sum())
-    sums = _weights((window.counts + reference.counts) / (n + m))
-    return 1.0 if sums is None else tail(sums, value * n * m / (n + m))
+    both = (window.counts + reference.counts) / (n + m)
+    sums = _weights(both)
+    if sums is None:
+        return 1.0
+    p = tail(sums, value * n * m / (n + m))
+    return of_few_rows(p, _scores(both), window.counts, reference.counts)
 
 
 def anderson_darling_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
@@ -73,6 +81,14 @@ def _places(both: Floats) -> _Places:
         weight[0] += both[: first + 1].sum() - both[first] / 2  # the outer halves of the outer bins count in full
         weight[-1] += both[last + 1 :].sum() - both[last + 1] / 2
     return _Places(inside, below[inside], weight)
+
+
+def _scores(both: Floats) -> Floats:
+    """What a row of each bin adds to the sum over edges of what is squared, each by its weight."""
+    at = _places(both)
+    each = np.zeros(len(both))
+    each[:-1][at.inside] = at.weight / np.sqrt(at.below * (1 - at.below))
+    return np.cumsum(each) - each
 
 
 def _weights(both: Floats) -> Sums | None:

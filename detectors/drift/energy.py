@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from detectors.counts import ColumnCounts, Integers
+from detectors.drift.few_rows import of_few_rows
 from detectors.drift.functions import Floats, gap, squared_area
 from detectors.drift.quadratic_forms import Sums, quantile, tail
 from detectors.drift.wasserstein import points
@@ -39,7 +40,10 @@ def energy(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def energy_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
-    """Asymptotic probability of so great a distance without change, both samples being one."""
+    """Asymptotic probability of so great a distance without change, both samples being one.
+
+    Made greater by what few rows of a rare or far-out value add (few_rows.py).
+    """
     value = energy(window, reference)
     if math.isnan(value):
         return math.nan
@@ -47,8 +51,11 @@ def energy_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     low, high = min(window.low, reference.low), max(window.high, reference.high)
     at = points(window.layout, low, high)
     sums = _weights(window.counts + reference.counts, at)
-    square = (value / _unit(at)) ** 2 if sums is not None else 0.0
-    return 1.0 if sums is None else tail(sums, square * n * m / (n + m))
+    if sums is None:
+        return 1.0
+    p = tail(sums, (value / _unit(at)) ** 2 * n * m / (n + m))
+    scale = float(at[-1]) - float(at[0])
+    return of_few_rows(p, (at[:-1] / scale + at[1:] / scale) / 2, window.counts, reference.counts)
 
 
 def energy_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:

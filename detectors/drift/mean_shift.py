@@ -8,6 +8,7 @@ import numpy as np
 import scipy
 
 from detectors.counts import ColumnCounts
+from detectors.drift.few_rows import cumulants
 from detectors.drift.moments import mean, spread
 from detectors.scan.tails import student_tail
 
@@ -52,17 +53,6 @@ def mean_shift_p_value(window: ColumnCounts, reference: ColumnCounts) -> float:
     t = shift / unit / (pooled * math.sqrt(1 / n + 1 / m))
     third, fourth = cumulants(skewness, kurtosis, n, m)
     return float(student_tail(np.array(t), float(n + m - 2), third, fourth))
-
-
-def cumulants(skewness: float, kurtosis: float, n: float, m: float) -> tuple[float, float]:
-    """Third and fourth cumulant of the difference of two means, of n and of m such values, over its standard error.
-
-    >>> cumulants(2.0, 9.0, 100, math.inf)  # the mean of 100 exponentials: 2 / 10 and 6 / 100
-    (0.2, 0.06)
-    """
-    square = 1 / n + 1 / m
-    third = skewness * (1 / n**2 - 1 / m**2) / square**1.5
-    return third, (kurtosis - 3) * (1 / n**3 + 1 / m**3) / square**2
 
 
 def mean_shift_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
