@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.counts import ColumnCounts
+from detectors.layouts import NumericLayout
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +23,27 @@ class Gap(NamedTuple):
     window: Floats
     reference: Floats
     both: Floats
+
+
+def points(layout: object, low: float, high: float) -> Floats:
+    """Bin edges with the ends of the open bins."""
+    assert isinstance(layout, NumericLayout)
+    edges = layout.edges
+    if not edges:
+        return np.array([low, high])
+    return np.array([min(low, edges[0]), *edges, max(high, edges[-1])])
+
+
+def on_edges(*columns: ColumnCounts) -> bool:
+    """Whether every value of columns of one layout, together, lies on the left end of its bin: only then is their sum
+    that of these ends."""
+    low, high = min(c.low for c in columns), max(c.high for c in columns)
+    counts = np.sum([c.counts for c in columns], axis=0)
+    rows = int(counts.sum())
+    if not rows or not max(-low, high) * rows < 2**53:  # products are not exact
+        return False
+    ends = np.clip(points(columns[0].layout, low, high), low, high)
+    return math.fsum((counts * ends[:-1]).tolist()) == math.fsum(c.sum for c in columns)
 
 
 def gap(window: ColumnCounts, reference: ColumnCounts) -> Gap | None:
@@ -40,9 +62,12 @@ def gap(window: ColumnCounts, reference: ColumnCounts) -> Gap | None:
     )  # fmt: skip
 
 
-def squared_area(g: Gap, weights: Floats) -> float:
-    """Integral of the squared difference over the bins, each of the given weight (its width, or its share)."""
-    squares = (g.left * g.left + g.left * g.right + g.right * g.right) / 3
+def squared_area(g: Gap, weights: Floats, *, steps: bool = False) -> float:
+    """Integral of the squared difference over the bins, each of the given weight (its width, or its share).
+
+    `steps`: all values lie on the left ends of their bins, so that it does not change within one.
+    """
+    squares = g.right * g.right if steps else (g.left * g.left + g.left * g.right + g.right * g.right) / 3
     return math.fsum((squares * weights).tolist())
 
 

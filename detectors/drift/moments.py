@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detectors.counts import ColumnCounts
-from detectors.drift.wasserstein import Floats, points
+from detectors.drift.functions import Floats, on_edges, points
 
 
 class Spread(NamedTuple):
@@ -37,15 +37,15 @@ def spread(column: ColumnCounts, like: ColumnCounts | None = None) -> Spread:
     rows = int(column.counts.sum())
     if rows == 0 or not column.high > column.low:
         return Spread(0.0, 0.0, 3.0)
-    on_edges = _on_edges(column, rows)
+    exact = on_edges(column)
     low, high = column.low, column.high
-    if like is not None and not on_edges:
+    if like is not None and not exact:
         low, high = min(low, like.low), max(high, like.high)
     unit = 2.0 if math.isinf(high - low) else 1.0  # the doubles hold half of what is between them
     reach = high / unit - low / unit
     ends = np.clip(points(column.layout, low, high), low, high)
     at = (ends / unit - low / unit) / reach  # 0 to 1: squares of large values would leave the doubles
-    left, right = at[:-1], at[:-1] if on_edges else at[1:]
+    left, right = at[:-1], at[:-1] if exact else at[1:]
     share, middle, width = column.counts / rows, (left + right) / 2, right - left
     middle = middle - math.fsum((share * middle).tolist())
     square = width * width / 12
@@ -56,13 +56,6 @@ def spread(column: ColumnCounts, like: ColumnCounts | None = None) -> Spread:
     if not second > 1e-150:
         return Spread(deviation, 0.0, 3.0)
     return Spread(deviation, third / second**1.5, fourth / (second * second))
-
-
-def _on_edges(column: ColumnCounts, rows: int) -> bool:
-    """Whether every value lies on the left end of its bin: only then is the sum that of these ends."""
-    if not max(-column.low, column.high) * rows < 2**53:  # products are not exact
-        return False
-    return math.fsum((column.counts * points_of(column)[:-1]).tolist()) == column.sum
 
 
 def quantile(column: ColumnCounts, level: float) -> float:

@@ -6,12 +6,9 @@ import math
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
 from detectors.counts import ColumnCounts
-from detectors.layouts import NumericLayout
-
-Floats = NDArray[np.float64]
+from detectors.drift.functions import points
 
 
 def wasserstein(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -65,12 +62,3 @@ def wasserstein_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[f
     spread = np.sqrt(below * (1 - below))
     area = math.fsum(((spread[:-1] + spread[1:]) / 2 * np.diff(at)).tolist())
     return -math.inf, float(-scipy.special.ndtri(p / 2)) * area * math.sqrt(1 / rows + 1 / m)
-
-
-def points(layout: object, low: float, high: float) -> Floats:
-    """Bin edges with the ends of the open bins."""
-    assert isinstance(layout, NumericLayout)
-    edges = layout.edges
-    if not edges:
-        return np.array([low, high])
-    return np.array([min(low, edges[0]), *edges, max(high, edges[-1])])

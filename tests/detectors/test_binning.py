@@ -17,9 +17,8 @@ from scipy import stats
 
 from detectors import METRICS
 from detectors.counts import ColumnCounts
-from detectors.drift.functions import gap, squared_area_error
+from detectors.drift.functions import gap, points, squared_area_error
 from detectors.drift.moments import points_of, width_at
-from detectors.drift.wasserstein import points
 from detectors.layouts import SCORE_BINS
 from tests.detectors.build import binary, numeric
 

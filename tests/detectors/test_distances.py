@@ -12,12 +12,12 @@ from scipy import stats
 
 from detectors import METRICS
 from detectors.counts import ColumnCounts
-from detectors.drift.functions import gap, squared_area_error
+from detectors.drift.functions import gap, points, squared_area_error
 from detectors.drift.groups import grouped
 from detectors.drift.moments import quantile, spread, width_at
 from detectors.drift.quadratic_forms import Sums, tail
 from detectors.drift.quadratic_forms import quantile as form_quantile
-from detectors.drift.wasserstein import points
+from detectors.learning import numeric as learnt
 from tests.detectors.build import categorical, numeric
 from tests.detectors.test_drift import EDGES, REFERENCE, WINDOWS
 
@@ -66,6 +66,24 @@ def test_p_values_agree_with_scipys(name: str) -> None:
         assert p_value("cramer_von_mises", window, RAW) == pytest.approx(expected, rel=0.12, abs=0.01)
     expected = stats.ttest_ind(values, REFERENCE).pvalue
     assert p_value("mean_shift", window, RAW) == pytest.approx(expected, rel=0.15, abs=1e-12)
+
+
+@pytest.mark.parametrize("shares", [([0.99, 0.01], [0.96, 0.04]), ([0.1, 0.2, 0.1, 0.6], [0.2, 0.1, 0.1, 0.6])])
+def test_energy_of_whole_numbers_is_exact(shares: tuple[list[float], list[float]]) -> None:
+    """As scipy has it of the raw values; and a flag's law is chi-square's with 1 degree of freedom, as of 2 groups."""
+    usual, now = (np.repeat(np.arange(len(s)) * 1.0, np.round(np.array(s) * n).astype(int))
+                  for s, n in zip(shares, (20_000, 2_000), strict=True))  # fmt: skip
+    edges = learnt(usual).edges
+    window, reference = numeric(now, edges), numeric(usual, edges)
+    value, end = METRICS["energy"].function(window, reference), METRICS["energy"].noise
+    assert value == pytest.approx(float(stats.energy_distance(now, usual)), rel=1e-12)
+    assert end is not None
+    if len(shares[0]) == 2:
+        square = 2 * 0.01 * 0.99 * (1 / 2_000 + 1 / 20_000) * stats.chi2.isf(0.001, 1)
+        assert end(reference, 2_000, 0.001)[1] == pytest.approx(math.sqrt(square), rel=1e-9)
+        assert p_value("energy", window, reference) == pytest.approx(
+            p_value("anderson_darling", window, reference), rel=1e-6
+        )
 
 
 def test_groups_give_the_textbook_forms() -> None:
