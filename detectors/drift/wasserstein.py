@@ -45,7 +45,10 @@ def wasserstein(window: ColumnCounts, reference: ColumnCounts) -> float:
     inside = math.fsum((heights * widths[1:-1]).tolist())
     if gap[0] * gap[-1] >= 0:
         signed = math.fsum(((gap[:-1] + gap[1:]) / 2 * widths[1:-1]).tolist())
-        return inside + abs(towards - signed)
+        # What the inner bins are off by is in the tails' part too, where |F - G| is at most the greater share.
+        first, last = (max(window.counts[i] / n, reference.counts[i] / m) for i in (0, -1))
+        most = float(first * widths[0] + last * widths[-1])
+        return max(inside + min(abs(towards - signed), most), abs(towards))
     tails = (abs(gap[0]) * widths[0] + abs(gap[-1]) * widths[-1]) / 2
     return max(inside + float(tails), abs(towards))
 

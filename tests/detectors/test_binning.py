@@ -210,6 +210,27 @@ def test_binned_values_are_as_near_as_stated(name: str) -> None:
         assert raw - less - 1e-9 <= found <= raw + more + 1e-9, (seed, found, raw, less, more)
 
 
+def test_tails_of_wasserstein_do_not_double_the_error() -> None:
+    """Of all kinds in few bins: the inner bins' error does not count again in what the means leave for the tails."""
+    rng = np.random.default_rng(1)
+    pairs: list[tuple[Any, Any, Any]] = [
+        ([0.0, 1.0], [0.999, -0.001], [0.0, 1.0]),  # 0.001; was 0.999
+        ([0.0, 1.0], [0.99, -0.99, 0.99, -0.99], [0.0, 1.0]),
+    ]
+    for _ in range(400):
+        edges = np.unique(np.round(rng.normal(0, 2, int(rng.integers(1, 8))), int(rng.integers(0, 3))))
+        x, y = (
+            [rng.normal(0, 2, n), rng.integers(-3, 4, n) * 1.0, rng.choice(edges, n), rng.standard_cauchy(n)][k]
+            for n, k in zip(rng.integers(1, 40, 2).tolist(), rng.integers(0, 4, 2).tolist(), strict=True)
+        )
+        pairs.append((x, y, edges))
+    for x, y, edges in pairs:
+        s = Sample(np.array(x), np.array(y), numeric(x, edges), numeric(y, edges))
+        raw, error, _ = wasserstein(s)
+        found = METRICS["wasserstein"].function(s.window, s.reference)
+        assert found == pytest.approx(raw, abs=error + 1e-9 * max(1.0, raw)), (x, y, edges)
+
+
 @pytest.mark.parametrize("name", ["roc_auc", "ece", "calibration_bias"])
 def test_scores_are_known_to_a_hundredth(name: str) -> None:
     """ROC AUC: half the sum of p_k q_k; the mean of scores: half a hundredth."""
