@@ -39,11 +39,13 @@ def l_infinity_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[fl
     if rows <= 0 or m == 0:
         return -math.inf, 1.0
     each = p / (2 * max(1, int(np.count_nonzero(theirs))))
-    most = 0.0
-    for count in sorted({*theirs.tolist()}):  # equal counts have equal noise
-        low, high = rate_noise(count, m, rows, each)
-        most = max(most, high - count / m, count / m - low)
-    return -math.inf, min(1.0, most)
+    return -math.inf, greatest_noise({*theirs.tolist()}, m, rows, each)  # equal counts have equal noise
+
+
+def greatest_noise(counts: set[float], m: float, rows: float, p: float) -> float:
+    """How far the share of any of the groups with these of the reference's m rows strays, p at either end of each."""
+    ends = [(count / m, *rate_noise(count, m, rows, p)) for count in sorted(counts)]
+    return min(1.0, max(0.0, *(max(high - share, share - low) for share, low, high in ends)))
 
 
 def _shares(window: ColumnCounts, reference: ColumnCounts) -> tuple[Floats, Floats]:

@@ -9,6 +9,7 @@ import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.drift.groups import grouped
+from detectors.drift.l_infinity import greatest_noise
 
 
 def total_variation(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -37,13 +38,15 @@ def total_variation(window: ColumnCounts, reference: ColumnCounts) -> float:
 def total_variation_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
     """Distance of independent rows without change: a gamma variable with the mean and variance of sums of |normal|.
 
-    Never beyond half the root of chi-square, which bounds it by the Cauchy-Schwarz inequality.
+    Never beyond half the root of chi-square, which bounds it by the Cauchy-Schwarz inequality; nor
+    less than what the share of the least or the greatest group may differ by, which is not normal where it has few.
     """
     theirs = grouped(reference, reference)[1]
     m = float(theirs.sum())
     if rows <= 0 or m == 0:
         return -math.inf, 1.0
-    return -math.inf, min(1.0, _standard(tuple((theirs / m).tolist()), p) * math.sqrt(1 / rows + 1 / m))
+    found = _standard(tuple((theirs / m).tolist()), p) * math.sqrt(1 / rows + 1 / m)
+    return -math.inf, min(1.0, max(found, greatest_noise({float(theirs.min()), float(theirs.max())}, m, rows, p / 4)))
 
 
 @lru_cache(maxsize=4096)

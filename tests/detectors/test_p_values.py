@@ -155,3 +155,17 @@ def test_the_t_test_does_not_hang_on_the_unit(size: float) -> None:
 def test_a_range_beyond_the_doubles_has_a_deviation() -> None:
     """Two even bins are one even range."""
     assert spread(numeric([-1.7e308, 1.7e308], [0.0])).deviation == pytest.approx(1.7e308 / math.sqrt(3))
+
+
+def test_total_variation_of_a_rare_group_is_left_as_rarely_as_said() -> None:
+    """Its share is no normal variable: 2.9 times as often as said with an error of normal law."""
+    share, repeats = [0.999, 0.001], 3000
+    metric = METRICS["total_variation"]
+    assert metric.noise is not None
+    left = 0
+    for _ in range(repeats // 20):
+        reference = categorical(RNG.multinomial(4000, share).tolist())
+        high = metric.noise(reference, 400, 0.01)[1]
+        windows = RNG.multinomial(400, share, 20)
+        left += sum(metric.function(categorical(counts.tolist()), reference) > high for counts in windows)
+    assert left / repeats <= 0.015
