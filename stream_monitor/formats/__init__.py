@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Final
+from typing import Final, TypeVar
 
 from detectors.layouts import Layout
 from stream_monitor.config import Config, Fields, Format
@@ -14,7 +14,9 @@ from stream_monitor.counting.plans import LabelPlan, Plan
 from stream_monitor.formats import arrow, auto, avro, csv, json, json_schema, msgpack, presets, protobuf
 from stream_monitor.formats.packed import unpacked
 from stream_monitor.formats.parsed import Parse, batch_of, labels_of
+from stream_monitor.formats.poison import survived
 
+_Read = TypeVar("_Read")
 Decode = Callable[[Records, Plan, Layout | None, int], tuple[Batch, list[DeadLetter]]]
 DecodeLabels = Callable[[Records, LabelPlan, int], tuple[LabelBatch, list[DeadLetter]]]
 
@@ -89,20 +91,30 @@ def decode(records: Records, plan: Plan, layout: Layout | None, at_ms: int) -> t
     `layout` None is the raw layout. `at_ms` is the block's clock: what is more than `max_future` after it is dead.
     """
     of = FORMATS[plan.format.name]
-    batch, dead = of.decode(records, plan, layout, at_ms)
-    if dead and (found := unpacked(records, dead, plan.max_event)) is not None:
-        records, broken = found
-        batch, dead = of.decode(records, plan, layout, at_ms)
-        dead = [broken.get(letter.index, letter) for letter in dead]
-    return batch, dead
+
+    def read(records: Records) -> tuple[Batch, list[DeadLetter]]:
+        return of.decode(records, plan, layout, at_ms)
+
+    return survived(lambda records: _unpacking(read, records, plan.max_event), records)
 
 
 def decode_labels(records: Records, plan: LabelPlan, at_ms: int) -> tuple[LabelBatch, list[DeadLetter]]:
     """The valid label events of `records`, and the others with their reasons, both in offset order."""
     of = FORMATS[plan.format.name]
-    batch, dead = of.decode_labels(records, plan, at_ms)
-    if dead and (found := unpacked(records, dead, plan.max_event)) is not None:
-        records, broken = found
-        batch, dead = of.decode_labels(records, plan, at_ms)
+
+    def read(records: Records) -> tuple[LabelBatch, list[DeadLetter]]:
+        return of.decode_labels(records, plan, at_ms)
+
+    return survived(lambda records: _unpacking(read, records, plan.max_event), records)
+
+
+def _unpacking(
+    read: Callable[[Records], tuple[_Read, list[DeadLetter]]], records: Records, limit: int
+) -> tuple[_Read, list[DeadLetter]]:
+    """What is read of records, of those that are compressed too."""
+    found, dead = read(records)
+    if dead and (fresh := unpacked(records, dead, limit)) is not None:
+        records, broken = fresh
+        found, dead = read(records)
         dead = [broken.get(letter.index, letter) for letter in dead]
-    return batch, dead
+    return found, dead
