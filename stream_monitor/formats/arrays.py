@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -11,19 +12,18 @@ from numpy.typing import NDArray
 
 from stream_monitor.counting.batches import MISSING, NESTED, NO_CODES, NONFINITE, NUMBER, Column, Mode
 from stream_monitor.counting.columns import column
+from stream_monitor.formats.arrow_types import converted, is_view, widened
 
 _TEXTS: Final = (pa.types.is_string, pa.types.is_large_string)
-_VIEWS: Final = tuple(
-    test
-    for name in ("is_string_view", "is_binary_view")
-    if (test := getattr(pa.types, name, None)) is not None  # newer than the oldest pyarrow that we run on
-)
 
 
 def one(array: Any) -> Any:
     """A whole array in one piece, of the type that its extension is stored as."""
     if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+        try:
+            array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+        except pa.ArrowException:  # more words in all than the dictionaries of each count
+            array = converted(array, widened(array.type)).combine_chunks()
     while isinstance(array, pa.ExtensionArray):
         array = array.storage
     return array
@@ -47,8 +47,24 @@ def listed(array: Any) -> list[Any]:
         return [None if v is None else float(v) for v in array.to_pylist()]
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
         return list(pc.cast(array, pa.string() if pa.types.is_time(kind) else pa.int64()).to_pylist())
+    if pa.types.is_struct(kind):
+        fields = [listed(pc.struct_field(array, [i])) for i in range(kind.num_fields)]
+        rows = zip(*fields, strict=True) if fields else [()] * len(array)
+        names = [field.name for field in kind]
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        return [None if gone else of for of, gone in zip(objects, missing(array).tolist(), strict=True)]
+    if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and not _is_plain(kind.value_type):
+        items = listed(array.values)
+        ends = array.offsets.to_pylist()
+        lists = [items[start:end] for start, end in pairwise(ends)]
+        return [None if gone else of for of, gone in zip(lists, missing(array).tolist(), strict=True)]
     values: list[Any] = array.to_pylist()
     return [_text(v) for v in values] if any(type(v) is bytes for v in values) else values
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether Python has all values of a type, and as JSON does."""
+    return any(test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, *_TEXTS))
 
 
 def _text(value: Any) -> Any:
@@ -128,7 +144,9 @@ def number_column(name: str, array: Any, mode: Mode) -> Column:
 def expanded_bytes(array: Any) -> int:
     """Bytes of text in arrays of views, where many values may point to the same ones."""
     kind = array.type
-    if any(test(kind) for test in _VIEWS):
+    if not len(array):
+        return 0
+    if is_view(kind):
         views = np.frombuffer(array.buffers()[1], np.int32)[array.offset * 4 : (array.offset + len(array)) * 4 : 4]
         return int(np.where(missing(array), 0, views).astype(np.int64).sum())
     if pa.types.is_struct(kind):

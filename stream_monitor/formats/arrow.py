@@ -7,7 +7,6 @@ counting; a row's place in its record is part of its position, so that labels fi
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Final
 
@@ -20,12 +19,12 @@ from stream_monitor.counting.columns import column
 from stream_monitor.counting.plans import Mask, Plan
 from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.arrays import array_column, expanded_bytes, listed, missing, one
-from stream_monitor.formats.parsed import AnyPlan, Parsed, checked, join
+from stream_monitor.formats.arrow_types import converted, readable
+from stream_monitor.formats.parsed import AnyPlan, Parsed, checked, few, join
 from stream_monitor.formats.rows import named
 
 FILE: Final = b"ARROW1"
 STREAM: Final = b"\xff\xff\xff\xff"
-_DEEPEST: Final = 32  # structs in structs
 _DICTIONARY, _BATCH = 2, 3  # kinds of messages
 
 
@@ -37,13 +36,17 @@ def loads(value: bytes, limit: int) -> pa.Table:
         if (size := inflated_bytes(source)) > limit:
             raise InvalidRecord("too_large", f"{size} bytes, compressed to {len(value)}; the limit is {limit}")
         with pa.ipc.open_stream(source) as reader:
-            _known(reader.schema)
+            schema, values = readable(reader.schema)
             table = reader.read_all()
-        if table.num_rows > limit:
-            raise InvalidRecord("too_large", f"{table.num_rows} rows of {len(value)} bytes")
+        few(table.num_rows, limit)
+        if (most := table.num_rows * values) > 8 * limit:  # a bit each
+            raise InvalidRecord("too_large", f"{most} values in {len(value)} bytes; the limit is {8 * limit}")
         table.validate(full=True)
         if sum(expanded_bytes(chunk) for of in table.columns for chunk in of.chunks) > limit:
             raise InvalidRecord("too_large", f"more than {limit} bytes of text in {len(value)} bytes")
+        if not schema.equals(table.schema):
+            columns = [converted(of, field.type) for of, field in zip(table.columns, schema, strict=True)]
+            table = pa.Table.from_arrays(columns, schema=schema)
     except UnicodeDecodeError as error:
         raise InvalidRecord("not_utf8", str(error)) from None
     except (pa.ArrowException, OSError, ValueError, KeyError, struct.error, EOFError) as error:
@@ -82,24 +85,6 @@ def _field(meta: memoryview, table: int, number: int) -> int:
     size = struct.unpack_from("<H", meta, layout)[0]
     offset = struct.unpack_from("<H", meta, layout + 4 + 2 * number)[0] if 6 + 2 * number <= size else 0
     return table + offset if offset else 0
-
-
-def _known(schema: pa.Schema) -> None:
-    """InvalidRecord for types whose values could be far more than their bytes."""
-
-    def walk(kind: Any, depth: int) -> Iterator[Any]:
-        yield kind
-        if depth > _DEEPEST:
-            raise InvalidRecord("not_json", f"Arrow: more than {_DEEPEST} levels")
-        if pa.types.is_dictionary(kind):
-            yield from walk(kind.value_type, depth + 1)
-        for i in range(kind.num_fields):
-            yield from walk(kind.field(i).type, depth + 1)
-
-    for field in schema:
-        for kind in walk(field.type, 0):
-            if str(kind).startswith(("list_view", "large_list_view", "run_end_encoded")):
-                raise InvalidRecord("not_json", f"Arrow: {field.name}: {kind} is not read")
 
 
 class ArrowRows:
@@ -178,7 +163,8 @@ class ArrowRows:
         return column(name, [None] * len(self), mode) if array is None else array_column(name, array, mode)
 
     def take(self, keep: Mask) -> ArrowRows:
-        return ArrowRows(self.table.filter(pa.array(keep)), self.plan)
+        # Of no row there would be no chunk, and Arrow makes no empty array of every type.
+        return ArrowRows(self.table.filter(pa.array(keep)) if keep.any() else self.table.slice(0, 0), self.plan)
 
 
 def _below(array: Any, key: str) -> Any | None:
@@ -197,6 +183,8 @@ def parse(records: Records, plan: AnyPlan) -> Parsed:
             table = loads(checked(value, plan), plan.max_event)
         except InvalidRecord as error:
             dead.append(DeadLetter(i, error.reason, error.detail))
+            continue
+        if not len(table):
             continue
         found = next((of for of in alike if of[0].equals(table.schema)), None)
         if found is None:

@@ -71,7 +71,7 @@ def messages(value: bytes | None, limit: int) -> tuple[str, list[dict[str, Any]]
         columns = [listed(of) for of in table.columns]
         return name, [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
     if name == "csv":
-        return name, [_typed(event) for event in csv.loads(value or b"", format)]
+        return name, [_typed(event) for event in csv.loads(value or b"", format, limit)]
     return name, [msgpack.plain(msgpack.loads(value or b"")) if name == "msgpack" else json.loads(value or b"")]
 
 

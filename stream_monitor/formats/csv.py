@@ -17,7 +17,7 @@ from stream_monitor.counting.batches import Column, Headers, Mode
 from stream_monitor.counting.columns import column, safe
 from stream_monitor.counting.plans import LabelPlan
 from stream_monitor.errors import InvalidRecord
-from stream_monitor.formats.parsed import AnyPlan, Messages, one_by_one
+from stream_monitor.formats.parsed import AnyPlan, Messages, few, one_by_one
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.formats.tables import cell_value
 
@@ -25,10 +25,10 @@ _BOM: Final = b"\xef\xbb\xbf"
 csv.field_size_limit(1 << 30)  # how large an event may be is the configuration's to say
 
 
-def loads(value: bytes, format: Format) -> list[dict[str, Any]]:
-    """The lines of a record as objects of texts, or InvalidRecord.
+def loads(value: bytes, format: Format, limit: int) -> list[dict[str, Any]]:
+    """The lines of a record as objects of texts, or InvalidRecord; `limit` is that of the bytes of a record.
 
-    >>> loads(b'id,f.x,f.y\\n1,2.5,"a, b"\\n', Format(name="csv"))
+    >>> loads(b'id,f.x,f.y\\n1,2.5,"a, b"\\n', Format(name="csv"), 1000)
     [{'id': '1', 'f': {'x': '2.5', 'y': 'a, b'}}]
     """
     try:
@@ -43,6 +43,7 @@ def loads(value: bytes, format: Format) -> list[dict[str, Any]]:
         header, lines = tuple(lines[0]), lines[1:]
     elif not lines:
         raise InvalidRecord("not_json", "CSV: no line")
+    few(len(lines), limit)
     places = _places(header)
     events = []
     for number, cells in enumerate(lines):
@@ -61,10 +62,11 @@ def loads(value: bytes, format: Format) -> list[dict[str, Any]]:
 def lines_of(text: str, delimiter: str) -> list[list[str]]:
     """The lines that are not blank, as cells."""
     if '"' not in text and "\r" not in text:
-        return [line.split(delimiter) for line in text.split("\n") if line.strip()]
+        found = (line.split(delimiter) for line in text.split("\n"))
+        return [cells for cells in found if len(cells) > 1 or cells[0].strip()]
     try:
-        found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        return [cells for cells in found if cells and (len(cells) > 1 or cells[0].strip())]
+        read = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        return [cells for cells in read if cells and (len(cells) > 1 or cells[0].strip())]
     except csv.Error as error:
         raise InvalidRecord("not_json", f"CSV: {error}") from None
 
@@ -110,7 +112,7 @@ class CellRows(DictRows):
 
 
 def _read(value: bytes, headers: Headers, plan: AnyPlan) -> Messages:
-    return loads(value, plan.format)
+    return loads(value, plan.format, plan.max_event)
 
 
 parse = one_by_one(_read, CellRows)

@@ -33,6 +33,7 @@ class Parsed:
     dead: list[DeadLetter]
 
 
+_BYTES: Final = 10  # an event takes at least, of the bytes that a record may have
 _NONE: Final = np.zeros(0, np.int64)
 
 Parse = Callable[[Records, AnyPlan], Parsed]
@@ -74,6 +75,16 @@ def checked(value: bytes | None, plan: AnyPlan) -> bytes:
     if len(value) > plan.max_event:
         raise InvalidRecord("too_large", f"{len(value)} bytes, the limit is {plan.max_event}")
     return value
+
+
+def few(events: int, limit: int) -> None:
+    """InvalidRecord for more events in a record than one for each ten bytes that it may have.
+
+    Why: an event takes hundreds of bytes of memory, but may take one of a record, or none; so a record that is within
+    its limit could take what the process has.
+    """
+    if events > limit // _BYTES:
+        raise InvalidRecord("too_large", f"{events} events in a record; the limit is {limit // _BYTES}")
 
 
 def join(parts: Sequence[Parsed], dead: Sequence[DeadLetter] = ()) -> Parsed:

@@ -267,6 +267,20 @@ def test_a_stated_header_and_delimiter() -> None:
     assert counted("csv", tabs, delimiter="\t")[1] == []
 
 
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_line_of_delimiters_is_an_event(quoted: bool) -> None:
+    """One that lacks all that it must have, not a blank line that nobody hears of."""
+    good = '"1"' if quoted else "1"
+    tabs = f"id\tts\tmodel.version\tf.n\ty\n{good}\t{NOW}\t1\t5\t1\n\t\t\t\t\n \n\n"
+    found, reasons = counted("csv", [tabs.encode()], delimiter="\t")
+    assert (reasons, sum(1 for _, segment, *_ in found if segment == "all") > 0) == (["missing_field"], True)
+
+
+def test_a_record_is_not_any_number_of_events() -> None:
+    """A line may be a byte, and an event takes hundreds in memory."""
+    assert counted("csv", [b"id\n" + b"1\n" * 110_000])[1] == ["too_large"]
+
+
 VALUE = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text())
 
 
