@@ -173,16 +173,28 @@ def sagemaker(value: bytes, headers: Headers, names: Names) -> list[Row]:
     capture, about = message.get("captureData"), message.get("eventMetadata")
     if not isinstance(capture, dict) or not isinstance(about, dict):
         raise InvalidRecord("missing_field", "eventMetadata" if isinstance(capture, dict) else "captureData")
+    request = _captured(capture.get("endpointInput"), "endpointInput")
     return events(
         id=about.get("inferenceId") or about.get("eventId"),
         time=about.get("inferenceTime"),
         model=about.get("modelName"),
         version=about.get("modelVersion"),
         attributes=about,
-        request=_captured(capture.get("endpointInput"), "endpointInput"),
-        response=_captured(capture.get("endpointOutput"), "endpointOutput"),
+        request=request,
+        response=_per_row(request, _captured(capture.get("endpointOutput"), "endpointOutput")),
         names=names,
     )
+
+
+def _per_row(request: Any, said: Any) -> Any:
+    """An answer with a row for each that was asked: XGBoost's container has them all in one line.
+
+    >>> _per_row([[129.5, 3], [12.0, 1]], [[0.75, 0.5]])
+    [[0.75], [0.5]]
+    """
+    if not isinstance(request, list) or not isinstance(said, list) or len(said) != 1 or not isinstance(said[0], list):
+        return said
+    return [[cell] for cell in said[0]] if 1 < len(request) == len(said[0]) else said
 
 
 def _captured(side: Any, what: str) -> Any:

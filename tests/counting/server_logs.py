@@ -109,6 +109,12 @@ CASES: list[tuple[str, str, Any, str]] = [
     ),
     (
         "sagemaker",
+        "CSV, the answers in one line",
+        capture(captured("1.5,x\n2.5,y\n", "CSV", "text/csv"), captured("1,0", "CSV", "text/csv")),
+        "",
+    ),
+    (
+        "sagemaker",
         "JSON",
         capture(
             captured(json.dumps({"instances": ROWS_IN}), "JSON", "application/json"),
