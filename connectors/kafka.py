@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,12 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from connectors.kafka_clients import ANSWER_SECONDS, HOPELESS, Connection
 from connectors.kafka_reading import Read, reading
 from connectors.kafka_topics import Topics
-from stream_monitor.brokers import Partition, Polled
+from stream_monitor.brokers import Letter, Partition, Polled
 from stream_monitor.errors import CommitUnknown, Fenced, StateError, Unreachable
 from stream_monitor.intents import Look
 from stream_monitor.runs import Runs
+
+log = logging.getLogger(__name__)
 
 # The broker said no before it wrote anything: this member's generation is over, or about to be.
 REFUSALS: Final = frozenset(
@@ -318,6 +321,7 @@ class KafkaPublisher:
         self._connection = connection
         self._producer = connection.producer()
         self._failed: list[tuple[KafkaError, str]] = []  # and the topic
+        self._refused: list[tuple[str, int | None, Letter]] = []  # too large; what to send in their place
 
     def send(
         self,
@@ -326,24 +330,30 @@ class KafkaPublisher:
         value: bytes | None,
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        shorter: Letter | None = None,
     ) -> None:
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE and shorter is not None:
+                self._refused.append((topic, partition, shorter))
+            elif error is not None:
+                self._failed.append((error, topic))
+
         more: dict[str, Any] = {} if partition is None else {"partition": partition}
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=list(headers), on_delivery=self._delivered, **more)
+                self._producer.produce(topic, value, key, headers=list(headers), on_delivery=delivered, **more)
                 return
             except BufferError:
                 self._producer.poll(0.1)  # until there is room
             except KafkaException as error:
+                if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE and shorter is not None:
+                    self.send(topic, partition, *shorter)
+                    return
                 raise self._connection.in_our_words(error.args[0], f"writing to {topic}") from None
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failed.append((error, str(message.topic())))
 
     def settle(self, seconds: float, stop: threading.Event) -> None:
         end = time.monotonic() + seconds
-        while (waiting := self._producer.flush(0.2)) and not self._failed:
+        while (waiting := self._producer.flush(0.2) + self._shortened()) and not self._failed:
             if stop.is_set() or time.monotonic() > end:
                 self._producer.purge(in_flight=False)
                 self._producer.poll(0)
@@ -354,6 +364,14 @@ class KafkaPublisher:
             hopeless = [(e, topic) for e, topic in failed if e.fatal() or e.code() in HOPELESS]
             error, topic = (hopeless or failed)[0]
             raise self._connection.in_our_words(error, f"writing to {topic}")
+
+    def _shortened(self) -> int:
+        """Send what is to be sent in place of messages that were too large; how many these were."""
+        refused, self._refused = self._refused, []
+        for topic, partition, letter in refused:
+            log.warning("%s takes no message of this size: it is cut short; raise its max.message.bytes", topic)
+            self.send(topic, partition, *letter)
+        return len(refused)
 
     def close(self, seconds: float = 1.0) -> None:
         """Let go of it; what is not acknowledged by then may or may not be written."""

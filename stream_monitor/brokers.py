@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stream_monitor.intents import Look
 
@@ -87,6 +87,14 @@ class Logs(Protocol):
         """Where the log ended when it was last heard of; never blocks."""
 
 
+class Letter(NamedTuple):
+    """What a message says, wherever it is sent."""
+
+    value: bytes | None
+    key: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
 class Publisher(Protocol):
     """Writes to the service's own topics, in order per partition."""
 
@@ -97,8 +105,9 @@ class Publisher(Protocol):
         value: bytes | None,
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        shorter: Letter | None = None,
     ) -> None:
-        """Hand over a message; None lets the key choose the partition."""
+        """Hand over a message; None lets the key choose the partition. `shorter` is sent where it is too large."""
 
     def settle(self, seconds: float, stop: threading.Event) -> None:
         """Wait until all that was sent is acknowledged. Unreachable if some was not, in that time or before `stop`."""

@@ -21,6 +21,7 @@ MAGIC: Final[Mapping[bytes, str]] = {
     b"\x04\x22\x4d\x18": "lz4",
 }
 _CHUNK: Final = 1 << 16
+_PIECE: Final = 1 << 12
 
 
 def packing(value: bytes | None) -> str:
@@ -48,14 +49,16 @@ def unpack(value: bytes, limit: int) -> bytes:
 
 def _gunzip(value: bytes, limit: int) -> bytes:
     """All members of a gzip file, at most one byte more than `limit`."""
-    out, rest = b"", value
-    while rest and len(out) <= limit:
+    out, at = bytearray(), 0
+    while at < len(value) and len(out) <= limit:
         member = zlib.decompressobj(31)
-        out += member.decompress(rest, limit + 1 - len(out))
+        while not member.eof and at < len(value) and len(out) <= limit:
+            piece = value[at : at + _PIECE]  # zlib copies what is behind a member, and there may be thousands of them
+            out += member.decompress(piece, limit + 1 - len(out))
+            at += len(piece) - len(member.unused_data)
         if not member.eof and len(out) <= limit:
             raise EOFError("cut off")
-        rest = member.unused_data
-    return out
+    return bytes(out)
 
 
 def _stream(value: bytes, how: str, limit: int) -> bytes:

@@ -8,13 +8,15 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stream_monitor.brokers import Message, Partition
+from stream_monitor.brokers import Letter, Message, Partition
 from stream_monitor.intents import Intent
 from stream_monitor.runs import Runs
 from stream_monitor.tap.blocks import Assigned, Counted, Counting
 from stream_monitor.tap.bundles import bundles, packed
 
 KEPT_OF_TOO_LARGE: Final = 64 << 10
+MOST_BESIDE: Final = (1 << 20) - (16 << 10)  # bytes of an event's key and headers; the topic has room for 1 MiB
+MOST_DETAIL: Final = 500  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +68,28 @@ def make(
     return Made(counted, packed(made), clock() - began)
 
 
-def dead_letter(
-    partition: Partition, message: Message, reason: str, detail: str
-) -> tuple[bytes | None, list[tuple[str, bytes | None]]]:
-    """Value and headers of the dead letter of an event; our headers follow its own."""
-    value = message.value()
-    if reason == "too_large" and value is not None:
-        value = value[:KEPT_OF_TOO_LARGE]
-    ours = {"reason": reason, "detail": detail, "topic": partition[0]}
+def dead_letter(partition: Partition, message: Message, reason: str, detail: str) -> tuple[Letter, Letter]:
+    """The dead letter of an event, and a shorter one for a topic that does not take it; our headers follow its own."""
+    value, key, headers = message.value(), message.key(), list(message.headers() or ())
+    said = detail if len(detail) <= MOST_DETAIL else f"{detail[:MOST_DETAIL]}..."
+    ours = {"reason": reason, "detail": said, "topic": partition[0]}
     ours |= {"partition": str(partition[1]), "offset": str(message.offset())}
-    return value, [*(message.headers() or ()), *((name, text.encode()) for name, text in ours.items())]
+    beside = len(key or b"") + sum(len(name.encode()) + len(data or b"") for name, data in headers)
+
+    def letter(value: bytes | None, what: str) -> Letter:
+        """With the key and headers only where nothing is to be told as left out."""
+        told = ours if not what else ours | {"detail": f"{said} ({what} left out)"}
+        # A detail may quote half of a surrogate pair, which JSON can write and UTF-8 cannot.
+        last = [(name, text.encode("utf-8", "backslashreplace")) for name, text in told.items()]
+        return Letter(value, None, last) if what else Letter(value, key, [*headers, *last])
+
+    start = None if value is None else value[:KEPT_OF_TOO_LARGE]
+    kept = start if reason == "too_large" else value
+    rest = len(value or b"") - len(start or b"")
+    return (
+        letter(kept, f"{beside} bytes of key and headers" if beside > MOST_BESIDE else ""),
+        letter(start, f"{beside} bytes of key and headers, and {rest} of the value,"),
+    )
 
 
 class Inline(Executor):

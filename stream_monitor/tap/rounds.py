@@ -125,5 +125,5 @@ class Round:
             self._publisher.send(f"{self._prefix}panes", partition, data)
         for index, reason, detail in made.counted.dead:
             message = block.messages[index]
-            value, headers = dead_letter(block.of.partition, message, reason, detail)
-            self._publisher.send(f"{self._prefix}dead-letters", None, value, message.key(), headers)
+            letter, shorter = dead_letter(block.of.partition, message, reason, detail)
+            self._publisher.send(f"{self._prefix}dead-letters", None, *letter, shorter=shorter)

@@ -20,7 +20,9 @@ from detectors.layouts import CategoricalLayout, Layout, NumericLayout
 from stream_monitor.config import Config, Format, Kafka
 from stream_monitor.counting.batches import DeadLetter, LabelBatch
 from stream_monitor.counting.plans import event_plan, label_plan
+from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats import FORMATS, decode, decode_labels
+from stream_monitor.formats.packed import unpack
 from tests.counting import writers
 from tests.counting.some_events import EVENT, LAYOUT, MODEL, counted, model_of, some_events, without
 from tests.counting.writers import NOW, WRITERS, Event, records
@@ -265,6 +267,17 @@ def test_a_stated_header_and_delimiter() -> None:
     assert counted("csv", one_by_one, header=tuple(names)) == found
     tabs = [b"id\tts\tmodel.version\tf.n\ty\n1\t%d\t1\t5\t1\n" % NOW]
     assert counted("csv", tabs, delimiter="\t")[1] == []
+
+
+def test_gzip_of_many_members_of_any_size() -> None:
+    """Empty ones, and ones that end where a piece of what is read ends."""
+    parts = [b"", b"a", b"b" * 5_000, bytes(range(256)) * 16, b""]
+    value = b"".join(gzip.compress(part, level, mtime=0) for level in (0, 9) for part in parts * 200)
+    assert unpack(value, 1 << 24) == b"".join(parts * 400)
+    assert unpack(gzip.compress(b"") * 40_000 + gzip.compress(b"end"), 3) == b"end"
+    for cut in (*range(1, 20), *range(21, 40)):  # the last member is of 20 bytes
+        with pytest.raises(InvalidRecord, match="cut off"):
+            unpack(value[:-cut], 1 << 24)
 
 
 @pytest.mark.parametrize("quoted", [False, True])

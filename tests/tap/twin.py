@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_monitor.brokers import Partition, Polled
+from stream_monitor.brokers import Letter, Partition, Polled
 from stream_monitor.errors import Fenced, Unreachable
 from stream_monitor.intents import METADATA_BYTES, Look
 
@@ -244,6 +244,7 @@ class Post:
         value: bytes | None,
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        shorter: Letter | None = None,
     ) -> None:
         try:
             self.hook("before send")
