@@ -25,7 +25,7 @@ from stream_monitor.errors import InvalidRecord
 from stream_monitor.formats.csv import lines_of
 from stream_monitor.formats.envelopes import Envelope, envelopes, from_base64, written
 from stream_monitor.formats.json import anything, loads
-from stream_monitor.formats.parsed import AnyPlan, Messages, Parse, Parsed, one_by_one
+from stream_monitor.formats.parsed import AnyPlan, Messages, Parse, Parsed, few, one_by_one
 from stream_monitor.formats.payloads import Names, Row, answered, asked, is_answered, is_asked
 from stream_monitor.formats.rows import DictRows
 from stream_monitor.formats.tables import cell_value
@@ -57,6 +57,7 @@ def events(
     if features is not None and answers is not None and len(features) != len(answers):
         raise InvalidRecord("wrong_type", f"{len(features)} rows asked, {len(answers)} answered")
     count = len(features if features is not None else answers or ())
+    about = dict(attributes or {})  # one for all: there may be many rows, and much in it
     nothing: Row = {"outputs": {}, "prediction": None, "score": None}
     return [
         {
@@ -66,7 +67,7 @@ def events(
             "version": "" if version is None else version,
             "features": None if features is None else features[i],
             **(nothing if answers is None else answers[i]),
-            "attributes": dict(attributes or {}),
+            "attributes": about,
         }
         for i in range(count)
     ]
@@ -261,7 +262,9 @@ def preset(read: Read) -> Parse:
     """The parser of a preset."""
 
     def read_one(value: bytes, headers: Headers, plan: AnyPlan) -> Messages:
-        return read(value, headers, plan.format.header)
+        found = read(value, headers, plan.format.header)
+        few(len(found), plan.max_event)
+        return found
 
     inner = one_by_one(read_one)
 

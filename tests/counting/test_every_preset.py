@@ -265,3 +265,11 @@ def test_never_an_exception(message: Any, name: str) -> None:
     for function in (asked, answered):
         with suppress(InvalidRecord):
             assert isinstance(function(message), list)
+
+
+def test_a_record_of_more_events_than_its_bytes_can_be() -> None:
+    """And what is said of a request as a whole is kept once, not with each of its rows."""
+    message = {"id": "r", "note": "x" * 1_000, "inputs": [tensor("x", [110_000], [1] * 110_000)]}
+    assert read("kserve_v2", json.dumps(message).encode())[1] == ["too_large"]
+    first, second = rows_of("databricks", json.dumps(table_row({"instances": ROWS_IN}, PREDICTIONS)).encode())
+    assert first["attributes"] is second["attributes"]
