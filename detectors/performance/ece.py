@@ -37,12 +37,15 @@ def ece(outcome: OutcomeCounts) -> float:
 
 
 def ece_noise(reference: OutcomeCounts, labels: float, p: float) -> Ends:
-    """Gamma, with mean and variance of the absolute values of the normal gaps around the reference's own."""
+    """Gamma, with mean and variance of the absolute values of the normal gaps around the reference's own.
+
+    How many events fall into which group varies as well, which counts where the groups' own gaps differ.
+    """
     events, gaps, rates = _groups(reference)
     total, m = float(events.sum()), labels_of(reference)
     if not (total and m and labels > 0):
         return -math.inf, 1.0
-    mean, variance = 0.0, 0.0
+    mean, variance = 0.0, _between(events, gaps) * (m / (labels * total) + 1 / total)
     for k, gap, rate in zip(events.tolist(), gaps.tolist(), rates.tolist(), strict=True):
         if k:
             spread = math.sqrt(rate * (1 - rate) * (m / (labels * k) + 1 / k))
@@ -57,13 +60,23 @@ def ece_noise(reference: OutcomeCounts, labels: float, p: float) -> Ends:
 
 
 def ece_interval(outcome: OutcomeCounts, p: float) -> Ends:
-    """Normal, by the delta method, each group's share binomial; generous, as chance makes the value itself greater."""
-    events, _, rates = _groups(outcome)
+    """Normal, by the delta method: each group's positives binomial, and the groups' events multinomial.
+
+    Of few events chance makes the value itself greater, and the interval lies above the true one.
+    """
+    events, gaps, rates = _groups(outcome)
     total = float(events.sum())
     if not total:
         return math.nan, math.nan
-    low, high = normal_ends(ece(outcome), math.fsum((events * rates * (1 - rates)).tolist()) / total**2, p)
+    within = math.fsum((events * rates * (1 - rates)).tolist()) / total
+    low, high = normal_ends(ece(outcome), (within + _between(events, gaps)) / total, p)
     return max(0.0, low), min(1.0, high)
+
+
+def _between(events: Floats, gaps: Floats) -> float:
+    """Variance of the size of the gap that an event finds in its group."""
+    shares = events / events.sum()
+    return max(0.0, math.fsum((shares * gaps**2).tolist()) - math.fsum((shares * np.abs(gaps)).tolist()) ** 2)
 
 
 def _groups(outcome: OutcomeCounts) -> tuple[Floats, Floats, Floats]:

@@ -46,9 +46,14 @@ def own_numbers(request: pytest.FixtureRequest) -> None:
 
 
 def scored(n: int) -> OutcomeCounts:
-    """Calibrated scores. Sums as one number each: adding up single events exactly is tested elsewhere."""
+    """Calibrated scores."""
     score = RNG.beta(1.2, 2.5, n)
-    label = (RNG.uniform(size=n) < score).astype(int)
+    return told(score, (RNG.uniform(size=n) < score).astype(int))
+
+
+def told(score: Any, label: Any) -> OutcomeCounts:
+    """Counts of scores. Sums as one number each: adding up single events exactly is tested elsewhere."""
+    n = len(score)
     cells, claimed = np.zeros(OUTCOME_CELLS, np.int64), score >= 0.5
     cells[LABELS] = cells[SCORED] = n
     for cell, said, is_so in ((TP, True, 1), (FP, True, 0), (FN, False, 1), (TN, False, 0)):
@@ -106,6 +111,30 @@ def test_noise_is_left_and_intervals_miss_about_as_rarely_as_said(metric: Metric
     assert max(above, below) / REPEATS <= P + slack
     if metric.name != "ece":  # which chance only makes greater
         assert missed / REPEATS <= 2 * P + math.sqrt(2) * slack
+
+
+def test_ece_of_useless_scores_varies_with_where_they_fall() -> None:
+    """Uniform scores, 2 % positive: a group's gap is its score, less 0.02, and which group it is is chance."""
+
+    def useless(n: int) -> OutcomeCounts:
+        return told(RNG.uniform(size=n), (RNG.uniform(size=n) < 0.02).astype(int))
+
+    noise, interval = METRICS["ece"].noise, METRICS["ece"].interval
+    assert noise is not None
+    assert interval is not None
+    middle = np.arange(0.05, 1, 0.1)
+    truth, above, missed = float(np.mean(np.abs(0.02 - middle))), 0, 0
+    for i in range(REPEATS):
+        if i % 5 == 0:
+            reference = useless(REFERENCE)
+            high = noise(reference, WINDOW, P)[1]
+        window = useless(WINDOW)
+        above += METRICS["ece"].function(window) > high
+        low, most = interval(window, P)
+        missed += not low <= truth <= most
+    slack = 4 * math.sqrt(P / REPEATS)
+    assert above / REPEATS <= P + slack
+    assert missed / REPEATS <= 2 * P + math.sqrt(2) * slack
 
 
 @pytest.mark.parametrize("size", [1.0, 0.7])
