@@ -1,14 +1,15 @@
 """Performance before labels come: what the window's scores would give if they mean what they meant in the reference.
 
 Confidence-based performance estimation. Each event is taken to be positive with the probability that its score stood
-for in the reference: the share of positives among its labelled events, by hundredths of the score, PRIOR event that
-is as calibrated as the score says added to each, and then made to rise with the score (isotonic regression by pooling
-neighbours; Ayer et al. 1955, Ann. Math. Statist. 26). Without labels in the reference scores are taken at their word.
+for in the reference: the share of positives among its labelled events, by hundredths of the score, PRIOR event added to
+each that is as a logistic curve through all of them says, and then made to rise with the score (isotonic regression by
+pooling neighbours; Ayer et al. 1955, Ann. Math. Statist. 26). Without labels in the reference scores are taken at their
+word, and the fewer there are, the nearer the curve is to that.
 
 What is predicted positive is told from the reference too: scores from the cut on at which it had as many of them as
 predictions of the positive class; 1/2 without labels. Sees a loss that shows in the scores; not one in what they stand
 for, which only labels tell. Scores are taken as spread evenly within a bin of the layout and known to 1/100.
-Garg et al. 2022, ICLR; NannyML's CBPE; Kivimaki et al. 2024, arXiv 2407.08649.
+Garg et al. 2022, ICLR; NannyML's CBPE; Kivimaki et al. 2024, arXiv 2407.08649. The curve: Cox 1958, Biometrika 45.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from detectors.performance.intervals import Ends, logit_ends
 
 Floats = NDArray[np.float64]
 
-PRIOR: Final = 1.0  # labelled events' worth of trust in a score, in each hundredth
+PRIOR: Final = 1.0  # labelled events' worth of trust in the curve, in each hundredth
+SPREAD: Final = 2.0  # of the curve's intercept and slope around 0 and 1, where scores are at their word, before labels
+_MIDDLE: Final = (np.arange(SCORE_BINS) + 0.5) / SCORE_BINS
+_CURVE: Final = np.stack([np.ones(SCORE_BINS), np.log(_MIDDLE / (1 - _MIDDLE))], axis=1)
 
 
 class Expected(NamedTuple):
@@ -37,6 +41,7 @@ class Expected(NamedTuple):
     positive: Floats  # probability that an event is positive
     claimed: Floats  # 1 where it is predicted to be, else 0
     doubt: Floats  # variance of `positive` that the reference's labels leave, of one hundredth
+    curve: Floats  # what errors of the curve, each of variance 1, add to `positive`; (2, cells)
     place: NDArray[np.int64]  # the hundredth
     events: float
 
@@ -65,10 +70,10 @@ def expected(window: ColumnCounts, reference: ColumnCounts) -> Expected | None:
     some = weights > 0
     weights, middle = weights[some], middle[some]
     place = np.minimum((middle * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
-    chance, variance, cut = _calibration(reference)
+    chance, variance, curve, cut = _calibration(reference)
     positive = middle if chance is None else chance[place]
     claimed = (middle >= cut).astype(np.float64)
-    return Expected(weights, positive, claimed, variance[place], place, events)
+    return Expected(weights, positive, claimed, variance[place], curve[:, place], place, events)
 
 
 def estimate(window: ColumnCounts, reference: ColumnCounts, read: Read) -> float:
@@ -101,7 +106,8 @@ def estimate_interval(window: ColumnCounts, reference: ColumnCounts, p: float, r
     together = np.bincount(of.place, of.weights * gradient, SCORE_BINS)
     doubt = np.zeros(SCORE_BINS)
     doubt[of.place] = of.doubt
-    return logit_ends(_share(value), drawn + math.fsum((together**2 * doubt).tolist()), p, of.events)
+    learnt = math.fsum((together**2 * doubt).tolist()) + float(((of.curve @ (of.weights * gradient)) ** 2).sum())
+    return logit_ends(_share(value), drawn + learnt, p, of.events)
 
 
 def _share(value: float) -> float:
@@ -109,24 +115,54 @@ def _share(value: float) -> float:
     return value if math.isnan(value) else min(max(value, 0.0), 1.0)
 
 
-def _calibration(reference: ColumnCounts) -> tuple[Floats | None, Floats, float]:
-    """Per hundredth of the score the share of positives and its variance, and the cut; None: as scores say."""
-    middle = (np.arange(SCORE_BINS) + 0.5) / SCORE_BINS
+def _calibration(reference: ColumnCounts) -> tuple[Floats | None, Floats, Floats, float]:
+    """Per hundredth of the score the share of positives, its variance and what the curve's errors add, and the cut.
+
+    None for the share: as scores say.
+    """
+    certain = np.zeros(SCORE_BINS), np.zeros((2, SCORE_BINS))
     if reference.labels is None:
-        return None, np.zeros(SCORE_BINS), 0.5
+        return None, *certain, 0.5
     cells = reference.labels.cells
     positive = cells[POSITIVE_SCORES : POSITIVE_SCORES + SCORE_BINS].astype(np.float64)
     negative = cells[NEGATIVE_SCORES : NEGATIVE_SCORES + SCORE_BINS].astype(np.float64)
     labelled = positive + negative
     if not labelled.any():
-        return None, np.zeros(SCORE_BINS), 0.5
+        return None, *certain, 0.5
     weight = labelled + PRIOR
-    chance = _rising((positive + PRIOR * middle) / weight, weight)
+    curve, errors = _curve(positive, negative)
+    chance = _rising((positive + PRIOR * curve) / weight, weight)
     tails = np.append(np.cumsum(labelled[::-1])[::-1], 0.0)  # events from each border on
     claims = float(cells[TP] + cells[FP])
     borders = np.arange(SCORE_BINS + 1)
     cut = min(borders.tolist(), key=lambda k: (abs(tails[k] - claims), abs(k - SCORE_BINS // 2))) / SCORE_BINS
-    return chance, chance * (1 - chance) / weight, cut
+    return chance, chance * (1 - chance) / weight, errors * (PRIOR / weight), cut
+
+
+def _curve(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
+    """Per hundredth the logistic curve through the labels, and what its errors, each of variance 1, add to it.
+
+    logit(chance) = a + b logit(score), by penalised likelihood: a and b are normal around 0 and 1, SPREAD wide.
+
+    >>> curve, errors = _curve(np.zeros(SCORE_BINS), np.zeros(SCORE_BINS))  # as the scores say
+    >>> np.allclose(curve, _MIDDLE), np.allclose(errors[0], SPREAD * _MIDDLE * (1 - _MIDDLE))
+    (True, True)
+    """
+    labelled, at = positive + negative, np.array([0.0, 1.0])
+    for _ in range(50):  # Newton's method, at most 2 a step
+        chance = _logistic(_CURVE @ at)
+        slope = _CURVE.T @ (positive - labelled * chance) - (at - (0.0, 1.0)) / SPREAD**2
+        bend = _CURVE.T @ (_CURVE * (labelled * chance * (1 - chance))[:, None]) + np.eye(2) / SPREAD**2
+        step = np.linalg.solve(bend, slope)
+        at = at + step * min(1.0, 2.0 / float(np.abs(step).max() + 1e-300))
+        if float(np.abs(step).max()) < 1e-10:
+            break
+    chance = _logistic(_CURVE @ at)
+    return chance, (np.linalg.cholesky(np.linalg.inv(bend)).T @ _CURVE.T) * chance * (1 - chance)
+
+
+def _logistic(values: Floats) -> Floats:
+    return 0.5 * (1 + np.tanh(values / 2))
 
 
 def _rising(values: Floats, weights: Floats) -> Floats:
