@@ -98,7 +98,7 @@ def _side(values: Floats, p: float, floor: float, limits: tuple[float, float]) -
     if len(values) < LEAST_WINDOWS:
         bound = floor
     else:
-        scale = _Scale.of(values, limits)
+        scale = Scale.of(values, limits)
         bound = max(scale.back(_quantile(scale.there(values), p)), floor)
     if not math.isfinite(bound):
         return limits[1] if bound > 0 and math.isfinite(limits[1]) else None
@@ -130,13 +130,16 @@ def _upper_slope(y: Floats) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
-    """Where the spread of a metric does not depend on its level, and a bound stays within the limits."""
+class Scale:
+    """Where the spread of a metric does not depend on its level, and a bound stays within the limits.
+
+    All of them rise: what is greater stays so.
+    """
 
     kind: Literal["same", "root", "minus_log", "arcsine", "minus_arcsine"]
 
     @classmethod
-    def of(cls, values: Floats, limits: tuple[float, float]) -> _Scale:
+    def of(cls, values: Floats, limits: tuple[float, float]) -> Scale:
         if limits == (0.0, 1.0):
             return cls("arcsine")
         if limits == (-1.0, 0.0):
@@ -148,6 +151,7 @@ class _Scale:
         return cls("same")
 
     def there(self, x: Floats) -> Floats:
+        """Values on this scale."""
         match self.kind:
             case "root":
                 return np.sqrt(np.maximum(x, 0))
@@ -160,6 +164,7 @@ class _Scale:
         return x
 
     def back(self, y: float) -> float:
+        """The value that stands at a place of this scale, within the limits."""
         match self.kind:
             case "root":
                 return max(y, 0.0) ** 2

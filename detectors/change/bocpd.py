@@ -100,6 +100,7 @@ class BOCPD(Machine):
     step: ClassVar[Step] = staticmethod(_step)
     evidence: ClassVar[str] = "probability of a change"
     limits: ClassVar[tuple[str, ...]] = ("threshold", "expected_run")
+    in_units: ClassVar[tuple[str, ...]] = ("target", "deviation")
 
     target: float | None = None
     deviation: float | None = None

@@ -59,6 +59,7 @@ class CUSUM(Machine):
 
     step: ClassVar[Step] = staticmethod(_step)
     limits: ClassVar[tuple[str, ...]] = ("threshold",)
+    in_units: ClassVar[tuple[str, ...]] = ("target", "deviation")
 
     target: float | None = None
     deviation: float | None = None
@@ -77,13 +78,21 @@ class CUSUM(Machine):
         """Target and deviation of the reference's windows, the threshold by Siegmund's run length.
 
         The error of the target is taken off the slack: half a deviation is what is left of one standard error of it.
+        Unless stated the slack is greater by up to another one after a reference of few values: of 20, the means that
+        are off by two would alone raise several times the false alarms of the budget (by simulation).
         """
         known = usual(values)
-        slack = float(stated.get("slack", 0.5))
-        reach = max(slack - 1 / math.sqrt(known.values), 0.0)
-        sides = 2 if worse == "both" else 1
-        threshold = threshold_for(reach, sides * between)
-        return {"target": known.mean, "deviation": known.deviation, "threshold": threshold, "mode": MODE_OF[worse]}
+        error = 1 / math.sqrt(known.values)
+        threshold = threshold_for(
+            max(float(stated.get("slack", 0.5)) - error, 0.0), (2 if worse == "both" else 1) * between
+        )
+        return {
+            "target": known.mean,
+            "deviation": known.deviation,
+            "threshold": threshold,
+            "slack": 0.5 + error * min(20 / known.values, 1.0),
+            "mode": MODE_OF[worse],
+        }
 
     def parameters(self) -> list[float]:
         target, deviation = number(self.target), number(self.deviation)

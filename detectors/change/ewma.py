@@ -59,6 +59,7 @@ class EWMA(Machine):
 
     step: ClassVar[Step] = staticmethod(_step)
     limits: ClassVar[tuple[str, ...]] = ("threshold",)
+    in_units: ClassVar[tuple[str, ...]] = ("target", "deviation")
     evidence: ClassVar[str] = "distance in standard errors"
 
     target: float | None = None

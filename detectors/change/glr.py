@@ -64,6 +64,7 @@ class GLR(Machine):
 
     step: ClassVar[Step] = staticmethod(_step)
     limits: ClassVar[tuple[str, ...]] = ("threshold",)
+    in_units: ClassVar[tuple[str, ...]] = ("target", "deviation")
     evidence: ClassVar[str] = "log likelihood ratio"
 
     target: float | None = None

@@ -50,6 +50,7 @@ class Machine:
     evidence: ClassVar[str] = "evidence"  # what it is called in reasons
     limits: ClassVar[tuple[str, ...]] = ()  # what a budget stands for, unless one of them is stated; () where none is
     reads: ClassVar[Reads] = "values"
+    in_units: ClassVar[tuple[str, ...]] = ()  # parameters in the units of the values, of charts of normal ones
 
     hold: int = 0
 

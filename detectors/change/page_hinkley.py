@@ -44,6 +44,7 @@ class PageHinkley:
     """
 
     limits: ClassVar[tuple[str, ...]] = ("threshold",)
+    in_units: ClassVar[tuple[str, ...]] = ("threshold", "delta")
 
     threshold: float = 50.0
     delta: float = 0.005

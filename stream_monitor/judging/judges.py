@@ -17,9 +17,12 @@ from functools import cached_property
 from math import lcm
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from detectors import DETECTORS, Baseline, baseline
 from detectors.arrivals import StreamCounts, stream_counts
 from detectors.baselines import Windows
+from detectors.change.rescaled import Rescaled, scale_for
 from detectors.change.single_errors import MOST, SingleErrors, clustering
 from detectors.counts import ColumnCounts, Counts, OutcomeCounts, columns, merge, outcome, same
 from detectors.families import FamilyCounts
@@ -187,6 +190,8 @@ class Judge:
             if not monitor.by_pane:
                 values = tuple(v for v in values for _ in range(self._overlap))
             lineage = self.reference.lineage or self.reference_id or "?"
+            scale = scale_for(kind, values, monitor.metric.limits, monitor.spec.parameters)
+            values = tuple(scale.there(np.array(values)).tolist())
             try:
                 made = kind.calibrated(
                     values,
@@ -197,6 +202,8 @@ class Judge:
                 )
                 made = SingleErrors.of(made) if monitor.reads == "errors" else made
                 start = made.prime(values) if hasattr(made, "prime") else made.start()
+                if scale.kind != "same":
+                    made, lineage = Rescaled(detector=made, scale=scale), f"{lineage}/{scale.kind}"
                 often = f"one false alarm in {figure(between, 3)} {what}"
                 note = f"; {often}, learnt from {count} {what} of the reference"
             except ValueError as error:
