@@ -1,7 +1,7 @@
 """What few rows make of limits for many: of values that are rare or lie far out, sums are not yet normal.
 
 Why: a limit has a tail that is far too light for a flag with a handful of events, by a factor of 100 at 1e-4. The third
-and fourth cumulant of a mean make up for it (detectors/scan/tails.py), and only ever make a p-value greater.
+and fourth cumulant of a mean make up for it (detectors/tails.py), and only ever make a p-value greater.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import scipy
 
 from detectors.counts import Integers
 from detectors.drift.functions import Floats
-from detectors.scan.tails import student_tail
+from detectors.tails import student_tail
 
 MANY: Final = 1e9  # degrees of freedom of a spread that is as good as known
 

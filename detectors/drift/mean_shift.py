@@ -10,7 +10,7 @@ import scipy
 from detectors.counts import ColumnCounts
 from detectors.drift.few_rows import cumulants
 from detectors.drift.moments import mean, spread
-from detectors.scan.tails import student_tail
+from detectors.tails import student_tail
 
 
 def mean_shift(window: ColumnCounts, reference: ColumnCounts) -> float:

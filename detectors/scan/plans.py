@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.scan.tails import deviance_root
 from detectors.scan.units import LEAST_EVENTS, Unit
+from detectors.tails import deviance_root
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.scan.tails import deviance_root, hotelling_tail, student_tail
 from detectors.scan.units import LEAST_EVENTS, Unit
+from detectors.tails import deviance_root, hotelling_tail, student_tail
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

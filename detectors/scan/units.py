@@ -22,7 +22,7 @@ from detectors.scan.cumulants import of_panes, of_windows
 from detectors.scan.dependence import dependence
 from detectors.scan.functionals import GROUPS
 from detectors.scan.seasons import Season, seasons
-from detectors.scan.tails import stretch, student_bound
+from detectors.tails import stretch, student_bound
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -13,7 +13,7 @@ from detectors.counts import Counts
 from detectors.layouts import HEAD, Layout, NumericLayout
 from detectors.scan import Scan, look, needed
 from detectors.scan.scan import ALL
-from detectors.scan.tails import deviance_root, hotelling_tail, stretch, student_tail
+from detectors.tails import deviance_root, hotelling_tail, stretch, student_tail
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import fdtrc, gammainccinv, gammaln, stdtr, stdtrit, xlogy
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def student_tail(z: Floats, df: Floats | float, third: Floats | float = 0.0, fou
     some = (skew + heavy > 0) & (size > 0)
     if some.any():
         gain[some] = _gain(size[some], np.minimum(df[some], MOST_DF), skew[some], heavy[some])
-    tail = 2 * stdtr(df, -size)
+    tail = 2 * scipy.special.stdtr(df, -size)
     if (tail < LEAST).any():
         found = np.exp(np.minimum(_log_tail(tail, size, df) + gain, 0.0))
         return np.asarray(np.maximum(found, SMALLEST), np.float64)
@@ -84,7 +84,7 @@ def _gain(size: Floats, df: Floats, third: Floats, fourth: Floats) -> Floats:
 def _log_tail(tail: Floats, size: Floats, df: Floats) -> Floats:
     """The logarithm of a tail of Student's t, by its leading term where it is too small for a number."""
     far = np.maximum(size, 1.0)
-    density = gammaln((df + 1) / 2) - gammaln(df / 2) - np.log(df * np.pi) / 2
+    density = scipy.special.gammaln((df + 1) / 2) - scipy.special.gammaln(df / 2) - np.log(df * np.pi) / 2
     leading = np.log(2) + density - (df - 1) / 2 * np.log1p(far * (far / df)) - np.log(far + 1 / far)
     return np.where(tail < LEAST, np.minimum(leading, np.log(LEAST)), np.log(np.maximum(tail, LEAST)))
 
@@ -95,7 +95,7 @@ def student_bound(p: Floats | float, df: Floats | float) -> Floats:
     >>> float(np.round(student_bound(0.05, 1e9), 2))
     1.96
     """
-    return np.asarray(-stdtrit(df, p / 2), np.float64)
+    return np.asarray(-scipy.special.stdtrit(df, p / 2), np.float64)
 
 
 def deviance_root(a: Floats, n: Floats, b: Floats, m: Floats, continuity: float = 0.5) -> Floats:
@@ -112,10 +112,12 @@ def deviance_root(a: Floats, n: Floats, b: Floats, m: Floats, continuity: float 
     moved = np.where(a > expected, np.maximum(a - continuity, expected), np.minimum(a + continuity, expected))
     moved = np.clip(moved, 0.0, n)
     pooled = (moved + b) / (n + m)
+    xlogy = scipy.special.xlogy
+    rest, others = n - moved, m - b
     left = xlogy(moved, moved / np.maximum(n * pooled, 1e-300)) + xlogy(
-        n - moved, (n - moved) / np.maximum(n * (1 - pooled), 1e-300)
+        rest, rest / np.maximum(n * (1 - pooled), 1e-300)
     )
-    right = xlogy(b, b / np.maximum(m * pooled, 1e-300)) + xlogy(m - b, (m - b) / np.maximum(m * (1 - pooled), 1e-300))
+    right = xlogy(b, b / np.maximum(m * pooled, 1e-300)) + xlogy(others, others / np.maximum(m * (1 - pooled), 1e-300))
     return np.asarray(np.sign(moved - expected) * np.sqrt(np.maximum(2 * (left + right), 0.0)), np.float64)
 
 
@@ -126,7 +128,7 @@ def hotelling_tail(t2: Floats, dimensions: int, df: float) -> Floats:
     0.0455
     """
     rest = max(df - dimensions + 1, 1.0)
-    tail = fdtrc(dimensions, rest, np.maximum(t2, 0.0) * rest / (df * dimensions))
+    tail = scipy.special.fdtrc(dimensions, rest, np.maximum(t2, 0.0) * rest / (df * dimensions))
     return np.asarray(np.maximum(tail, SMALLEST), np.float64)
 
 
@@ -142,5 +144,5 @@ def stretch(p: Floats, dimensions: int, skewness: Floats) -> Floats:
     variance = dimensions * (2 + 1.5 * square)
     third = dimensions * (8 + 28 * square + 7.5 * square**2)
     scale, shape = third / variance / 2, 4 * variance**3 / third**2
-    found = dimensions + scale * (gammainccinv(shape, p) - shape)
-    return np.asarray(found / (2 * gammainccinv(dimensions / 2, p)), np.float64)
+    found = dimensions + scale * (scipy.special.gammainccinv(shape, p) - shape)
+    return np.asarray(found / (2 * scipy.special.gammainccinv(dimensions / 2, p)), np.float64)
