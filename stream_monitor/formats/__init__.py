@@ -16,6 +16,7 @@ from stream_monitor.formats.packed import unpacked
 from stream_monitor.formats.parsed import Parse, batch_of, labels_of
 from stream_monitor.formats.poison import survived
 
+SEVERAL: Final = 1_000.0  # events in a record of a format that may hold any number of them
 _Read = TypeVar("_Read")
 Decode = Callable[[Records, Plan, Layout | None, int], tuple[Batch, list[DeadLetter]]]
 DecodeLabels = Callable[[Records, LabelPlan, int], tuple[LabelBatch, list[DeadLetter]]]
@@ -34,10 +35,13 @@ class Reader:
     options: tuple[str, ...] = ()
     headers: bool = False  # whether it reads the headers of Kafka
     loops: ModuleType | None = None  # its `warm` makes compiled loops ready, which the first block would wait for
+    events: float = 1.0  # that a record is taken to hold before any was read
     fields: Fields | None = None  # where it puts the parts of an event, for what the configuration does not say
 
 
-def reader(parse: Parse, meaning: object, options: tuple[str, ...] = (), *, headers: bool = False) -> Reader:
+def reader(
+    parse: Parse, meaning: object, options: tuple[str, ...] = (), *, headers: bool = False, events: float = 1.0
+) -> Reader:
     """The reader of a format that is read in one way, for events and for labels."""
     return Reader(
         decode=lambda records, plan, layout, at_ms: batch_of(parse(records, plan), records, plan, layout, at_ms),
@@ -45,20 +49,21 @@ def reader(parse: Parse, meaning: object, options: tuple[str, ...] = (), *, head
         meaning=meaning,
         options=options,
         headers=headers,
+        events=events,
     )
 
 
 def preset(read: presets.Read, fields: Fields) -> Reader:
     """The reader of the payload log of an inference server."""
-    return replace(reader(presets.preset(read), read, ("header",), headers=True), fields=fields)
+    return replace(reader(presets.preset(read), read, ("header",), headers=True, events=SEVERAL), fields=fields)
 
 
 FORMATS: Final[Mapping[str, Reader]] = {
     "json": Reader(decode=json.decode, decode_labels=json.decode_labels, meaning=json, loops=json),
     "msgpack": reader(msgpack.parse, msgpack),
-    "arrow": reader(arrow.parse, arrow),
-    "csv": reader(csv.parse, csv, ("header", "delimiter")),
-    "auto": replace(reader(auto.parse, auto, ("header", "delimiter")), decode=auto.decode, loops=json),
+    "arrow": reader(arrow.parse, arrow, events=SEVERAL),
+    "csv": reader(csv.parse, csv, ("header", "delimiter"), events=SEVERAL),
+    "auto": replace(reader(auto.parse, auto, ("header", "delimiter"), events=SEVERAL), decode=auto.decode, loops=json),
     "avro": Reader(decode=avro.decode, decode_labels=avro.decode_labels, meaning=avro, headers=True, loops=avro),
     "protobuf": Reader(
         decode=protobuf.decode,

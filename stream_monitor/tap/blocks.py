@@ -9,6 +9,7 @@ Everything here can be had again from the committed intent and the log.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,6 +49,9 @@ class Counting(Protocol):
     def layouts(self, topic: str) -> dict[str, str]:
         """The layouts for new blocks of a topic: model -> layout id. Asked at block borders only."""
 
+    def events_a_record(self, topic: str) -> float:
+        """As how many events a record of a topic is to be taken until some were counted; 1 where it is one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
@@ -58,6 +62,7 @@ class Terms:
     part_bytes: int
     config: str
     layouts: dict[str, str]
+    events: float = math.inf  # the most that a block may have, but for those of one record
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +92,7 @@ class Assigned:
     waiting: str = ""  # why its announced block cannot be counted now; other partitions go on
     again_at: float = 0.0  # by the tap's clock: when that is tried again
     end: int = 0  # of its log, as asked while it waits: nothing is read of it then
+    each: float = 1.0  # events in a record, as the last block had them: one may be a table
 
     @classmethod
     def resumed(cls, partition: Partition, intent: Intent) -> Assigned:
@@ -155,13 +161,14 @@ class Assigned:
 
         `behind`: the log is known to go on beyond the position, so the source is not idle however long it was silent.
         """
-        at_ms = max(terms.now_ms, self.at_ms)
+        at_ms, to = max(terms.now_ms, self.at_ms), self._until(terms.events)
+        behind = behind or to < self.position
         return Intent(
             topic_id=self.topic_id,
             epoch=self.epoch,
             n=self.n + 1,
             from_=self.to,
-            to=self.position,
+            to=to,
             at_ms=at_ms,
             max_event_ms=self.max_event_ms,
             active_ms=at_ms if behind else self.active_ms,
@@ -173,6 +180,17 @@ class Assigned:
             alarm=self.alarm,
             hole=self.hole,
         )
+
+    def _until(self, events: float) -> int:
+        """Where a block ends that has so many events, or as many as are there."""
+        if self.events * self.each <= events:
+            return self.position
+        left = max(1, int(events / self.each))
+        for run in self.runs:
+            if len(run) >= left:
+                return int(run.offsets[left - 1]) + 1
+            left -= len(run)
+        return self.position
 
     def announced(self, intent: Intent) -> None:
         """Its intent is committed."""
@@ -201,7 +219,9 @@ class Assigned:
     def applied(self, counted: Counted) -> None:
         """Every message of the announced block is acknowledged."""
         assert self.intent is not None
-        intent, (_, beyond) = self.intent, self._cut()
+        intent, (inside, beyond) = self.intent, self._cut()
+        if inside:
+            self.each = max(1.0, sum(counted.events.values()) / sum(map(len, inside)))
         self.n, self.to, self.at_ms, self.alarm = intent.n, intent.to, intent.at_ms, ""
         self.max_event_ms, self.watermark_ms = counted.max_event_ms, counted.watermark_ms
         self.idle, self.hole = counted.idle, counted.hole

@@ -93,6 +93,11 @@ class BlockCounting:
             self._listed = {text: self._publish(text.encode())}
         return {LIST: self._listed[text]}
 
+    def events_a_record(self, topic: str) -> float:
+        under = self._under[self._config_id]
+        sources = (source_of(under.config.models[role[0]], role) for role in under.roles(topic))
+        return max((FORMATS[Format.of(of.format).name].events for of in sources), default=1.0)
+
     def count(self, intent: Intent, partition: Partition, messages: Sequence[Message]) -> Counted:
         under = self._find(intent.config)
         its_roles = under.roles(partition[0])

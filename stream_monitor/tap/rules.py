@@ -13,7 +13,7 @@ from stream_monitor.tap.bundles import PART_BYTES
 class Limits:
     """How much a tap holds and how often it flushes."""
 
-    events: int = 80_000  # buffered over all partitions: half of it while the other half is counted
+    events: int = 80_000  # in a block; of records, buffered over all partitions: half while the other half is counted
     bytes: int = 64 << 20
     flush_seconds: tuple[float, float] = (1.0, 5.0)  # the interval grows within these with what a flush costs
     backoff_seconds: float = 0.5  # before what failed is tried again

@@ -253,6 +253,8 @@ class Tap:
         self._answer_seconds = self._limits.answer_seconds
         self._report.works("assignment")
         self._report.works("group")
+        for a in opened:
+            a.each = self._counting.events_a_record(a.partition[0])
         self._assigned.update((a.partition, a) for a in opened)
         self._ids.update((a.partition[0], a.topic_id) for a in opened)
         return {a.partition: a.position for a in opened}
@@ -278,7 +280,8 @@ class Tap:
 
     def _due(self) -> bool:
         opening = any(a.opening() for a in self._assigned.values())
-        return opening or self._full(0.5) or self._clock() - self._flushed >= self._interval
+        whole = any(a.events * a.each >= 0.5 * self._limits.events for a in self._assigned.values() if not a.waiting)
+        return opening or whole or self._full(0.5) or self._clock() - self._flushed >= self._interval
 
     def _flush(self) -> None:
         """Cut a block of every partition that has something to say, announce all in one commit, begin to count them."""
@@ -315,6 +318,7 @@ class Tap:
                 part_bytes=self._limits.part_bytes,
                 config=self._counting.config_id(),
                 layouts=self._counting.layouts(topic),
+                events=self._limits.events,
             )
             behind = max(self._logs.high(a.partition) or 0, a.end) > a.position
             intents.append((a, a.cut(terms, behind=behind)))

@@ -21,14 +21,17 @@ OUT_OF_ORDERNESS_MS = 500
 class TinyCounting:
     """Counts events by second; the layout's id is the first cell, so that bundles show which layout was used."""
 
-    def __init__(self, layout: int = 1, config: str = "c1") -> None:
-        self.layout, self.config = layout, config
+    def __init__(self, layout: int = 1, config: str = "c1", each: float = 1.0) -> None:
+        self.layout, self.config, self.each = layout, config, each
 
     def config_id(self) -> str:
         return self.config
 
     def layouts(self, topic: str) -> dict[str, str]:
         return {f"model-{topic}": str(self.layout)}
+
+    def events_a_record(self, topic: str) -> float:
+        return self.each
 
     def count(self, intent: Intent, partition: Partition, messages: Sequence[Message]) -> Counted:
         topic, _ = partition

@@ -70,7 +70,7 @@ class World:
     def born(self, i: int) -> Tap:
         member = Member(self.cluster, self.hook(i))
         self.members[i] = member
-        counting = TinyCounting(self.layout, f"c{self.layout}")
+        counting = TinyCounting(self.layout, f"c{self.layout}", self.random.choice((1.0, 9.0)))
         executor = self.executors[i] = self.random.choice((None, Later()))  # in the tap's thread, or in its own time
         return Tap(
             rules=Rules(
