@@ -15,6 +15,7 @@ import scipy
 from numpy.typing import NDArray
 
 from detectors.counts import ColumnCounts
+from detectors.quality.rates import rate_noise
 
 Floats = NDArray[np.float64]
 
@@ -77,6 +78,32 @@ def chi_square_noise(reference: ColumnCounts, rows: float, p: float, sparse: flo
     df = max(1, len(theirs) - 1)
     inverse = math.fsum(min(1.0, m / (rows * group)) for group in theirs.tolist())
     return _quantile(df, p) * (1 / rows + 1 / m) * (1 + sparse * inverse / df)
+
+
+def with_new_group(reference: ColumnCounts, rows: float, p: float) -> tuple[Floats, Floats] | None:
+    """Groups of a window and of the reference, alike but for a last one, of categories that the reference has not seen:
+    as many rows of it as independent ones exceed with probability p. None where the reference tells of no such ones.
+
+    Why: an empty group weighs the more, the less it is expected, and chi-square knows nothing of it. Its share is
+    Good and Turing's estimate, the rows that are alone in their category; a category that is known and was not seen is
+    as likely as one that was seen once. Good 1953, Biometrika 40.
+
+    >>> from detectors.layouts import CategoricalLayout
+    >>> one = ColumnCounts(layout=CategoricalLayout(categories=("a", "b")), rows=1000, counts=np.array([999, 1]),
+    ...     other=np.zeros(0, np.int64), missing=0, nonfinite=0, unparseable=0, sum=0., low=0., high=0.)
+    >>> [side.round().tolist() for side in with_new_group(one, 1000, 0.001)]
+    [[988.0, 1.0, 11.0], [999.0, 1.0, 0.0]]
+    """
+    if reference.layout.kind != "categorical" or rows <= 0:
+        return None
+    alone = int(np.sum(reference.counts == 1)) + int(np.sum(reference.other == 1))
+    alone = max(alone, int((reference.counts == 0).any()))
+    theirs = grouped(reference, reference)[1]
+    m = int(theirs.sum())
+    if not (alone and m):
+        return None
+    new = rate_noise(alone, m, rows, p)[1]
+    return np.append(theirs / m * (1 - new), new) * rows, np.append(theirs, 0.0)
 
 
 @lru_cache(maxsize=4096)

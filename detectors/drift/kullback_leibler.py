@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from detectors.counts import ColumnCounts
-from detectors.drift.groups import chi_square_noise, grouped
+from detectors.drift.groups import Floats, chi_square_noise, grouped, with_new_group
 
 
 def kullback_leibler(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -26,7 +26,10 @@ def kullback_leibler(window: ColumnCounts, reference: ColumnCounts) -> float:
     >>> round(kullback_leibler(counts(750_000, 250_000), counts(250_000, 750_000)), 4)  # ln 3 / 2 without the prior
     0.5493
     """
-    w, r = grouped(window, reference)
+    return _divergence(*grouped(window, reference))
+
+
+def _divergence(w: Floats, r: Floats) -> float:
     n, m = float(w.sum()), float(r.sum())
     if n == 0 or m == 0:
         return math.nan
@@ -37,5 +40,13 @@ def kullback_leibler(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def kullback_leibler_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
-    """Divergence of independent rows without change: half of (1/n + 1/m) chi-square, raised for small groups."""
-    return -math.inf, chi_square_noise(reference, rows, p, sparse=2) / 2
+    """Divergence of independent rows without change: half of (1/n + 1/m) chi-square, raised for small groups.
+
+    Nor less than that of rows that the reference has not seen the like of, the others as usual (groups.py).
+    """
+    plain = chi_square_noise(reference, rows, p, sparse=2) / 2
+    groups = with_new_group(reference, rows, p)
+    if groups is None:
+        return -math.inf, plain
+    usual = chi_square_noise(reference, rows, 0.5, sparse=2) / 2 if len(groups[0]) > 2 else 0.0
+    return -math.inf, max(plain, usual + _divergence(*groups))

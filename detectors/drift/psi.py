@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from detectors.counts import ColumnCounts
-from detectors.drift.groups import chi_square_noise, grouped
+from detectors.drift.groups import Floats, chi_square_noise, grouped, with_new_group
 
 
 def psi(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -28,10 +28,13 @@ def psi(window: ColumnCounts, reference: ColumnCounts) -> float:
     >>> round(psi(counts(750_000, 250_000), counts(250_000, 750_000)), 4)  # ln 3 without the prior
     1.0986
     """
-    w, r = grouped(window, reference)
-    n, m = w.sum(), r.sum()
+    return _divergence(*grouped(window, reference))
+
+
+def _divergence(w: Floats, r: Floats) -> float:
+    n, m = float(w.sum()), float(r.sum())
     if n == 0 or m == 0:
-        return float("nan")
+        return math.nan
     weight = len(w) / 2
     prior = weight * (w + r) / (n + m)
     p, q = (w + prior) / (n + weight), (r + prior) / (m + weight)
@@ -39,5 +42,13 @@ def psi(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def psi_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
-    """PSI of independent rows without change: (1/n + 1/m) chi-square, raised for groups with few rows."""
-    return -math.inf, chi_square_noise(reference, rows, p, sparse=2)
+    """PSI of independent rows without change: (1/n + 1/m) chi-square, raised for groups with few rows.
+
+    Nor less than that of rows that the reference has not seen the like of, the others as usual (groups.py).
+    """
+    plain = chi_square_noise(reference, rows, p, sparse=2)
+    groups = with_new_group(reference, rows, p)
+    if groups is None:
+        return -math.inf, plain
+    usual = chi_square_noise(reference, rows, 0.5, sparse=2) if len(groups[0]) > 2 else 0.0
+    return -math.inf, max(plain, usual + _divergence(*groups))
