@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
+
 import numpy as np
+import scipy
 
 from detectors.counts import ColumnCounts
 from detectors.layouts import NumericLayout
-from detectors.quality.rates import rate_noise
 
 
 def out_of_range(window: ColumnCounts, reference: ColumnCounts) -> float:
@@ -38,5 +41,29 @@ def out_of_range(window: ColumnCounts, reference: ColumnCounts) -> float:
 
 
 def out_of_range_noise(reference: ColumnCounts, rows: float, p: float) -> tuple[float, float]:
-    """Binomial: the next value is beyond the extremes of m with probability 2 / (m + 1)."""
-    return -float("inf"), rate_noise(1, int(reference.counts.sum()), rows, p)[1]
+    """As many of n values of any continuous law are beyond the extremes of m with probability p at most.
+
+    Exact: all orders of the n + m values are as likely, and two of the m + 1 gaps that the m leave lie beyond. So k or
+    more are as likely there as before the second of the m in a random order, where k + 1 draws hold at most one of
+    them: hypergeometric. David and Nagaraja 2003, Order Statistics, 7.2.
+
+    >>> from scipy.stats import betabinom
+    >>> one = ColumnCounts(layout=NumericLayout(edges=(0.,)), rows=999, counts=np.array([500, 499]),
+    ...     other=np.zeros(0, np.int64), missing=0, nonfinite=0, unparseable=0, sum=0., low=-1., high=1.)
+    >>> most = round(out_of_range_noise(one, 1000, 1e-4)[1] * 1000)
+    >>> bool(betabinom.sf(most, 1000, 2, 998) <= 1e-4 < betabinom.sf(most - 1, 1000, 2, 998))
+    True
+    """
+    n, m = round(rows), int(reference.counts.sum())
+    if n <= 0 or m == 0:
+        return -math.inf, 1.0
+    most = bisect_left(range(n), True, key=lambda k: _beyond(k + 1, n, m) <= p)
+    return -math.inf, most / n
+
+
+def _beyond(k: int, n: int, m: int) -> float:
+    """P(k or more of n are beyond the extremes of m), k at most n."""
+    gammaln = scipy.special.gammaln
+    of_n = gammaln(n + 1) - gammaln(n - k + 1)
+    of_all = gammaln(n + m + 1) - gammaln(n + m - k)
+    return math.exp(min(0.0, of_n - of_all + math.log(m * (k + 1) + n - k)))

@@ -25,5 +25,8 @@ def row_volume_noise(reference_rows: float, rows: float, p: float) -> tuple[floa
     """
     if reference_rows <= 0:
         return 0.0, math.inf
-    reach = -float(scipy.special.ndtri(p)) / math.sqrt(reference_rows)
-    return max(0.0, 1 - reach), 1 + reach
+    least, most = (float(scipy.special.pdtrik(q, reference_rows)) for q in (p, 1 - p))
+    if not math.isfinite(most):  # 1 - p is 1
+        most = reference_rows - float(scipy.special.ndtri(p)) * math.sqrt(reference_rows)
+    fewest = math.floor(least) + 1 if math.exp(-reference_rows) <= p else 0
+    return fewest / reference_rows, math.ceil(most) / reference_rows

@@ -40,3 +40,26 @@ def test_noise_of_a_share_is_left_as_rarely_as_said(events: int, of: int, rows: 
     assert np.mean(counts < low) <= 0.0025
     reach = stats.norm.isf(0.002) * math.sqrt(0.25 * (1 / rows + 1 / of))
     assert high - events / of <= 1.3 * reach + 3 / rows  # and is not just everything
+
+
+@pytest.mark.parametrize("mean", [0.5, 2.0, 7.5, 100.0, 1e5])
+@pytest.mark.parametrize("p", [0.01, 1e-4, 1e-6])
+def test_the_noise_of_a_volume_is_poissons_to_the_row(mean: float, p: float) -> None:
+    noise = METRICS["row_volume"].noise
+    assert noise is not None
+    low, high = noise(mean, 0, p)
+    fewest, most = round(low * mean), round(high * mean)
+    assert stats.poisson.sf(most, mean) <= p * 1.001 < stats.poisson.sf(most - 1, mean) * 1.002
+    assert stats.poisson.cdf(fewest - 1, mean) <= p * 1.001
+    assert stats.poisson.cdf(fewest, mean) * 1.002 > p
+
+
+@pytest.mark.parametrize(("m", "n"), [(1_000, 1_000), (2_000, 200), (50, 4_000), (3, 5)])
+@pytest.mark.parametrize("p", [0.01, 1e-4, 1e-6])
+def test_the_noise_of_values_out_of_range_is_exact(m: int, n: int, p: float) -> None:
+    """The share beyond the extremes of m is a beta variable of 2 and m - 1."""
+    noise = METRICS["out_of_range"].noise
+    assert noise is not None
+    most = round(noise(numeric(np.linspace(0, 1, m), [0.1]), n, p)[1] * n)
+    assert stats.betabinom.sf(most, n, 2, m - 1) <= p * 1.001
+    assert stats.betabinom.sf(most - 1, n, 2, m - 1) > p * 0.999
