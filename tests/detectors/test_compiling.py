@@ -40,10 +40,14 @@ print(loop(10), sum(loop.stats.cache_hits.values()), flush=True)
 
 
 def run(folder: Path, cache: Path) -> list[str]:
-    """What a process prints: the sum, and how many loops it had not to compile; then what it warned of."""
+    """What a process prints: the sum, and how many loops it had not to compile; then what it warned of.
+
+    Without byte code: Python takes that of a source for another of the same size and second.
+    """
+    of = {"PYTHONPATH": os.pathsep.join([str(folder), os.getcwd()]), "NUMBA_CACHE_DIR": str(cache)}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "import kept.outer"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.getcwd()]), "NUMBA_CACHE_DIR": str(cache)},
+        [sys.executable, "-B", "-W", "error", "-c", "import kept.outer"],
+        env=os.environ | of,
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
